@@ -1,0 +1,228 @@
+"""The nouns as values: states and the table of their transitions, reasons, event names, customers and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Channel(StrEnum):
+    """The medium of a message."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    SOCIAL = "social"
+
+
+class MessageClass(StrEnum):
+    """Commercial messages need consent and respect quiet hours and pressure; transactional ones answer the customer."""
+
+    COMMERCIAL = "commercial"
+    TRANSACTIONAL = "transactional"
+
+
+class DeliveryClass(StrEnum):
+    """What is done with a hand-over whose end is not known: leave it unknown, or hand it over once more, marked."""
+
+    AT_MOST_ONCE = "at_most_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class Lane(StrEnum):
+    """Who goes first when messages wait: a triggered receipt never waits behind a bulk run."""
+
+    TRIGGERED = "triggered"
+    BULK = "bulk"
+
+
+LANE_RANK: Mapping[Lane, int] = MappingProxyType({Lane.TRIGGERED: 0, Lane.BULK: 1})
+
+
+class State(StrEnum):
+    """Where one message stands. Delivered, opened and the like are not here: they live beside it and move nothing back."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+OPEN = frozenset({State.PENDING, State.CLAIMED, State.SENDING, State.IN_DOUBT})
+FINAL = frozenset(State) - OPEN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """One allowed change of state. `fenced` ones are made by the claim's owner alone, under its epoch."""
+
+    name: str
+    origins: frozenset[State]
+    target: State
+    fenced: bool
+    meaning: str
+
+
+def _table(*rows: tuple[str, tuple[State, ...], State, bool, str]) -> Mapping[str, Transition]:
+    return MappingProxyType(
+        {
+            name: Transition(name=name, origins=frozenset(origins), target=target, fenced=fenced, meaning=meaning)
+            for name, origins, target, fenced, meaning in rows
+        }
+    )
+
+
+_S = State
+TRANSITIONS: Mapping[str, Transition] = _table(
+    ("claim", (_S.PENDING,), _S.CLAIMED, False, "a sender takes the message under a lease"),
+    ("release", (_S.CLAIMED,), _S.PENDING, True, "held, lease over, or the sender stops: surely not sent"),
+    ("begin", (_S.CLAIMED,), _S.SENDING, True, "the intent is durable; the provider's call comes next"),
+    ("accept", (_S.SENDING, _S.IN_DOUBT), _S.ACCEPTED, True, "the provider said yes"),
+    ("reject", (_S.SENDING, _S.IN_DOUBT), _S.REJECTED, True, "the provider said no, for good"),
+    ("retry", (_S.SENDING,), _S.PENDING, True, "surely not taken: again after a back-off"),
+    ("doubt", (_S.SENDING,), _S.IN_DOUBT, True, "the request left and no answer came, or its sender died"),
+    (
+        "prove_accepted",
+        (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN),
+        _S.ACCEPTED,
+        False,
+        "the provider's own event shows that it has the message",
+    ),
+    (
+        "prove_rejected",
+        (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN),
+        _S.REJECTED,
+        False,
+        "the provider's own event shows that it dropped the message",
+    ),
+    (
+        "resend",
+        (_S.IN_DOUBT,),
+        _S.PENDING,
+        True,
+        "a second hand-over that cannot double, or that the class allows once",
+    ),
+    ("give_up", (_S.IN_DOUBT,), _S.UNKNOWN, True, "no evidence came within the window; said aloud, never guessed"),
+    ("skip", (_S.CLAIMED,), _S.SKIPPED, True, "policy or content withholds the message"),
+    ("expire", (_S.PENDING, _S.CLAIMED), _S.EXPIRED, False, "too late to be of use"),
+    ("die", (_S.SENDING,), _S.DEAD, True, "surely not taken, and no attempt or time is left"),
+    ("cancel", (_S.PENDING, _S.CLAIMED), _S.CANCELLED, False, "an operator stopped the run"),
+)
+
+
+class Reason(StrEnum):
+    """Why a message waits or was not sent. One word per cause, the same in the ledger, the report and `why`."""
+
+    NO_CONTACT_POINT = "no_contact_point"
+    NO_CONSENT = "no_consent"
+    OPTED_OUT = "opted_out"
+    SUPPRESSED = "suppressed"
+    QUIET_HOURS = "quiet_hours"
+    FREQUENCY_CAP = "frequency_cap"
+    TEMPLATE_ERROR = "template_error"
+    NOT_LATER_THAN = "not_later_than"
+    REFUSED = "refused"
+    NO_ANSWER = "no_answer"
+    SENDER_DIED = "sender_died"
+    NO_EVIDENCE = "no_evidence"
+    PROVIDER_DOWN = "provider_down"
+    RATE_LIMITED = "rate_limited"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    SENDER_STOPPED = "sender_stopped"
+    CONTACT_CHANGED = "contact_changed"
+
+
+class EventName(StrEnum):
+    """What providers and our own links report about a message, in one vocabulary for all vendors."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    BOUNCED_SOFT = "bounced_soft"
+    REJECTED = "rejected"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    COMPLAINED = "complained"
+    OPTED_OUT = "opted_out"
+    OPTED_IN = "opted_in"
+    REPLIED = "replied"
+    OTHER = "other"
+
+
+class ConsentStatus(StrEnum):
+    OPTED_IN = "opted_in"
+    OPTED_OUT = "opted_out"
+
+
+class ConsentRule(StrEnum):
+    """How a purpose treats silence: `opt_in` needs a yes, `opt_out` needs only the absence of a no, `none` asks nothing."""
+
+    OPT_IN = "opt_in"
+    OPT_OUT = "opt_out"
+    NONE = "none"
+
+
+class SuppressionReason(StrEnum):
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OPTED_OUT = "opted_out"
+    PROVIDER = "provider"
+
+
+class AttributeType(StrEnum):
+    """What a declared customer attribute or event property holds."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    LIST = "list"
+
+
+Scalar = str | int | float | bool | None
+Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+"""What templates and JSON columns may hold: plain values only, never objects."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A message in a sender's hands: valid while the row still carries this epoch and `lease_until` is ahead (UTC)."""
+
+    message_id: int
+    epoch: int
+    owner: str
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One intended communication, as a sender sees it: campaign × run × step × customer × channel.
+
+    `customer_id` is None for a social post, which has no recipient. `values` are what the template was given at the
+    first hand-over (None before it). Times are UTC.
+    """
+
+    id: int
+    claim: Claim
+    run_id: int
+    campaign: str
+    step: str
+    customer_id: int | None
+    channel: Channel
+    attempts: int
+    owed_at: datetime
+    not_after: datetime | None
+    first_sent_at: datetime | None
+    possible_duplicate: bool
+    values: Mapping[str, Plain] | None = field(default=None)

@@ -1,0 +1,430 @@
+"""What a provider is: the whole reading list of somebody who adds one.
+
+A provider does three things: it builds the vendor's request, reads the vendor's answer, and reads the vendor's
+webhooks. It never retries, never stores, never decides whether to send. Whatever happens, `send` *returns* one of four
+outcomes; the difference between `NotSent` and `Ambiguous` is the difference between a retry and a doubled message, so
+everything that is not surely "not sent" is `Ambiguous`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, ClassVar
+
+import requests
+import urllib3
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from requests.adapters import HTTPAdapter
+
+from engine.errors import ForgedWebhook, ProviderError, SecretMissing
+from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
+
+# ---------------------------------------------------------------- settings and secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to an environment variable, written `${env:NAME}`; the value is read when it is needed and never shown."""
+
+    variable: str
+
+    def reveal(self) -> str:
+        """The secret's value. Raises SecretMissing, naming the variable, where it is not set or empty."""
+        value = os.environ.get(self.variable, "")
+        if not value:
+            raise SecretMissing(self.variable)
+        return value
+
+
+_REFERENCE = re.compile(r"^\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}$")
+
+
+def _reference(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    match = _REFERENCE.match(str(value))
+    if match is None:
+        raise ValueError("a secret is not written into a file: put ${env:NAME} here and the value into the environment")
+    return Secret(match.group(1))
+
+
+SecretRef = Annotated[Secret, BeforeValidator(_reference)]
+
+
+class ProviderSettings(BaseModel):
+    """Base of each provider's settings. Unknown keys are refused; secrets are `SecretRef`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret these settings refer to, for `check` to report the missing ones by name."""
+        return tuple(value for _, value in self if isinstance(value, Secret))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a provider promises. What is not promised is refused before any network call.
+
+    idempotency_window: how long the vendor remembers our key; None where it does not deduplicate.
+    echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
+    html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
+    posts, direct: a social provider that can publish to everybody, and that can write to one person.
+    """
+
+    channel: Channel
+    idempotency_window: timedelta | None = None
+    echoes_key: bool = False
+    webhooks: bool = False
+    html: bool = False
+    headers: bool = False
+    posts: bool = False
+    direct: bool = True
+
+
+# ---------------------------------------------------------------- what goes out
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmailContent:
+    """Subject, plain text, and where there is one the HTML part. `headers` are ours: List-Unsubscribe and its like."""
+
+    subject: str
+    text: str
+    html: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextContent:
+    """The text of an SMS or a social message."""
+
+    text: str
+
+
+Content = EmailContent | TextContent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """One message at the moment of its hand-over. A second hand-over of the same message is equal in every field.
+
+    key: our name for the message, stable for ever, free of personal data; passed to the vendor wherever it takes one.
+    to: the recipient's address on the channel (an email address, an E.164 number, a handle); None for a public post.
+    sender: who it is from, as the channel writes it. at: the first hand-over's time (UTC), the Date of an email.
+    valid_for: how long the vendor may keep the message waiting. callback_url: where this provider's webhooks go.
+    """
+
+    key: str
+    channel: Channel
+    message_class: MessageClass
+    campaign: str
+    to: str | None
+    sender: str
+    content: Content
+    at: datetime
+    valid_for: timedelta | None = None
+    callback_url: str | None = None
+
+
+# ---------------------------------------------------------------- how a hand-over ended
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """The vendor has the message. The id may be missing where its answer could not be read."""
+
+    provider_message_id: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """The vendor refused this message for good. `suppress` where it says that the address itself is bad or opted out."""
+
+    code: str
+    detail: str = ""
+    suppress: SuppressionReason | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotSent:
+    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait."""
+
+    code: str
+    detail: str = ""
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ambiguous:
+    """The request, or part of it, left, and no definite answer came: the message may or may not have been taken."""
+
+    code: str
+    detail: str = ""
+
+
+Outcome = Accepted | Rejected | NotSent | Ambiguous
+
+
+# ---------------------------------------------------------------- the way back
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """A request that came in from a vendor. `url` is the public URL it called, query included; header names in lower case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderEvent:
+    """One thing a vendor reports. `dedupe` is the same text whenever the vendor repeats the same report.
+
+    `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
+    `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text.
+    """
+
+    name: EventName
+    at: datetime
+    dedupe: str
+    message_key: str | None = None
+    provider_message_id: str | None = None
+    address: str | None = None
+    machine: bool = False
+    suppress: SuppressionReason | None = None
+    text: str = ""
+    detail: Mapping[str, Plain] = field(default_factory=dict)
+
+
+class Provider(ABC):
+    """One vendor behind a channel. Instances are shared by all sender threads."""
+
+    Settings: ClassVar[type[ProviderSettings]] = ProviderSettings
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, settings: Any, *, http: Http) -> None:
+        self.settings = settings
+        self.http = http
+
+    @abstractmethod
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        """Hand one message over. `deadline` is a `time.monotonic()` instant for the whole call. Returns, never raises."""
+
+    def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
+        """The events in a webhook's body, after its signature was checked. Raises ForgedWebhook."""
+        raise ForgedWebhook("this provider has no webhooks", remedy="Remove the webhook at the vendor.")
+
+    def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
+        """Give back connections."""
+
+
+def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
+    """Raises ProviderError, before any network, where a message asks for what the provider does not promise."""
+    can, name = provider.capabilities, type(provider).__name__
+    checks = (
+        (outgoing.channel is can.channel, f"{name} sends {can.channel}, not {outgoing.channel}"),
+        (outgoing.to is not None or can.posts, f"{name} cannot publish to everybody"),
+        (outgoing.to is None or can.direct, f"{name} cannot write to one person"),
+        (
+            isinstance(outgoing.content, EmailContent) == (can.channel is Channel.EMAIL),
+            f"{name} was given another channel's content",
+        ),
+        (
+            can.html or not (isinstance(outgoing.content, EmailContent) and outgoing.content.html),
+            f"{name} cannot carry HTML",
+        ),
+        (
+            can.headers or not (isinstance(outgoing.content, EmailContent) and outgoing.content.headers),
+            f"{name} cannot carry headers of ours",
+        ),
+    )
+    for holds, what in checks:
+        if not holds:
+            raise ProviderError(what, remedy="Route this campaign to a provider that can: see docs/channels.md.")
+
+
+# ---------------------------------------------------------------- one HTTP call, one deadline
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the vendor answered, read to its end within the deadline. Header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+_call = threading.local()  # the connection in use by this thread's call, so that the deadline can cut it
+
+
+class _Cuttable:
+    """A connection that knows whether a byte of the request has left, and that a deadline can cut from outside."""
+
+    sock: Any
+
+    def send(self, data: Any) -> None:
+        _call.connection = self
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        _call.written = True
+        super().send(data)  # type: ignore[misc]
+
+
+class _HttpConnection(_Cuttable, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Cuttable, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+_NOT_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.NameResolutionError,
+    urllib3.exceptions.SSLError,
+)
+
+
+def _surely_not_sent(error: requests.RequestException) -> bool:
+    if getattr(_call, "written", False):
+        return False
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL | requests.exceptions.SSLError):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), _NOT_CONNECTED)
+
+
+class Http:
+    """The HTTP client given to every provider: pooled, one session a thread, redirects never followed.
+
+    `call` holds one deadline over the whole exchange (a server that drips a byte a second is cut), and says what its end
+    proves: an Answer, NotSent when no byte of the request left, Ambiguous for anything else.
+    """
+
+    MAX_BYTES = 1_000_000
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=8))
+            self._local.session = session
+        return session
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: float,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Answer | NotSent | Ambiguous:
+        """One request. `deadline` is a `time.monotonic()` instant; a mapping as body is sent as a form."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return NotSent(code="deadline", detail="no time was left before the request")
+        _call.connection, _call.written = None, False
+        cutter = threading.Timer(left, _cut, args=(threading.current_thread(), _call.__dict__))
+        cutter.daemon = True
+        cutter.start()
+        try:
+            response = self._session().request(
+                method,
+                url,
+                data=body,
+                params=query,
+                headers=headers,
+                auth=auth,
+                timeout=left,
+                allow_redirects=False,
+                stream=True,
+            )
+            text = (
+                response.raw.read(self.MAX_BYTES, decode_content=True)
+                if hasattr(response.raw, "read")
+                else response.content
+            )
+            response.close() if len(text) >= self.MAX_BYTES else response.raw.release_conn()
+            lower = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(status=response.status_code, headers=lower, text=text.decode("utf-8", "replace"))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            kind = type(error).__name__
+            if isinstance(error, requests.RequestException) and _surely_not_sent(error):
+                return NotSent(code="not_connected", detail=kind)
+            return Ambiguous(code="no_answer", detail=kind)
+        finally:
+            cutter.cancel()
+
+
+def _cut(_thread: threading.Thread, call: dict[str, Any]) -> None:
+    connection = call.get("connection")
+    sock = getattr(connection, "sock", None)
+    if sock is not None:
+        try:
+            sock.shutdown(2)
+        except OSError:
+            return
+
+
+def retry_after(
+    headers: Mapping[str, str], *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
+) -> timedelta | None:
+    """Retry-After in both its forms (RFC 9110 §10.2.3), at most `cap`; None where it is absent or makes no sense."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return min(timedelta(seconds=min(int(value), 10**6)), cap)
+    try:
+        until = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    wait = until - (now or datetime.now(until.tzinfo or UTC))
+    return min(max(wait, timedelta()), cap)
+
+
+def outcome_of_status(answer: Answer, *, code: str = "", detail: str = "") -> NotSent | Rejected | Ambiguous:
+    """The evidence in an HTTP status that is no success: the default for every vendor, refined by each one's own codes.
+
+    429: surely not taken. 401, 402, 403, 404, 405: our set-up is wrong, nothing was taken, and it can be put right.
+    Other 4xx but 408, 409, 425: the vendor read this message and refused it. Everything else proves nothing.
+    """
+    code = code or f"http_{answer.status}"
+    if answer.status == 429:
+        return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
+    if answer.status in (401, 402, 403, 404, 405):
+        return NotSent(code=code, detail=detail)
+    if 400 <= answer.status < 500 and answer.status not in (408, 409, 425):
+        return Rejected(code=code, detail=detail)
+    return Ambiguous(code=code, detail=detail)

@@ -1,0 +1,97 @@
+"""The scalars that all YAML files share: durations, times of day, instants, time zones, slugs."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator
+
+UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+_DURATION = re.compile(r"^(\d+)\s*(second|minute|hour|day|week)s?$")
+_SLUG = re.compile(r"^[a-z][a-z0-9_-]*$")
+
+
+def duration(value: Any) -> timedelta:
+    """`90 days`, `2 hours`: a whole number and a unit. Raises ValueError. Months and years have no fixed length: say days."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.match(str(value).strip())
+    if match is None:
+        raise ValueError(
+            'a duration is a whole number and a unit, like "90 days" (seconds, minutes, hours, days, weeks)'
+        )
+    try:
+        return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+    except OverflowError as error:
+        raise ValueError("this duration is too long") from error
+
+
+def spoken(span: timedelta) -> str:
+    """A duration as one would say it: `90 days`."""
+    seconds = int(span.total_seconds())
+    for unit, size in reversed(UNITS.items()):
+        if seconds and seconds % size == 0:
+            count = seconds // size
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return f"{seconds} seconds"
+
+
+def time_of_day(value: Any) -> time:
+    """`21:00`. Raises ValueError."""
+    if isinstance(value, time):
+        return value
+    if re.match(r"^\d{1,2}:\d{2}$", str(value)):
+        hours, minutes = map(int, str(value).split(":"))
+        if hours < 24 and minutes < 60:
+            return time(hours, minutes)
+    raise ValueError('a time of day is written "21:00"')
+
+
+def zone(value: Any) -> ZoneInfo:
+    """A time zone by its IANA name. Raises ValueError."""
+    if isinstance(value, ZoneInfo):
+        return value
+    try:
+        return ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError('a time zone has an IANA name, like "Europe/Helsinki"') from error
+
+
+def instant(value: Any) -> datetime:
+    """An ISO 8601 date and time with its offset, as UTC. Raises ValueError where the offset is missing."""
+    moment = value if isinstance(value, datetime) else _iso(str(value))
+    if moment.tzinfo is None:
+        raise ValueError("this time has no offset: end it with Z (UTC) or with an offset like +02:00")
+    return moment.astimezone(UTC)
+
+
+def wall_time(value: Any) -> datetime:
+    """A date and time without an offset, to be read in some zone. A date alone is its midnight. Raises ValueError."""
+    moment = value if isinstance(value, datetime) else _iso(str(value))
+    if moment.tzinfo is not None:
+        raise ValueError("leave the offset out: the time zone is given beside it")
+    return moment
+
+
+def _iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ValueError('a time is written "2026-11-22T10:00" (ISO 8601)') from error
+
+
+def slug(value: Any) -> str:
+    """A name used in files, links and the database: lower-case letters, digits, - and _. Raises ValueError."""
+    if not _SLUG.match(str(value)) or len(str(value)) > 80:
+        raise ValueError("a name has only small letters, digits, - and _, begins with a letter, and is at most 80 long")
+    return str(value)
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
+Zone = Annotated[ZoneInfo, BeforeValidator(zone)]
+WallTime = Annotated[datetime, BeforeValidator(wall_time)]
+Slug = Annotated[str, BeforeValidator(slug)]

@@ -1,0 +1,185 @@
+"""config.yaml: what the workspace declares once (database, attributes, purposes, channels, providers, limits)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from engine import document
+from engine.errors import Problem, WorkspaceError
+from engine.model import AttributeType, Channel, ConsentRule, MessageClass
+from engine.provider import SecretRef
+from engine.scalars import Duration, Slug, TimeOfDay, Zone
+
+
+class Part(BaseModel):
+    """A block of config.yaml. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Purpose(Part):
+    """What a message is for, as the customer would say it, and how the purpose treats silence."""
+
+    title: str = ""
+    consent: ConsentRule = ConsentRule.OPT_IN
+
+
+class Route(Part):
+    """Which provider carries a channel's messages of one class, and who they are from."""
+
+    provider: Slug
+    sender: str = Field(alias="from", min_length=1)
+
+
+class Routes(Part):
+    """The routes of one channel. Commercial and transactional mail should not share a From address."""
+
+    commercial: Route | None = None
+    transactional: Route | None = None
+
+    def of(self, message_class: MessageClass) -> Route | None:
+        return self.commercial if message_class is MessageClass.COMMERCIAL else self.transactional
+
+
+class QuietHours(Part):
+    """Commercial messages of the channel wait from `from` to `to`, in the recipient's own time zone."""
+
+    start: TimeOfDay = Field(alias="from")
+    end: TimeOfDay = Field(alias="to")
+
+
+class Cap(Part):
+    """At most so many commercial messages to one customer within a rolling span; on one channel, or over all."""
+
+    at_most: int = Field(ge=1)
+    within: Duration
+    channel: Channel | None = None
+
+
+class Sending(Part):
+    """How the sender works. The lease must be longer than a whole provider call, with a margin."""
+
+    threads: int = Field(default=4, ge=1, le=64)
+    batch: int = Field(default=100, ge=1, le=5000)
+    deadline: Duration = timedelta(seconds=20)
+    lease: Duration = timedelta(minutes=2)
+    retry_for: Duration = timedelta(hours=24)
+    max_attempts: int = Field(default=8, ge=1, le=100)
+    resolve_window: Duration = timedelta(hours=72)
+
+    @model_validator(mode="after")
+    def _lease_outlives_deadline(self) -> Sending:
+        if self.lease < self.deadline * 2:
+            raise ValueError("the lease must be at least twice the deadline of a provider's call")
+        return self
+
+
+class Tracking(Part):
+    """Whether opens and clicks of email are recorded by links of our own."""
+
+    opens: bool = True
+    clicks: bool = True
+
+
+class Settings(Part):
+    """The whole of config.yaml, checked and typed."""
+
+    workspace: Slug
+    database: str = "sqlite:///regulars.db"
+    time_zone: Zone
+    locale: str = "en"
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    public_url: str = Field(default="http://127.0.0.1:8025", pattern=r"^https?://[^\s]+$")
+    secret: SecretRef
+    api_keys: SecretRef | None = None
+    postal_address: str = ""
+    attributes: Mapping[Slug, AttributeType] = Field(default_factory=dict)
+    events: Mapping[Slug, Mapping[Slug, AttributeType]] = Field(default_factory=dict)
+    purposes: Mapping[Slug, Purpose] = Field(default_factory=dict)
+    providers: Mapping[Slug, Mapping[str, Any]] = Field(default_factory=dict)
+    channels: Mapping[Channel, Routes] = Field(default_factory=dict)
+    quiet_hours: Mapping[Channel, QuietHours] = Field(default_factory=dict)
+    pressure: tuple[Cap, ...] = ()
+    sending: Sending = Sending()
+    tracking: Tracking = Tracking()
+
+    def route(self, channel: Channel, message_class: MessageClass) -> Route | None:
+        """The route of a channel for a class; a channel that names only one class has no route for the other."""
+        routes = self.channels.get(channel)
+        return routes.of(message_class) if routes else None
+
+
+def load_settings(folder: Path) -> Settings:
+    """Read DIR/config.yaml. Raises WorkspaceError with every problem found, each at its place."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise WorkspaceError.single(
+            document.Position(file=str(path)),
+            "there is no config.yaml here.",
+            "Run `regulars init DIR`, or go into a workspace.",
+        )
+    node = document.load(path, shown_as="config.yaml")
+    settings = document.validate(Settings, node)
+    problems = _unresolved(settings, node)
+    if problems:
+        raise WorkspaceError(problems)
+    return settings
+
+
+BUILT_IN_ATTRIBUTES: Mapping[str, AttributeType] = {
+    "id": AttributeType.TEXT,
+    "locale": AttributeType.TEXT,
+    "time_zone": AttributeType.TEXT,
+    "created_at": AttributeType.TIME,
+}
+"""Attributes that every customer has without declaring them."""
+
+
+def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
+    """References inside config.yaml that lead nowhere, and names that are taken."""
+    problems = []
+    for channel, routes in settings.channels.items():
+        for message_class in MessageClass:
+            route = routes.of(message_class)
+            if route and route.provider not in settings.providers:
+                at = document.position_of(node, ("channels", channel.value, message_class.value, "provider"))
+                problems.append(
+                    Problem(
+                        at=at,
+                        what=f'there is no provider "{route.provider}".',
+                        remedy=document.suggestion(route.provider, settings.providers),
+                    )
+                )
+    for name in set(settings.attributes) & set(BUILT_IN_ATTRIBUTES):
+        at = document.position_of(node, ("attributes", name), key=True)
+        problems.append(
+            Problem(at=at, what=f'the attribute "{name}" is built in.', remedy="Leave it out: every customer has it.")
+        )
+    for name, definition in settings.providers.items():
+        if not definition or "use" not in definition:
+            at = document.position_of(node, ("providers", name), key=True)
+            problems.append(
+                Problem(
+                    at=at,
+                    what=f'the provider "{name}" does not say which vendor it is.',
+                    remedy="Add `use:` with smtp, sendgrid, twilio, mastodon, file or console.",
+                )
+            )
+    return problems
+
+
+def load_environment(folder: Path) -> None:
+    """Read DIR/.env (NAME=value a line) into the process's environment; what is set already stays."""
+    path = folder / ".env"
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, separator, value = line.strip().partition("=")
+        if separator and not name.startswith("#"):
+            os.environ.setdefault(name.strip(), value.strip().strip("'\""))

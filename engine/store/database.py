@@ -1,0 +1,203 @@
+"""Opening a database, SQLite or PostgreSQL, with the durability that the ledger's promises rest on."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+from engine.errors import StoreError
+from engine.store import tables
+
+LOCK_WAIT_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An open database. `ledger` names it in message keys; `pepper` keys the hashes of addresses."""
+
+    pool: sa.Engine
+    ledger: str
+    pepper: bytes
+
+    @property
+    def dialect(self) -> str:
+        return self.pool.dialect.name
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection with one consistent view. Nothing is written through it."""
+        with _clear_errors(), self.pool.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, durable when the block ends; rolled back whole when it raises."""
+        with _clear_errors(), self.pool.connect() as connection:
+            connection = connection.execution_options(writing=True)
+            with connection.begin():
+                yield connection
+
+    def insert(self, table: sa.Table) -> Any:
+        """The dialect's INSERT, for the ON CONFLICT that both have and SQLAlchemy's common one has not."""
+        return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
+
+    def address_hash(self, address: str) -> bytes:
+        """A keyed hash of a normalised address: suppressions and webhooks find a contact point by it."""
+        return hmac.new(self.pepper, address.encode(), hashlib.sha256).digest()[:16]
+
+    def message_key(self, message_id: int) -> str:
+        """Our name for a message towards vendors: stable, unique, free of personal data."""
+        return f"{self.ledger}-{message_id}"
+
+    def message_id(self, key: str) -> int | None:
+        """The message a key names, or None where the key is not one of this ledger's."""
+        ledger, _, number = key.strip().partition("-")
+        return int(number) if ledger == self.ledger and number.isdigit() and len(number) < 19 else None
+
+    def close(self) -> None:
+        self.pool.dispose()
+
+
+def open_database(url: str, *, secret: str, folder: Path | None = None) -> Database:
+    """Open the database at `url`, bringing its tables up to date. A relative SQLite path is taken from `folder`.
+
+    Raises StoreError where it cannot be opened, is not durable, or was made with another secret.
+    """
+    pool = _pool(url, folder)
+    try:
+        with _clear_errors():
+            _assert_durable(pool)
+            migrate(pool)
+            return _identify(pool, secret)
+    except BaseException:
+        pool.dispose()
+        raise
+
+
+def _pool(url: str, folder: Path | None) -> sa.Engine:
+    try:
+        target = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            "the database URL cannot be read",
+            where="config.yaml: database",
+            remedy="Write sqlite:///regulars.db or postgresql://user@host/name.",
+        ) from error
+    if target.get_backend_name() == "sqlite":
+        if folder and target.database and not Path(target.database).is_absolute():
+            target = target.set(database=str(folder / target.database))
+        pool = sa.create_engine(
+            target, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}, pool_size=32
+        )
+        event.listen(pool, "connect", _sqlite_connect)
+        event.listen(pool, "begin", _sqlite_begin)
+        return pool
+    if target.get_backend_name() == "postgresql":
+        target = target.set(drivername="postgresql+psycopg")
+        return sa.create_engine(target, pool_size=32, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"})
+    raise StoreError(
+        f"the database is {target.get_backend_name()}, not SQLite or PostgreSQL", where="config.yaml: database"
+    )
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-64000", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _assert_durable(pool: sa.Engine) -> None:
+    """A promise kept on disk needs a disk that keeps it."""
+    with pool.connect() as connection:
+        if pool.dialect.name == "sqlite":
+            if connection.exec_driver_sql("PRAGMA synchronous").scalar() != 2:
+                raise StoreError("SQLite does not run with synchronous=FULL")
+        elif connection.exec_driver_sql("SHOW fsync").scalar() != "on" or connection.exec_driver_sql(
+            "SHOW synchronous_commit"
+        ).scalar() not in ("on", "remote_apply", "remote_write"):
+            raise StoreError(
+                "PostgreSQL runs with fsync or synchronous_commit off: a crash could lose or double messages",
+                remedy="Set both to on.",
+            )
+
+
+def migrate(pool: sa.Engine) -> None:
+    """Bring the tables up to date. Several processes may start at once: one migrates, the others wait."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with pool.connect().execution_options(writing=True) as connection, connection.begin():
+        if pool.dialect.name == "postgresql":
+            connection.execute(select(sa.func.pg_advisory_xact_lock(0x52656775)))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _identify(pool: sa.Engine, secret: str) -> Database:
+    """Read, or on the first day write, the ledger's name and the check value of its secret."""
+    pepper = hmac.new(secret.encode(), b"regulars address pepper", hashlib.sha256).digest()
+    check = hmac.new(pepper, b"check", hashlib.sha256).hexdigest()
+    database = Database(pool=pool, ledger="", pepper=pepper)
+    with database.writing() as connection:
+        for name, value in (("ledger", secrets.token_hex(4)), ("secret_check", check)):
+            connection.execute(database.insert(tables.facts).values(name=name, value=value).on_conflict_do_nothing())
+        known = dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
+    if known["secret_check"] != check:
+        raise StoreError(
+            "the secret is not the one this database was made with: suppressed addresses would not be recognised",
+            where="config.yaml: secret",
+            remedy="Set the environment variable to the former value.",
+        )
+    return Database(pool=pool, ledger=known["ledger"], pepper=pepper)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what a database says when it is full, locked, gone or read-only into words an operator can act on."""
+    try:
+        yield
+    except (OperationalError, DatabaseError) as error:
+        told = str(error.orig).splitlines()[0] if error.orig else str(error)
+        for sign, remedy in _REMEDIES.items():
+            if sign in told.lower():
+                raise StoreError(
+                    f"the database cannot be used: {told}", remedy=f"{remedy} Nothing was half written."
+                ) from error
+        raise
+    except sa.exc.TimeoutError as error:
+        raise StoreError("no database connection became free", remedy="Lower sending.threads.") from error
+
+
+_REMEDIES = {
+    "full": "Free disk space, then start again.",
+    "no space": "Free disk space, then start again.",
+    "locked": "Another process holds the database: wait for it or stop it.",
+    "readonly": "Make the file and its folder writable.",
+    "read-only": "Make the database writable.",
+    "unable to open": "Check the path and its permissions.",
+    "malformed": "Restore the file from a backup.",
+    "not a database": "Check the path: this file is something else.",
+    "connection": "Check that the server runs and the URL is right.",
+    "does not exist": "Create the database, or put the URL right.",
+    "authentication": "Check user and password.",
+}
+
+__all__ = ["Database", "migrate", "open_database"]

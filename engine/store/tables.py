@@ -1,0 +1,278 @@
+"""The tables. Every time is UTC; every name is the field's own noun."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC: timestamptz on PostgreSQL, whole microseconds since 1970 on SQLite (small, sorted, exact)."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if dialect.name == "postgresql" else BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return microseconds(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if isinstance(value, datetime) else EPOCH + value * MICROSECOND
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970, as SQLite keeps an instant."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+Plain = JSON().with_variant(JSONB(), "postgresql")
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+facts = Table(  # about this database itself: its ledger id, the check value of its secret
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("external_id", String, nullable=False, unique=True),
+    Column("attributes", Plain, nullable=False, server_default=text("'{}'")),
+    Column("locale", String),
+    Column("time_zone", String),
+    Column("created_at", Instant, nullable=False),
+)
+
+contact_points = Table(
+    "contact_points",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customers.id"), nullable=False),
+    Column("channel", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),  # keyed; how suppressions and webhooks find it
+    Column(
+        "revision", Integer, nullable=False, server_default=text("0")
+    ),  # +1 with every change of consent or suppression
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("customer_id", "channel"),
+    Index(None, "channel", "address_hash"),
+)
+
+consents = Table(  # append-only: the newest row of a contact point and purpose is in force
+    "consents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("contact_point_id", Id, ForeignKey("contact_points.id"), nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("source", String, nullable=False),  # import, link, webhook, keyword, api
+    Column("proof", Text, nullable=False, server_default=""),
+    Index(None, "contact_point_id", "purpose", "at"),
+)
+
+suppressions = Table(  # outlives the customer: keeps a keyed hash, never the address
+    "suppressions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("source", String, nullable=False),
+    UniqueConstraint("channel", "address_hash"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("external_id", String, nullable=False, unique=True),  # the same report twice is one event
+    Column("customer_id", Id, ForeignKey("customers.id")),
+    Column("name", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("properties", Plain, nullable=False, server_default=text("'{}'")),
+    Column("message_id", Id),
+    Column("received_at", Instant, nullable=False),
+    Index("ix_events_customer_id_name_at", "customer_id", "name", "at"),
+    Index(
+        "ix_events_message_id",
+        "message_id",
+        sqlite_where=text("message_id IS NOT NULL"),
+        postgresql_where=text("message_id IS NOT NULL"),
+    ),
+)
+
+template_versions = Table(  # what a message's content was made of, kept for ever
+    "template_versions",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("sources", Plain, nullable=False),  # path inside templates/ → text
+    Column("first_used_at", Instant, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("occurrence", String, nullable=False),  # the same occurrence is the same run
+    Column("nominal_at", Instant, nullable=False),
+    Column("launched_at", Instant, nullable=False),
+    Column("cancelled_at", Instant),
+    Column("definition", Plain, nullable=False),  # the campaign as it was launched
+    Column("definition_hash", String, nullable=False),
+    Column("rules_commit", String),  # git commit of the workspace, where it is one
+    Column("template_hash", String, ForeignKey("template_versions.hash"), nullable=False),
+    Column("data", Plain, nullable=False, server_default=text("'{}'")),  # a trigger's own values
+    UniqueConstraint("campaign", "occurrence"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
+    Column("campaign", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("customer_id", Id, ForeignKey("customers.id")),
+    Column("channel", String, nullable=False),
+    Column("message_class", String, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("held_by", String),  # the last reason that made it wait; stays when it was sent afterwards
+    Column("detail", Text),  # the vendor's or the template's words
+    Column("owed_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("not_after", Instant),
+    Column("changed_at", Instant, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),
+    Column("owner", String),
+    Column("lease_until", Instant),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("possible_duplicate", Boolean, nullable=False, server_default=text("false")),
+    Column("contact_point_id", Id),
+    Column("provider", String),
+    Column("provider_message_id", String),
+    Column("template_path", String),  # which locale's parts were used
+    Column("values", Plain),  # what the template was given, frozen at the first hand-over
+    Column("content_hash", String),
+    Column("first_sent_at", Instant),
+    Column("accepted_at", Instant),
+    Column("delivered_at", Instant),
+    Column("bounced_at", Instant),
+    Column("opened_at", Instant),
+    Column("clicked_at", Instant),
+    Column("complained_at", Instant),
+    Column("opted_out_at", Instant),
+    Column("replied_at", Instant),
+    Index("uq_messages_intent", "run_id", "step", "channel", func.coalesce(text("customer_id"), 0), unique=True),
+    Index(
+        "ix_messages_due",
+        "lane",
+        "due_at",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_messages_leased",
+        "lease_until",
+        sqlite_where=text("state IN ('claimed', 'sending')"),
+        postgresql_where=text("state IN ('claimed', 'sending')"),
+    ),
+    Index(
+        "ix_messages_doubt",
+        "changed_at",
+        sqlite_where=text("state = 'in_doubt'"),
+        postgresql_where=text("state = 'in_doubt'"),
+    ),
+    Index("ix_messages_customer", "customer_id", "campaign", "accepted_at"),
+    Index(
+        "ix_messages_provider",
+        "provider",
+        "provider_message_id",
+        sqlite_where=text("provider_message_id IS NOT NULL"),
+        postgresql_where=text("provider_message_id IS NOT NULL"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("message_id", Id, ForeignKey("messages.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("provider", String, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", String),  # accepted, rejected, not_sent, ambiguous; NULL while nobody knows
+    Column("code", String),
+    Column("detail", Text),
+    UniqueConstraint("message_id", "number"),
+)
+
+links = Table(  # where a click may lead: only to what was once in a message
+    "links",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("url", Text, nullable=False, unique=True),
+)
+
+idempotency = Table(  # answers already given to a caller's key
+    "idempotency",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("api_key", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("request_hash", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Plain, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("api_key", "key"),
+)
