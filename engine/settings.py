@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine import document
-from engine.errors import Problem, WorkspaceError
+from engine.errors import Position, Problem, WorkspaceError
 from engine.model import AttributeType, Channel, ConsentRule, MessageClass
 from engine.provider import SecretRef
 from engine.scalars import Duration, Slug, TimeOfDay, Zone
@@ -120,7 +120,7 @@ def load_settings(folder: Path) -> Settings:
     path = folder / "config.yaml"
     if not path.exists():
         raise WorkspaceError.single(
-            document.Position(file=str(path)),
+            Position(file=str(path)),
             "there is no config.yaml here.",
             "Run `regulars init DIR`, or go into a workspace.",
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ class Database:
     pool: sa.Engine
     ledger: str
     pepper: bytes
+    turn: AbstractContextManager[object] = field(
+        default_factory=nullcontext
+    )  # SQLite has one writer: threads queue here
 
     @property
     def dialect(self) -> str:
@@ -46,7 +50,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, durable when the block ends; rolled back whole when it raises."""
-        with _clear_errors(), self.pool.connect() as connection:
+        with self.turn, _clear_errors(), self.pool.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
                 yield connection
@@ -155,18 +159,19 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
     """Read, or on the first day write, the ledger's name and the check value of its secret."""
     pepper = hmac.new(secret.encode(), b"regulars address pepper", hashlib.sha256).digest()
     check = hmac.new(pepper, b"check", hashlib.sha256).hexdigest()
-    database = Database(pool=pool, ledger="", pepper=pepper)
+    turn = threading.Lock() if pool.dialect.name == "sqlite" else nullcontext()
+    database = Database(pool=pool, ledger="", pepper=pepper, turn=turn)
     with database.writing() as connection:
         for name, value in (("ledger", secrets.token_hex(4)), ("secret_check", check)):
             connection.execute(database.insert(tables.facts).values(name=name, value=value).on_conflict_do_nothing())
-        known = dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
+        known = {row.name: row.value for row in connection.execute(select(tables.facts))}
     if known["secret_check"] != check:
         raise StoreError(
             "the secret is not the one this database was made with: suppressed addresses would not be recognised",
             where="config.yaml: secret",
             remedy="Set the environment variable to the former value.",
         )
-    return Database(pool=pool, ledger=known["ledger"], pepper=pepper)
+    return replace(database, ledger=known["ledger"])
 
 
 @contextmanager

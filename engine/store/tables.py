@@ -83,6 +83,8 @@ customers = Table(
     Column("locale", String),
     Column("time_zone", String),
     Column("created_at", Instant, nullable=False),
+    # +1 whenever what we may send this customer changes; a decision holds only for the revision it was made on
+    Column("revision", Integer, nullable=False, server_default=text("0")),
 )
 
 contact_points = Table(
@@ -197,6 +199,7 @@ messages = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("possible_duplicate", Boolean, nullable=False, server_default=text("false")),
     Column("contact_point_id", Id),
+    Column("sent_to", String),  # the address, frozen with the values at the first hand-over
     Column("provider", String),
     Column("provider_message_id", String),
     Column("template_path", String),  # which locale's parts were used

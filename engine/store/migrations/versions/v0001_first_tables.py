@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("locale", sa.String(), nullable=True),
         sa.Column("time_zone", sa.String(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("revision", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
         sa.UniqueConstraint("external_id", name=op.f("uq_customers_external_id")),
     )
@@ -160,6 +161,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("possible_duplicate", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("contact_point_id", Id, nullable=True),
+        sa.Column("sent_to", sa.String(), nullable=True),
         sa.Column("provider", sa.String(), nullable=True),
         sa.Column("provider_message_id", sa.String(), nullable=True),
         sa.Column("template_path", sa.String(), nullable=True),
