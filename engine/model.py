@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -88,7 +88,7 @@ TRANSITIONS: Mapping[str, Transition] = _table(
     ("begin", (_S.CLAIMED,), _S.SENDING, True, "the intent is durable; the provider's call comes next"),
     ("accept", (_S.SENDING, _S.IN_DOUBT), _S.ACCEPTED, True, "the provider said yes"),
     ("reject", (_S.SENDING, _S.IN_DOUBT), _S.REJECTED, True, "the provider said no, for good"),
-    ("retry", (_S.SENDING,), _S.PENDING, True, "surely not taken: again after a back-off"),
+    ("retry", (_S.SENDING, _S.IN_DOUBT), _S.PENDING, True, "surely not taken: again after a back-off"),
     ("doubt", (_S.SENDING,), _S.IN_DOUBT, True, "the request left and no answer came, or its sender died"),
     (
         "prove_accepted",
@@ -114,7 +114,7 @@ TRANSITIONS: Mapping[str, Transition] = _table(
     ("give_up", (_S.IN_DOUBT,), _S.UNKNOWN, True, "no evidence came within the window; said aloud, never guessed"),
     ("skip", (_S.CLAIMED,), _S.SKIPPED, True, "policy or content withholds the message"),
     ("expire", (_S.PENDING, _S.CLAIMED), _S.EXPIRED, False, "too late to be of use"),
-    ("die", (_S.SENDING,), _S.DEAD, True, "surely not taken, and no attempt or time is left"),
+    ("die", (_S.SENDING, _S.IN_DOUBT), _S.DEAD, True, "surely not taken, and no attempt or time is left"),
     ("cancel", (_S.PENDING, _S.CLAIMED), _S.CANCELLED, False, "an operator stopped the run"),
 )
 
@@ -210,7 +210,7 @@ class Message:
     """One intended communication, as a sender sees it: campaign × run × step × customer × channel.
 
     `customer_id` is None for a social post, which has no recipient. `values` are what the template was given at the
-    first hand-over (None before it). Times are UTC.
+    first hand-over, `sent_to` and `provider` its address and vendor (None before it). Times are UTC.
     """
 
     id: int
@@ -225,4 +225,6 @@ class Message:
     not_after: datetime | None
     first_sent_at: datetime | None
     possible_duplicate: bool
-    values: Mapping[str, Plain] | None = field(default=None)
+    values: Mapping[str, Plain] | None = None
+    sent_to: str | None = None
+    provider: str | None = None

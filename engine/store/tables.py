@@ -184,6 +184,7 @@ messages = Table(
     Column("customer_id", Id, ForeignKey("customers.id")),
     Column("channel", String, nullable=False),
     Column("message_class", String, nullable=False),
+    Column("delivery", String, nullable=False),  # what is done when no answer comes: at_most_once, at_least_once
     Column("lane", Integer, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", String),

@@ -146,6 +146,7 @@ def upgrade() -> None:
         sa.Column("customer_id", Id, nullable=True),
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("message_class", sa.String(), nullable=False),
+        sa.Column("delivery", sa.String(), nullable=False),
         sa.Column("lane", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),

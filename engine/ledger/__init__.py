@@ -1,0 +1,8 @@
+"""Owed and happened: messages, attempts, events. The only writers of a state.
+
+owe        a run and what it owes, in one transaction          claim      batches under a lease, and their recovery
+hand_over  the durable intent before a provider's call         settle     the provider's answer, made a state
+doubts     what is done when no answer came                    record     what webhooks and links report
+consent    opt-outs and suppressions                           balance    the books: nothing lost, at any instant
+moves      the one guarded UPDATE that all of them use
+"""

@@ -1,0 +1,37 @@
+"""The books: audience = accepted + rejected + skipped + expired + dead + cancelled + unknown + open, at every instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from engine.model import OPEN, State
+from engine.store import Database
+from engine.store.tables import messages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """How many messages stand in each state; `audience` is counted apart, so that a difference shows."""
+
+    audience: int
+    by_state: Mapping[State, int]
+
+    @property
+    def open(self) -> int:
+        return sum(self.by_state.get(state, 0) for state in OPEN)
+
+    @property
+    def holds(self) -> bool:
+        return self.audience == sum(self.by_state.values())
+
+
+def balance(database: Database, *, campaign: str | None = None) -> Balance:
+    """Count the books, of one campaign or of all."""
+    which = (messages.c.campaign == campaign,) if campaign else ()
+    with database.reading() as connection:
+        audience = connection.execute(select(func.count()).select_from(messages).where(*which)).scalar_one()
+        rows = connection.execute(select(messages.c.state, func.count()).where(*which).group_by(messages.c.state)).all()
+    return Balance(audience=audience, by_state={State(state): count for state, count in rows})

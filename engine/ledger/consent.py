@@ -1,0 +1,128 @@
+"""Opt-outs, opt-ins and suppressions: written at once, and every open decision about the customer made void."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from engine.model import Channel, ConsentStatus, SuppressionReason
+from engine.store import Database
+from engine.store.tables import consents, contact_points, customers, messages, runs, suppressions
+
+
+def bump(connection: Connection, customer_ids: list[int]) -> None:
+    """Make decisions about these customers void: a message decided before is decided again before it leaves."""
+    if customer_ids:
+        connection.execute(
+            update(customers).where(customers.c.id.in_(customer_ids)).values(revision=customers.c.revision + 1)
+        )
+
+
+def current(connection: Connection, contact_point_id: int, purpose: str) -> ConsentStatus | None:
+    """What a contact point agreed to for a purpose: the newest word, None where nothing was ever said."""
+    newest = (
+        select(consents.c.status)
+        .where(consents.c.contact_point_id == contact_point_id, consents.c.purpose == purpose)
+        .order_by(consents.c.at.desc(), consents.c.id.desc())
+        .limit(1)
+    )
+    word = connection.execute(newest).scalar()
+    return ConsentStatus(word) if word else None
+
+
+def give(
+    connection: Connection,
+    contact_point_id: int,
+    purpose: str,
+    status: ConsentStatus,
+    *,
+    at: datetime,
+    source: str,
+    proof: str,
+) -> bool:
+    """Append a consent; False, with nothing written, where the same is in force already."""
+    if current(connection, contact_point_id, purpose) is status:
+        return False
+    row = {
+        "contact_point_id": contact_point_id,
+        "purpose": purpose,
+        "status": status.value,
+        "at": at,
+        "source": source,
+        "proof": proof,
+    }
+    connection.execute(insert(consents).values(row))
+    owner = connection.execute(
+        select(contact_points.c.customer_id).where(contact_points.c.id == contact_point_id)
+    ).scalar_one()
+    bump(connection, [owner])
+    return True
+
+
+def opt_out(database: Database, message_id: int, *, at: datetime, source: str, proof: str) -> bool:
+    """The customer of this message wants no more of its purpose on its channel. False where that was so already."""
+    with database.writing() as connection:
+        return opt_out_of(connection, message_id, at=at, source=source, proof=proof)
+
+
+def opt_out_of(connection: Connection, message_id: int, *, at: datetime, source: str, proof: str) -> bool:
+    """As `opt_out`, inside an open transaction."""
+    sent = (
+        select(messages.c.contact_point_id, messages.c.opted_out_at, runs.c.definition)
+        .join(runs, runs.c.id == messages.c.run_id)
+        .where(messages.c.id == message_id)
+    )
+    row = connection.execute(sent).first()
+    if row is None or row.contact_point_id is None:
+        return False
+    purpose = str(row.definition["purpose"])
+    if row.opted_out_at is None:
+        connection.execute(update(messages).where(messages.c.id == message_id).values(opted_out_at=at))
+    return give(connection, row.contact_point_id, purpose, ConsentStatus.OPTED_OUT, at=at, source=source, proof=proof)
+
+
+def suppress_contact_point(
+    connection: Connection,
+    database: Database,
+    channel: Channel,
+    address: str,
+    reason: SuppressionReason,
+    *,
+    at: datetime,
+    source: str,
+) -> bool:
+    """Never write to this address again, whoever's it is. False where it was suppressed already."""
+    hashed = database.address_hash(address)
+    row = {"channel": channel.value, "address_hash": hashed, "reason": reason.value, "at": at, "source": source}
+    adding = database.insert(suppressions).values(row)
+    graver = suppressions.c.reason == SuppressionReason.OPTED_OUT.value  # a bounce or complaint outlives a START
+    adding = adding.on_conflict_do_update(
+        index_elements=["channel", "address_hash"],
+        set_={"reason": reason.value, "at": at, "source": source},
+        where=graver & (reason is not SuppressionReason.OPTED_OUT),
+    )
+    added = connection.execute(adding).rowcount
+    bump(connection, customers_at(connection, channel, hashed))
+    return added == 1
+
+
+def lift_opt_out(connection: Connection, database: Database, channel: Channel, address: str) -> bool:
+    """The person wrote START: an opt-out ends. Bounces and complaints stay. True where something was lifted."""
+    hashed = database.address_hash(address)
+    opted_out = (
+        suppressions.c.channel == channel.value,
+        suppressions.c.address_hash == hashed,
+        suppressions.c.reason == SuppressionReason.OPTED_OUT.value,
+    )
+    lifted = connection.execute(delete(suppressions).where(*opted_out)).rowcount
+    bump(connection, customers_at(connection, channel, hashed))
+    return lifted == 1
+
+
+def customers_at(connection: Connection, channel: Channel, hashed: bytes) -> list[int]:
+    """The customers who have this address on this channel."""
+    query = select(contact_points.c.customer_id).where(
+        contact_points.c.channel == channel.value, contact_points.c.address_hash == hashed
+    )
+    return list(connection.execute(query).scalars())

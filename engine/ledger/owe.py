@@ -1,0 +1,98 @@
+"""A run and what it owes: one transaction, unique on the intent, so launching twice is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, insert, literal, select, true
+
+from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
+from engine.store import Database
+from engine.store.tables import customers, messages, runs, template_versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """One launch of a campaign: which occurrence, and everything its messages need later, frozen.
+
+    nominal_at: the schedule's own instant, or the moment of the trigger. definition: the campaign as launched.
+    rules_commit: the workspace's git commit where it is under git. template_sources: path under templates/ → text.
+    """
+
+    campaign: str
+    occurrence: str
+    nominal_at: datetime
+    definition: Mapping[str, Plain]
+    definition_hash: str
+    rules_commit: str | None
+    template_name: str
+    template_hash: str
+    template_sources: Mapping[str, str]
+    data: Mapping[str, Plain]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwedTo:
+    """Who is owed a message by a run, how, and until when. `audience` selects customers' ids; None is a public post."""
+
+    audience: Select[tuple[int]] | None
+    step: str
+    channel: Channel
+    message_class: MessageClass
+    delivery: DeliveryClass
+    lane: Lane
+    not_after: datetime | None
+
+
+def open_run(connection: Connection, database: Database, run: NewRun, *, now: datetime) -> tuple[int, bool]:
+    """The run's id, and whether it is new. The same occurrence of a campaign is the same run, however often it is opened."""
+    version = {
+        "hash": run.template_hash,
+        "name": run.template_name,
+        "sources": dict(run.template_sources),
+        "first_used_at": now,
+    }
+    connection.execute(database.insert(template_versions).values(version).on_conflict_do_nothing())
+    row = {
+        "campaign": run.campaign,
+        "occurrence": run.occurrence,
+        "nominal_at": run.nominal_at,
+        "launched_at": now,
+        "definition": dict(run.definition),
+        "definition_hash": run.definition_hash,
+        "rules_commit": run.rules_commit,
+        "template_hash": run.template_hash,
+        "data": dict(run.data),
+    }
+    made = connection.execute(database.insert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
+    if made is not None:
+        return int(made), True
+    same = select(runs.c.id).where(runs.c.campaign == run.campaign, runs.c.occurrence == run.occurrence)
+    return int(connection.execute(same).scalar_one()), False
+
+
+def owe(connection: Connection, database: Database, run_id: int, campaign: str, to: OwedTo, *, now: datetime) -> int:
+    """Write down every message the run owes, as pending. Returns how many were new."""
+    row = {
+        "run_id": run_id,
+        "campaign": campaign,
+        "step": to.step,
+        "channel": to.channel.value,
+        "message_class": to.message_class.value,
+        "delivery": to.delivery.value,
+        "lane": LANE_RANK[to.lane],
+        "state": State.PENDING.value,
+        "owed_at": now,
+        "due_at": now,
+        "changed_at": now,
+        "not_after": to.not_after,
+    }
+    if to.audience is None:
+        return connection.execute(insert(messages).values(row)).rowcount
+    chosen = to.audience.with_only_columns(
+        customers.c.id, *(literal(value, messages.c[name].type).label(name) for name, value in row.items())
+    )
+    statement = database.insert(messages).from_select(["customer_id", *row], chosen.where(true()))
+    return connection.execute(statement.on_conflict_do_nothing()).rowcount

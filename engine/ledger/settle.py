@@ -1,0 +1,69 @@
+"""The provider's answer, made a state: accepted, rejected, again later, dead, or in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, update
+
+from engine.ledger.consent import suppress_contact_point
+from engine.ledger.moves import move_claimed
+from engine.model import Message, Reason
+from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
+from engine.store import Database
+from engine.store.tables import attempts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """How long a message that was surely not taken is tried again: the next wait, and whether it is worth it at all."""
+
+    wait: timedelta
+    worthwhile: bool
+
+
+def settle(database: Database, message: Message, outcome: Outcome, retry: Retry, *, now: datetime) -> bool:
+    """Write down how a hand-over ended. False where the message has moved on meanwhile (its provider's event was faster)."""
+    with database.writing() as connection:
+        _close_attempt(connection, message, outcome, now)
+        if isinstance(outcome, Rejected) and outcome.suppress and message.sent_to:
+            suppress_contact_point(
+                connection, database, message.channel, message.sent_to, outcome.suppress, at=now, source="provider"
+            )
+        transition, values = _transition(outcome, retry, now)
+        return move_claimed(connection, transition, message.claim, now=now, owner=None, lease_until=None, **values)
+
+
+def _close_attempt(connection: Connection, message: Message, outcome: Outcome, now: datetime) -> None:
+    word = _WORDS[type(outcome)]
+    code = outcome.provider_message_id if isinstance(outcome, Accepted) else outcome.code
+    values = {"ended_at": now, "outcome": word, "code": code, "detail": outcome.detail or None}
+    this = (attempts.c.message_id == message.id, attempts.c.number == message.attempts)
+    connection.execute(update(attempts).where(*this).values(values))
+
+
+_WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}
+
+
+def _transition(outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dict[str, Any]]:
+    match outcome:
+        case Accepted(provider_message_id=name):
+            return "accept", {"accepted_at": now, "provider_message_id": name, "reason": None}
+        case Rejected(code=code, detail=detail):
+            return "reject", {"reason": Reason.REFUSED.value, "detail": f"{code} {detail}".strip()}
+        case NotSent(code=code, detail=detail) if retry.worthwhile:
+            reason = Reason.RATE_LIMITED if outcome.retry_after else Reason.PROVIDER_DOWN
+            return "retry", {
+                "due_at": now + retry.wait,
+                "reason": reason.value,
+                "held_by": reason.value,
+                "detail": f"{code} {detail}".strip(),
+            }
+        case NotSent(code=code, detail=detail):
+            return "die", {"reason": Reason.ATTEMPTS_EXHAUSTED.value, "detail": f"{code} {detail}".strip()}
+        case Ambiguous(code=code, detail=detail):
+            return "doubt", {"reason": Reason.NO_ANSWER.value, "detail": f"{code} {detail}".strip()}
+        case _:
+            assert_never(outcome)

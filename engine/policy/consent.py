@@ -1,0 +1,22 @@
+"""Consent of a contact point for a purpose. A commercial SMS always needs a yes, whatever the purpose says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from engine.model import Channel, ConsentRule, ConsentStatus, MessageClass, Reason
+from engine.policy.facts import Facts
+from engine.policy.verdict import Verdict, Withhold
+from engine.settings import Settings
+
+
+def gate(facts: Facts, _settings: Settings, _now: datetime) -> Verdict | None:
+    if facts.customer is None:
+        return None
+    commercial = facts.message_class is MessageClass.COMMERCIAL
+    strict = facts.consent_rule is ConsentRule.OPT_IN or (commercial and facts.channel is Channel.SMS)
+    if facts.consent is ConsentStatus.OPTED_OUT and (commercial or facts.consent_rule is not ConsentRule.NONE):
+        return Withhold(reason=Reason.OPTED_OUT)
+    if strict and facts.consent is None:
+        return Withhold(reason=Reason.NO_CONSENT)
+    return None

@@ -1,0 +1,144 @@
+"""What a decision needs to know, read for a whole batch in one query, immediately before sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
+
+from engine.model import Channel, ConsentRule, ConsentStatus, Message, MessageClass, Plain, State, SuppressionReason
+from engine.scalars import zone
+from engine.settings import Cap, Settings
+from engine.store.tables import consents, contact_points, customers, messages, suppressions
+
+MAY_HAVE_BEEN_SENT = (State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Everything about one message's recipient that speaks for or against sending, as of one instant.
+
+    counted: for each cap of config.yaml that applies, how many messages count under it already.
+    revision: the customer's revision that all of this was read at.
+    """
+
+    channel: Channel
+    message_class: MessageClass
+    consent_rule: ConsentRule
+    not_after: datetime | None
+    customer: Mapping[str, Plain] | None
+    revision: int | None
+    zone: ZoneInfo
+    contact_point_id: int | None
+    address: str | None
+    consent: ConsentStatus | None
+    suppressed: SuppressionReason | None
+    counted: tuple[tuple[Cap, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What a run's messages have in common for a decision."""
+
+    channel: Channel
+    message_class: MessageClass
+    purpose: str
+
+
+def gather(
+    connection: Connection, batch: Sequence[Message], terms: Terms, settings: Settings, *, now: datetime
+) -> dict[int, Facts]:
+    """The facts of each message of one run, by message id."""
+    caps = applicable_caps(settings, terms)
+    by_customer = {row.id: row for row in connection.execute(_query(batch, terms, caps, now))}
+    return {
+        message.id: _facts(message, by_customer.get(message.customer_id), terms, caps, settings) for message in batch
+    }
+
+
+def applicable_caps(settings: Settings, terms: Terms) -> tuple[Cap, ...]:
+    """The frequency caps that a message is counted under: none for transactional ones."""
+    if terms.message_class is not MessageClass.COMMERCIAL:
+        return ()
+    return tuple(cap for cap in settings.pressure if cap.channel in (None, terms.channel))
+
+
+def _query(batch: Sequence[Message], terms: Terms, caps: tuple[Cap, ...], now: datetime) -> Any:
+    point, c = contact_points.c, customers.c
+    newest_consent = (
+        select(consents.c.status)
+        .where(consents.c.contact_point_id == point.id, consents.c.purpose == terms.purpose, consents.c.at <= now)
+        .order_by(consents.c.at.desc(), consents.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    suppression = (
+        select(suppressions.c.reason)
+        .where(suppressions.c.channel == point.channel, suppressions.c.address_hash == point.address_hash)
+        .scalar_subquery()
+    )
+    columns = [
+        c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at, c.revision,
+        point.id.label("contact_point_id"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
+        *(_count(cap, now).label(f"count_{index}") for index, cap in enumerate(caps)),
+    ]  # fmt: skip
+    mine = and_(point.customer_id == c.id, point.channel == terms.channel.value)
+    wanted = {message.customer_id for message in batch if message.customer_id is not None}
+    return select(*columns).select_from(customers.outerjoin(contact_points, mine)).where(c.id.in_(wanted))
+
+
+def _count(cap: Cap, now: datetime) -> ColumnElement[int]:
+    m = messages.alias()
+    within = (
+        m.c.customer_id == customers.c.id,
+        m.c.message_class == MessageClass.COMMERCIAL.value,
+        m.c.first_sent_at > now - cap.within,
+    )
+    on_channel = (m.c.channel == cap.channel.value,) if cap.channel else ()
+    states = m.c.state.in_([literal(state.value, literal_execute=True) for state in MAY_HAVE_BEEN_SENT])
+    return select(func.count()).select_from(m).where(*within, *on_channel, states).scalar_subquery()
+
+
+def _facts(
+    message: Message, row: Row[*tuple[Any, ...]] | None, terms: Terms, caps: tuple[Cap, ...], settings: Settings
+) -> Facts:
+    purpose = settings.purposes.get(terms.purpose)
+    return Facts(
+        channel=terms.channel,
+        message_class=terms.message_class,
+        consent_rule=purpose.consent if purpose else ConsentRule.OPT_IN,
+        not_after=message.not_after,
+        customer=_customer(row, settings) if row is not None else None,
+        revision=row.revision if row is not None else None,
+        zone=_zone(row.time_zone if row is not None else None, settings),
+        contact_point_id=row.contact_point_id if row is not None else None,
+        address=row.address if row is not None else None,
+        consent=ConsentStatus(row.consent) if row is not None and row.consent else None,
+        suppressed=SuppressionReason(row.suppressed) if row is not None and row.suppressed else None,
+        counted=tuple((cap, getattr(row, f"count_{index}")) for index, cap in enumerate(caps))
+        if row is not None
+        else (),
+    )
+
+
+def _customer(row: Row[*tuple[Any, ...]], settings: Settings) -> dict[str, Plain]:
+    """The customer as a template sees one: every declared attribute is there, None where it is not known."""
+    declared: dict[str, Plain] = dict.fromkeys(settings.attributes)
+    known = {
+        "id": row.external_id,
+        "locale": row.locale,
+        "time_zone": row.time_zone,
+        "created_at": row.created_at.isoformat(),
+    }
+    return {**declared, **row.attributes, **known}
+
+
+def _zone(name: str | None, settings: Settings) -> ZoneInfo:
+    try:
+        return zone(name) if name else settings.time_zone
+    except ValueError:
+        return settings.time_zone
