@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _DURATION = re.compile(r"^(\d+)\s*(second|minute|hour|day|week)s?$")
@@ -76,6 +76,21 @@ def wall_time(value: Any) -> datetime:
     return moment
 
 
+def first_instant(wall: datetime, where: ZoneInfo) -> datetime:
+    """The instant (UTC) at which clocks in a zone show this wall time; of two, the first; where a clock change skips it,
+    the first instant after the gap.
+    """
+    after = wall.replace(tzinfo=where, fold=0).astimezone(UTC)
+    if after.astimezone(where).replace(tzinfo=None) == wall.replace(tzinfo=None):
+        return after
+    before = wall.replace(tzinfo=where, fold=1).astimezone(UTC)  # in a gap, fold=1 is the instant before it
+    offset = after.astimezone(where).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        before, after = (before, middle) if middle.astimezone(where).utcoffset() == offset else (middle, after)
+    return after.replace(microsecond=0)
+
+
 def _iso(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.strip())
@@ -90,8 +105,36 @@ def slug(value: Any) -> str:
     return str(value)
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
-Zone = Annotated[ZoneInfo, BeforeValidator(zone)]
-WallTime = Annotated[datetime, BeforeValidator(wall_time)]
-Slug = Annotated[str, BeforeValidator(slug)]
+_UNIT_WORDS = "|".join(UNITS)
+
+
+def _written(pattern: str, *examples: str) -> WithJsonSchema:
+    """How an editor checks the scalar: YAML is text until one of the functions above reads it."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(duration),
+    PlainSerializer(spoken, when_used="json"),
+    _written(rf"^\d+ *({_UNIT_WORDS})s?$", "90 days", "6 hours"),
+]
+TimeOfDay = Annotated[
+    time,
+    BeforeValidator(time_of_day),
+    PlainSerializer(lambda value: f"{value:%H:%M}", when_used="json"),
+    _written(r"^\d{1,2}:\d{2}$", "21:00"),
+]
+Zone = Annotated[
+    ZoneInfo,
+    BeforeValidator(zone),
+    PlainSerializer(str, when_used="json"),
+    _written(r"^[A-Za-z0-9_+/-]+$", "Europe/Helsinki", "UTC"),
+]
+WallTime = Annotated[
+    datetime,
+    BeforeValidator(wall_time),
+    PlainSerializer(datetime.isoformat, when_used="json"),
+    _written(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$", "2026-11-22T10:00"),
+]
+Slug = Annotated[str, BeforeValidator(slug), _written(_SLUG.pattern, "win-back")]

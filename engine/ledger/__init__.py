@@ -4,5 +4,6 @@ owe        a run and what it owes, in one transaction          claim      batche
 hand_over  the durable intent before a provider's call         settle     the provider's answer, made a state
 doubts     what is done when no answer came                    record     what webhooks and links report
 consent    opt-outs and suppressions                           balance    the books: nothing lost, at any instant
+links      where clicks may lead                               schedules  which occurrences are launched already
 moves      the one guarded UPDATE that all of them use
 """

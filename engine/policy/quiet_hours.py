@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from engine.model import MessageClass, Reason
 from engine.policy.facts import Facts
 from engine.policy.verdict import Hold, Verdict
+from engine.scalars import first_instant
 from engine.settings import QuietHours, Settings
 
 
@@ -17,7 +19,7 @@ def gate(facts: Facts, settings: Settings, now: datetime) -> Verdict | None:
     local = now.astimezone(facts.zone)
     if not is_quiet(window, local.time()):
         return None
-    return Hold(until=end_of_quiet(window, local), reason=Reason.QUIET_HOURS)
+    return Hold(until=end_of_quiet(window, local, facts.zone), reason=Reason.QUIET_HOURS)
 
 
 def is_quiet(window: QuietHours, at: time) -> bool:
@@ -27,9 +29,7 @@ def is_quiet(window: QuietHours, at: time) -> bool:
     return at >= window.start or at < window.end
 
 
-def end_of_quiet(window: QuietHours, local: datetime) -> datetime:
+def end_of_quiet(window: QuietHours, local: datetime, zone: ZoneInfo) -> datetime:
     """The first instant (UTC) at which the wall clock shows the window's end; where a clock change skips it, the first after."""
     day = local.date() if local.time() < window.end else local.date() + timedelta(days=1)
-    wall = datetime.combine(day, window.end, tzinfo=local.tzinfo)
-    # A skipped wall time read with fold=0 maps, through UTC, to the same distance past the gap: never before its end.
-    return wall.astimezone(UTC)
+    return first_instant(datetime.combine(day, window.end), zone)

@@ -157,6 +157,13 @@ template_versions = Table(  # what a message's content was made of, kept for eve
     Column("first_used_at", Instant, nullable=False),
 )
 
+schedules = Table(  # since when a scheduled campaign is known here: what was due before that is nobody's debt
+    "schedules",
+    metadata,
+    Column("campaign", String, primary_key=True),
+    Column("known_since", Instant, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -48,6 +48,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("url", name=op.f("uq_links_url")),
     )
     op.create_table(
+        "schedules",
+        sa.Column("campaign", sa.String(), nullable=False),
+        sa.Column("known_since", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign", name=op.f("pk_schedules")),
+    )
+    op.create_table(
         "suppressions",
         sa.Column("id", Id, nullable=False),
         sa.Column("channel", sa.String(), nullable=False),

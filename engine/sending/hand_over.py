@@ -1,0 +1,206 @@
+"""One message, from decision to answer: hops 5 to 7 of its path, in order, on one page."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from engine.content.links import Links
+from engine.content.render import Rendered
+from engine.content.tracking import track, unsubscribe_headers
+from engine.content.values import values_for
+from engine.errors import ContentError, ProviderError, StoreError
+from engine.ledger import hand_over as ledger
+from engine.ledger.links import link_id
+from engine.ledger.settle import settle
+from engine.model import Channel, Message, MessageClass, Plain, Reason
+from engine.policy import Facts, Hold, Send, Withhold, decide
+from engine.policy.facts import applicable_caps
+from engine.provider import EmailContent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
+from engine.rules.workspace import Workspace
+from engine.sending.retry import retry
+from engine.sending.runs import Launched
+from engine.store import Database
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What senders work with: the rules and settings in force, the open providers, the maker of links."""
+
+    workspace: Workspace
+    providers: Mapping[str, Provider]
+    links: Links
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
+    under this lease; `stopping` tells that the sender should end.
+    """
+
+    setup: Setup
+    database: Database
+    now: Callable[[], datetime]
+    guard: float
+    stopping: Callable[[], bool]
+    jitter: random.Random
+
+
+def process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
+    """Decide about one claimed message and do what was decided. Returns the word for what came of it."""
+    settings, now = desk.setup.workspace.settings, desk.now()
+    verdict = decide(facts, settings, now=now)
+    match verdict:
+        case Hold(until=until, reason=reason):
+            ledger.hold(desk.database, message, until=until, reason=reason, now=now)
+            return "held"
+        case Withhold(reason=reason, detail=detail):
+            ledger.withhold(desk.database, message, reason=reason, detail=detail, now=now)
+            return "withheld"
+        case Send():
+            return _send(desk, message, run, facts, now)
+
+
+def _send(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> str:
+    try:
+        provider_name, provider, sender = _route(desk.setup, message, run)
+        values = (
+            dict(message.values)
+            if message.values is not None
+            else _values(desk.setup, message, run, facts, sender, now)
+        )
+        rendered = run.renderer.render(message.channel, values)
+        outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
+        refuse_what_is_not_promised(provider, outgoing)
+    except (ContentError, ProviderError) as error:
+        ledger.withhold(
+            desk.database,
+            message,
+            reason=Reason.TEMPLATE_ERROR if isinstance(error, ContentError) else Reason.REFUSED,
+            detail=str(error),
+            now=now,
+        )
+        return "withheld"
+    intent = ledger.Intent(
+        provider=provider_name,
+        sent_to=outgoing.to,
+        contact_point_id=facts.contact_point_id,
+        values=values,
+        template_path=rendered.path,
+        content_hash=rendered.hash,
+        revision=facts.revision,
+        bump=bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
+    )
+    if time.monotonic() > desk.guard or not ledger.begin(desk.database, message, intent, now=now):
+        ledger.release(desk.database, message, reason=Reason.CONTACT_CHANGED, now=now)
+        return "released"
+    sent = replace(message, attempts=message.attempts + 1, sent_to=outgoing.to, provider=provider_name)
+    return _hand_over(desk, sent, outgoing, provider)
+
+
+def _hand_over(desk: Desk, message: Message, outgoing: Outgoing, provider: Provider) -> str:
+    """The provider's call, between two commits. After the first one every way out of here settles the message."""
+    sending = desk.setup.workspace.settings.sending
+    deadline = time.monotonic() + sending.deadline.total_seconds()
+    outcome = provider.send(outgoing, deadline=deadline)
+    _settle_until_written(desk, message, outcome)
+    word = type(outcome).__name__.lower()
+    log.debug("handed over", message=message.id, run=message.run_id, provider=message.provider, outcome=word)
+    return word
+
+
+def _settle_until_written(desk: Desk, message: Message, outcome: Outcome) -> None:
+    """Never go on to the next message before this one's answer is on disk; a sender that must stop leaves it to the lease."""
+    wait = 0.05
+    while True:
+        now = desk.now()
+        plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=now, jitter=desk.jitter)
+        try:
+            settle(desk.database, message, outcome, plan, now=now)
+        except StoreError:
+            log.error("the answer cannot be written yet", message=message.id)
+            if desk.stopping():
+                raise
+            time.sleep(wait)
+            wait = min(wait * 2, 5.0)
+        else:
+            return
+
+
+def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider, str]:
+    """Which provider carries the message: the one that had it before, as long as it is there, else the route in force."""
+    route = setup.workspace.settings.route(message.channel, run.campaign.message_class)
+    if route is None:
+        raise ProviderError(
+            f"no provider carries {run.campaign.message_class} {message.channel}",
+            where=f"config.yaml: channels.{message.channel}",
+        )
+    name = message.provider if message.provider in setup.providers else route.provider
+    if name is None or name not in setup.providers:
+        raise ProviderError(f'the provider "{name}" is not open', where="config.yaml: providers")
+    return name, setup.providers[name], route.sender
+
+
+def _values(
+    setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
+) -> dict[str, Plain]:
+    settings, campaign = setup.workspace.settings, run.campaign
+    purpose = settings.purposes.get(campaign.purpose)
+    return values_for(
+        customer=facts.customer,
+        data=run.data,
+        campaign=campaign.campaign,
+        purpose=(purpose.title if purpose else "") or campaign.purpose,
+        links={"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {},
+        settings=settings,
+        sender=sender,
+        today=now.astimezone(facts.zone).date(),
+    )
+
+
+def _outgoing(
+    desk: Desk,
+    message: Message,
+    run: Launched,
+    facts: Facts,
+    provider: str,
+    values: Mapping[str, Plain],
+    rendered: Rendered,
+    now: datetime,
+) -> Outgoing:
+    setup, campaign = desk.setup, run.campaign
+    content = rendered.content
+    if isinstance(content, EmailContent) and message.customer_id is not None:
+        tracking = setup.workspace.settings.tracking
+        content = track(
+            content,
+            links=setup.links,
+            message_id=message.id,
+            link_id=lambda url: link_id(desk.database, url),
+            opens=tracking.opens,
+            clicks=tracking.clicks,
+        )
+        if campaign.message_class is MessageClass.COMMERCIAL:
+            content = replace(
+                content, headers={**content.headers, **unsubscribe_headers(setup.links.unsubscribe(message.id))}
+            )
+    not_after = message.not_after
+    return Outgoing(
+        key=desk.database.message_key(message.id),
+        channel=Channel(message.channel),
+        message_class=campaign.message_class,
+        campaign=message.campaign,
+        to=message.sent_to if message.first_sent_at else facts.address,
+        sender=str(values["sender"]),
+        content=content,
+        at=message.first_sent_at or now,
+        valid_for=not_after - now if not_after else None,
+        callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
+    )

@@ -1,0 +1,87 @@
+"""What a run's messages have in common, read back as it was launched: later edits of the rules do not reach it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from engine.content.render import Renderer
+from engine.content.templates import TemplateVersion
+from engine.model import Plain
+from engine.policy.facts import Terms
+from engine.rules.campaign import Campaign
+from engine.store import Database
+from engine.store.tables import runs, template_versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launched:
+    """A run as its senders need it: the campaign, the compiled template, the trigger's own values."""
+
+    run_id: int
+    campaign: Campaign
+    renderer: Renderer
+    data: Mapping[str, Plain]
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(
+            channel=self.campaign.channel, message_class=self.campaign.message_class, purpose=self.campaign.purpose
+        )
+
+
+class Runs:
+    """Reads runs and compiles their templates, each once; the least recently used are forgotten."""
+
+    REMEMBERED = 256
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._runs: OrderedDict[int, Launched] = OrderedDict()
+        self._campaigns: OrderedDict[str, Campaign] = OrderedDict()
+        self._renderers: OrderedDict[str, Renderer] = OrderedDict()
+
+    def get(self, run_ids: Iterable[int]) -> dict[int, Launched]:
+        """The runs with these ids."""
+        with self._lock:
+            return {run_id: self._run(run_id) for run_id in set(run_ids)}
+
+    def _run(self, run_id: int) -> Launched:
+        if run_id not in self._runs:
+            with self._database.reading() as connection:
+                row = connection.execute(select(runs).where(runs.c.id == run_id)).one()
+            if row.definition_hash not in self._campaigns:
+                _remember(
+                    self._campaigns, row.definition_hash, Campaign.model_validate(row.definition), self.REMEMBERED
+                )
+            run = Launched(
+                run_id=run_id,
+                campaign=self._campaigns[row.definition_hash],
+                renderer=self._renderer(row.template_hash),
+                data=row.data,
+            )
+            _remember(self._runs, run_id, run, self.REMEMBERED)
+        self._runs.move_to_end(run_id)
+        return self._runs[run_id]
+
+    def _renderer(self, template_hash: str) -> Renderer:
+        if template_hash not in self._renderers:
+            with self._database.reading() as connection:
+                row = connection.execute(
+                    select(template_versions).where(template_versions.c.hash == template_hash)
+                ).one()
+            version = TemplateVersion(name=row.name, hash=row.hash, sources=row.sources)
+            _remember(self._renderers, template_hash, Renderer(version), self.REMEMBERED)
+        return self._renderers[template_hash]
+
+
+def _remember(where: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
+    where[key] = value
+    while len(where) > most:
+        where.popitem(last=False)

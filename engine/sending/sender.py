@@ -1,0 +1,195 @@
+"""The sender: threads that each claim a small batch and hand it over one message at a time.
+
+One message in flight a thread, so that a crash leaves at most that many in doubt. A receipt never waits behind a bulk
+run: every thread looks at the triggered lane first, and one thread looks at nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from engine.clock import Clock
+from engine.errors import StoreError
+from engine.ledger import claim as ledger
+from engine.ledger.doubts import DoubtRules, resolve
+from engine.ledger.hand_over import release
+from engine.model import Lane, Message, Reason
+from engine.policy import gather
+from engine.sending.hand_over import Desk, Setup, process
+from engine.sending.runs import Runs
+from engine.settings import Sending
+from engine.store import Database
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.2
+SWEEP_SECONDS = 1.0
+BACK_OFF_SECONDS = 1.0
+
+
+class Sender:
+    """Hands over what is due. `setup` gives the rules and providers in force; call it again after a reload."""
+
+    def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock) -> None:
+        self._setup, self._database, self._clock = setup, database, clock
+        self._runs = Runs(database)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._stop = threading.Event()
+        self._due = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._failure: BaseException | None = None
+
+    # ------------------------------------------------------------ one pass, for `--once` and the stepped clock
+
+    def drain(self) -> Counter[str]:
+        """Tidy up, then hand over everything that is due now. Returns how many ended how."""
+        self.tidy()
+        counts: Counter[str] = Counter()
+        now = self._clock.now()
+        if not any(ledger.anything_due(self._database, lane, now=now) for lane in Lane):
+            return counts
+        threads = [
+            threading.Thread(target=self._drain, args=(counts,), daemon=True) for _ in range(self._sending.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return counts
+
+    def _drain(self, counts: Counter[str]) -> None:
+        try:
+            while not self._stop.is_set() and (done := self._work(tuple(Lane))):
+                with self._due:
+                    counts.update(done)
+        except BaseException as error:  # handed to drain's caller, which raises it
+            self._failure = error
+
+    def tidy(self) -> None:
+        """Take back what dead senders held, end what is too late, and decide about what is in doubt."""
+        now, sending = self._clock.now(), self._sending
+        unsent, doubtful = ledger.recover(self._database, now=now)
+        expired = ledger.expire(self._database, now=now)
+        rules = DoubtRules(idempotency=self._idempotency, patience=sending.lease, resolve_window=sending.resolve_window)
+        resolved = resolve(self._database, rules, now=now)
+        if unsent or doubtful or expired or resolved.resent or resolved.given_up:
+            log.info(
+                "tidied",
+                taken_back=unsent,
+                in_doubt=doubtful,
+                expired=expired,
+                again=resolved.resent,
+                unknown=resolved.given_up,
+            )
+
+    # ------------------------------------------------------------ the daemon's threads
+
+    def start(self) -> None:
+        """Begin to hand over whatever becomes due, until `stop`."""
+        lanes: list[tuple[Lane, ...]] = [(Lane.TRIGGERED,), *([tuple(Lane)] * self._sending.threads)]
+        self._threads = [
+            threading.Thread(target=self._loop, args=(mine,), name=f"sender-{number}")
+            for number, mine in enumerate(lanes)
+        ]
+        self._threads.append(threading.Thread(target=self._sweep, name="sweeper"))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the messages now in flight; what was claimed beyond them goes back unsent."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join()
+
+    def wake(self) -> None:
+        """Something became due: do not wait for the next look."""
+        with self._due:
+            self._due.notify_all()
+
+    def _loop(self, lanes: Sequence[Lane]) -> None:
+        while not self._stop.is_set():
+            try:
+                if not self._work(lanes):
+                    with self._due:
+                        self._due.wait(POLL_SECONDS)
+            except StoreError as error:  # no durable intent, no send: wait until the database can be written again
+                log.error("sending waits for the database", error=str(error))
+                self._stop.wait(BACK_OFF_SECONDS)
+
+    def _sweep(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.tidy()
+            except StoreError as error:
+                log.error("tidying waits for the database", error=str(error))
+            self._stop.wait(SWEEP_SECONDS)
+
+    # ------------------------------------------------------------ one batch
+
+    def _work(self, lanes: Sequence[Lane]) -> Counter[str]:
+        """Claim one batch and hand it over. Empty where nothing was due."""
+        sending, taken_at = self._sending, time.monotonic()
+        batch = self._claim(lanes)
+        if not batch:
+            return Counter()
+        desk = Desk(
+            setup=self._setup(),
+            database=self._database,
+            now=self._clock.now,
+            guard=taken_at + sending.lease.total_seconds() - sending.deadline.total_seconds(),
+            stopping=self._stop.is_set,
+            jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)
+        )
+        return Counter(self._one_by_one(desk, batch))
+
+    def _claim(self, lanes: Sequence[Lane]) -> list[Message]:
+        sending = self._sending
+        for lane in lanes:
+            batch = ledger.claim(
+                self._database, lane, owner=self._owner, limit=sending.batch, lease=sending.lease, now=self._clock.now()
+            )
+            if batch:
+                return batch
+        return []
+
+    def _one_by_one(self, desk: Desk, batch: list[Message]) -> list[str]:
+        runs = self._runs.get(message.run_id for message in batch)
+        by_run: dict[int, list[Message]] = defaultdict(list)
+        for message in batch:
+            by_run[message.run_id].append(message)
+        facts = {}
+        with self._database.reading() as connection:
+            for run_id, messages in by_run.items():
+                facts.update(
+                    gather(connection, messages, runs[run_id].terms, desk.setup.workspace.settings, now=desk.now())
+                )
+        words = []
+        for message in batch:
+            if self._stop.is_set() or time.monotonic() > desk.guard:
+                release(self._database, message, reason=Reason.SENDER_STOPPED, now=desk.now())
+                words.append("released")
+            else:
+                words.append(process(desk, message, runs[message.run_id], facts[message.id]))
+        return words
+
+    @property
+    def _sending(self) -> Sending:
+        return self._setup().workspace.settings.sending
+
+    def _idempotency(self, provider: str) -> timedelta | None:
+        opened = self._setup().providers.get(provider)
+        return opened.capabilities.idempotency_window if opened else None
