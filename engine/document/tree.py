@@ -6,16 +6,12 @@ Anchors, aliases, tags, repeated keys and more than one document in a file are r
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from engine.errors import Position, Problem, WorkspaceError
 
@@ -86,17 +82,55 @@ def parse(text: str, file: str) -> Node:
     try:
         return _Builder(file).build(yaml.parse(text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = Position(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Position(file=file)
-        what = error.problem or "is not valid YAML"
-        remedy = (
-            "Indent with spaces, not tabs."
-            if "\\t" in repr(what) or "'\\t'" in what
-            else "Check indentation, colons and quotes here."
-        )
-        raise WorkspaceError.single(at, f"not valid YAML: {what}.", remedy) from error
-    except yaml.YAMLError as error:
-        raise WorkspaceError.single(Position(file=file), f"not valid YAML: {error}.") from error
+        raise WorkspaceError([_not_yaml(error, text, file)]) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position] if isinstance(error.position, int) else ""
+        at = Position(file=file, line=before.count("\n") + 1, column=len(before) - (before.rfind("\n") + 1) + 1)
+        raise WorkspaceError.single(
+            at, "a character that YAML does not allow (a control character).", "Delete it."
+        ) from error
+
+
+_COLON = (
+    "a colon is not expected here.",
+    'Begin each key on a line of its own, in one column with its neighbours; quote ("…") a text that holds a colon.',
+)
+_UNLIKE_ABOVE = (
+    "this line does not fit to those above it.",
+    "Keys that belong together begin in the same column; a text that goes on after a quote needs quotes around the whole.",
+)
+_QUOTE = ("this quote is never closed.", "Close it with the same kind of quote.")
+_SAYINGS: tuple[tuple[str, str, bool, tuple[str, str]], ...] = (
+    # the parser's problem, its context, whether the context's place is the one to look at, what and remedy
+    ("mapping values are not allowed", "", False, _COLON),
+    ("block sequence entries", "", False, ("a list cannot begin here.", "Begin each `- ` on a line of its own.")),
+    ("end of stream", "quoted scalar", True, _QUOTE),
+    ("document indicator", "quoted scalar", True, _QUOTE),
+    ("',' or ']'", "", True, ("this [ is never closed, or a comma is missing.", "Put commas between the items and ] at the end.")),
+    ("',' or '}'", "", True, ("this { is never closed, or a comma is missing.", "Put commas between the keys and } at the end.")),
+    ("'-' indicator", "", False, ("this line stands in a list and does not begin with `- `.", "Begin it with `- `, or indent it under its key.")),
+    ("expected key", "", False, _UNLIKE_ABOVE),
+    ("could not find expected ':'", "", True, ("this line has no colon.", "Write `key: value`.")),
+    ("unknown escape", "", False, ("this \\ means nothing here.", "Use single quotes, or write \\\\ for one \\.")),
+    ("cannot start any token", "", False, ("a value cannot begin with this character.", 'Quote it ("…").')),
+)  # fmt: skip
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    """What the parser found, in the words of somebody who edits the file."""
+    problem, context = error.problem or "", error.context or ""
+    what, remedy, mark = f"not valid YAML: {problem}.", "Check indentation, colons and quotes here.", error.problem_mark
+    for said, within, there, words in _SAYINGS:
+        if said in problem and within in context:
+            (what, remedy), mark = words, (error.context_mark if there else error.problem_mark)
+            break
+    mark = mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        what, remedy = "this line is indented with a tab.", "Indent with spaces: YAML takes no tabs."
+    return Problem(at=Position(file=file, line=line + 1, column=column + 1), what=what, remedy=remedy)
 
 
 class _Builder:
@@ -129,13 +163,9 @@ class _Builder:
             )
         if depth > MAX_DEPTH:
             raise WorkspaceError.single(at, f"is nested deeper than {MAX_DEPTH} levels.")
-        if getattr(event, "tag", None) not in (None, "!") and not isinstance(
-            event, yaml.ScalarEvent | yaml.MappingStartEvent | yaml.SequenceStartEvent
-        ):
-            raise WorkspaceError.single(at, "tags (!) are not used here.")
+        if getattr(event, "tag", None) is not None:
+            raise WorkspaceError.single(at, "tags (!) are not used here.", "Quote the text if it begins with !.")
         if isinstance(event, yaml.ScalarEvent):
-            if event.tag not in (None, "!"):
-                raise WorkspaceError.single(at, "tags (!) are not used here.", "Quote the text if it begins with !.")
             return Text(event.value, at, quoted=event.style in ("'", '"', "|", ">"))
         if isinstance(event, yaml.SequenceStartEvent):
             return Items(tuple(self._until(yaml.SequenceEndEvent, depth)), at)
@@ -176,13 +206,19 @@ def plain(node: Node) -> Any:
             return {key.value: plain(value) for key, value in node.pairs}
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`Did you mean "x"?`, or the list of what is known where nothing is near."""
-    names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if near:
-        return f'Did you mean "{near[0]}"?'
-    return f"Known: {', '.join(names)}." if names else ""
+def node(value: Any, at: Position) -> Node:
+    """The way back from `plain`: the tree of plain values, every node at the same place."""
+    match value:
+        case dict():
+            return Pairs(tuple((Text(str(key), at), node(inner, at)) for key, inner in value.items()), at)
+        case list() | tuple():
+            return Items(tuple(node(inner, at) for inner in value), at)
+        case None:
+            return Text("", at)
+        case bool():
+            return Text("true" if value else "false", at, quoted=True)
+        case _:
+            return Text(str(value), at, quoted=True)
 
 
 def position_of(node: Node, path: Sequence[str | int], *, key: bool = False) -> Position:
@@ -198,55 +234,3 @@ def position_of(node: Node, path: Sequence[str | int], *, key: bool = False) -> 
             node = node.items[step]
             at = node.at
     return at
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def validate(model: type[M], node: Node, **context: Any) -> M:
-    """Give a document its types. Raises WorkspaceError with every problem, each at its place."""
-    try:
-        return model.model_validate(plain(node), context=context)
-    except ValidationError as error:
-        raise WorkspaceError([_problem(model, node, detail) for detail in error.errors()]) from error
-
-
-def _problem(model: type[BaseModel], node: Node, detail: Any) -> Problem:
-    path = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("function-"))]
-    name = path[-1] if path else ""
-    if detail["type"] == "extra_forbidden":
-        at = position_of(node, path, key=True)
-        return Problem(
-            at=at, what=f'unknown key "{name}".', remedy=suggestion(str(name), _known_keys(model, path[:-1]))
-        )
-    if detail["type"] == "missing":
-        return Problem(at=position_of(node, path[:-1], key=True), what=f'"{name}" is missing.')
-    what = str(detail["msg"]).removeprefix("Value error, ")
-    given = detail.get("input")
-    shown = f' (here: "{given}")' if isinstance(given, str) and len(given) < 80 and "secret" not in what else ""
-    return Problem(at=position_of(node, path), what=f'"{name}": {what}{shown}.' if name != "" else f"{what}.")
-
-
-def _known_keys(model: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys a model takes at `path`, for suggestions; empty where the path leaves what can be followed."""
-    for step in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-            if field is None:
-                continue
-            model = field.annotation
-        model = _inner(model)
-    model = _inner(model)
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return [field.alias or name for name, field in model.model_fields.items()]
-    return []
-
-
-def _inner(annotation: Any) -> Any:
-    """The model inside Optional[…], dict[str, …], list[…] or Annotated[…]; the annotation itself where there is none."""
-    origin = typing.get_origin(annotation)
-    if origin is None:
-        return annotation
-    arguments = [a for a in typing.get_args(annotation) if a is not types.NoneType]
-    models = [a for a in map(_inner, arguments) if isinstance(a, type) and issubclass(a, BaseModel)]
-    return models[-1] if models else annotation
