@@ -21,10 +21,12 @@ def claim(database: Database, lane: Lane, *, owner: str, limit: int, lease: time
         .order_by(messages.c.due_at, messages.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")
+        .prefix_with("MATERIALIZED", dialect="postgresql")  # else PostgreSQL may run it again and take more than `limit`
     )
     taking = (
         update(messages)
-        .where(messages.c.id.in_(due), in_state(State.PENDING))
+        .where(messages.c.id.in_(select(due.c.id)), in_state(State.PENDING))
         .values(
             state=TRANSITIONS["claim"].target.value,
             epoch=messages.c.epoch + 1,

@@ -102,7 +102,7 @@ def suppress_contact_point(
         set_={"reason": reason.value, "at": at, "source": source},
         where=graver & (reason is not SuppressionReason.OPTED_OUT),
     )
-    added = connection.execute(adding).rowcount
+    added = database.inserted(connection, adding)
     bump(connection, customers_at(connection, channel, hashed))
     return added == 1
 

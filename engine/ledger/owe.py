@@ -90,9 +90,9 @@ def owe(connection: Connection, database: Database, run_id: int, campaign: str, 
         "not_after": to.not_after,
     }
     if to.audience is None:
-        return connection.execute(insert(messages).values(row)).rowcount
+        return database.inserted(connection, insert(messages).values(row))
     chosen = to.audience.with_only_columns(
         customers.c.id, *(literal(value, messages.c[name].type).label(name) for name, value in row.items())
     )
     statement = database.insert(messages).from_select(["customer_id", *row], chosen.where(true()))
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount
+    return database.inserted(connection, statement.on_conflict_do_nothing())

@@ -162,7 +162,7 @@ def _store(connection: Connection, database: Database, report: _Report, external
         "message_id": report.row.id if report.row is not None else None,
         "received_at": now,
     }
-    return connection.execute(database.insert(events).values(row).on_conflict_do_nothing()).rowcount == 1
+    return database.inserted(connection, database.insert(events).values(row).on_conflict_do_nothing()) == 1
 
 
 def _take_effect(connection: Connection, database: Database, report: _Report, now: datetime) -> None:

@@ -59,6 +59,10 @@ class Database:
         """The dialect's INSERT, for the ON CONFLICT that both have and SQLAlchemy's common one has not."""
         return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
 
+    def inserted(self, connection: Connection, statement: Any) -> int:
+        """Run an INSERT; how many rows it made (psycopg tells only when asked)."""
+        return int(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
+
     def address_hash(self, address: str) -> bytes:
         """A keyed hash of a normalised address: suppressions and webhooks find a contact point by it."""
         return hmac.new(self.pepper, address.encode(), hashlib.sha256).digest()[:16]

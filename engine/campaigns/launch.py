@@ -1,0 +1,156 @@
+"""Launching: what run is this, and who is owed what? One transaction; the same occurrence twice is harmless."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.campaigns.schedules import Occurrence, due
+from engine.content.templates import TemplateVersion, read_template
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience
+from engine.rules.workspace import Workspace
+from sqlalchemy import Connection, Select, select
+
+from engine.document import suggestion
+from engine.errors import IntakeError, UnknownName
+from engine.ledger.owe import NewRun, OwedTo, open_run, owe
+from engine.ledger.schedules import launched_until
+from engine.model import Lane, Plain
+from engine.store import Database
+from engine.store.tables import customers, messages
+
+STEP = "main"
+"""The one step of a campaign without a journey."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """A run that was launched: `new` is False where this occurrence had been launched before; `owed` counts its messages."""
+
+    run_id: int
+    campaign: str
+    occurrence: str
+    new: bool
+    owed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Triggered:
+    """A trigger's run and its one message; `new` is False where the same call had been taken before."""
+
+    run_id: int
+    message_id: int
+    new: bool
+
+
+def campaign_of(workspace: Workspace, name: str) -> Campaign:
+    """The campaign of this name. Raises UnknownName with the nearest one that exists."""
+    if name not in workspace.campaigns:
+        raise UnknownName(f'there is no campaign "{name}"', remedy=suggestion(name, workspace.campaigns))
+    return workspace.campaigns[name]
+
+
+def launch(
+    workspace: Workspace, database: Database, campaign: Campaign, occurrence: Occurrence, *, now: datetime
+) -> Launch:
+    """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`."""
+    version = read_template(workspace.folder / "templates", campaign.template)
+    chosen = audience(workspace, campaign, now=now, dialect=database.dialect)
+    with database.writing() as connection:
+        run = _new_run(workspace, campaign, version, occurrence.key, occurrence.nominal_at, {})
+        run_id, new = open_run(connection, database, run, now=now)
+        owed = (
+            owe(connection, database, run_id, campaign.campaign, _owed_to(campaign, chosen, Lane.BULK, now), now=now)
+            if new
+            else 0
+        )
+    return Launch(run_id=run_id, campaign=campaign.campaign, occurrence=occurrence.key, new=new, owed=owed)
+
+
+def launch_due(workspace: Workspace, database: Database, *, now: datetime) -> list[Launch]:
+    """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first."""
+    waiting = []
+    for campaign in workspace.campaigns.values():
+        if campaign.schedule is not None:
+            since = launched_until(database, campaign.campaign, now=now)
+            occurrences = due(campaign.schedule, campaign.catch_up, campaign.max_lateness, since=since, now=now)
+            waiting += [(occurrence.nominal_at, campaign.campaign, occurrence) for occurrence in occurrences]
+    waiting.sort(key=lambda item: item[:2])
+    return [
+        launch(workspace, database, workspace.campaigns[name], occurrence, now=now) for _, name, occurrence in waiting
+    ]
+
+
+def trigger(
+    workspace: Workspace,
+    connection: Connection,
+    database: Database,
+    name: str,
+    *,
+    customer: str,
+    data: Mapping[str, Plain],
+    occurrence: str,
+    now: datetime,
+) -> Triggered:
+    """Owe one customer (by external id) the message of a triggered campaign, inside the caller's transaction.
+
+    The same `occurrence` is the same message. Raises UnknownName, or IntakeError where the campaign is not triggered.
+    """
+    campaign = campaign_of(workspace, name)
+    if campaign.trigger is None:
+        raise IntakeError(
+            f'the campaign "{name}" has a schedule and cannot be triggered',
+            remedy="Give it `trigger:` instead of `schedule:`.",
+        )
+    who = select(customers.c.id).where(customers.c.external_id == customer)
+    if connection.execute(who).first() is None:
+        raise UnknownName(
+            f'there is no customer "{customer}"',
+            remedy="Import the customer, or send the customer's data with the trigger.",
+        )
+    version = read_template(workspace.folder / "templates", campaign.template)
+    run_id, new = open_run(connection, database, _new_run(workspace, campaign, version, occurrence, now, data), now=now)
+    if new:
+        owe(connection, database, run_id, name, _owed_to(campaign, who, Lane.TRIGGERED, now), now=now)
+    message_id = connection.execute(select(messages.c.id).where(messages.c.run_id == run_id)).scalar_one()
+    return Triggered(run_id=run_id, message_id=message_id, new=new)
+
+
+def _owed_to(campaign: Campaign, chosen: Select[tuple[int]] | None, lane: Lane, now: datetime) -> OwedTo:
+    return OwedTo(
+        audience=chosen,
+        step=STEP,
+        channel=campaign.channel,
+        message_class=campaign.message_class,
+        delivery=campaign.delivery_class,
+        lane=lane,
+        not_after=now + campaign.not_later_than if campaign.not_later_than is not None else None,
+    )
+
+
+def _new_run(
+    workspace: Workspace,
+    campaign: Campaign,
+    version: TemplateVersion,
+    occurrence: str,
+    nominal_at: datetime,
+    data: Mapping[str, Plain],
+) -> NewRun:
+    definition = campaign.model_dump(mode="json", by_alias=True)
+    written = json.dumps(definition, sort_keys=True, separators=(",", ":"))
+    return NewRun(
+        campaign=campaign.campaign,
+        occurrence=occurrence,
+        nominal_at=nominal_at,
+        definition=definition,
+        definition_hash=hashlib.sha256(written.encode()).hexdigest(),
+        rules_commit=workspace.commit,
+        template_name=version.name,
+        template_hash=version.hash,
+        template_sources=version.sources,
+        data=data,
+    )

@@ -1,0 +1,23 @@
+"""The terminal's door: `regulars` and its commands. Exit status 0 good, 1 findings, 2 misuse."""
+
+from __future__ import annotations
+
+import sys
+
+from engine.cli import ask, demo, intake, run, workspace
+from engine.cli.app import app, fail
+from engine.errors import RegularsError
+
+for room in (workspace, intake, ask, run, demo):
+    room.register(app)
+
+
+def main() -> None:
+    """Run the command; an error is shown in words, never as a stack of calls."""
+    try:
+        app()
+    except RegularsError as error:
+        sys.exit(fail(error))
+
+
+__all__ = ["main"]

@@ -1,0 +1,129 @@
+"""What all commands share: the options for workspace, time and JSON, and how results and errors are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from engine.daemon import open_workspace_database
+from engine.errors import Problem, RegularsError, Severity, WorkspaceError
+from engine.rules.workspace import Workspace, load_workspace
+from engine.scalars import instant, spoken
+from engine.settings import load_environment
+from engine.store import Database
+
+app = typer.Typer(
+    name="regulars",
+    help="Turns customers into regulars: segments in YAML, messages by email, SMS and social, a ledger that neither loses nor doubles one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+screen = Console()
+notes = Console(stderr=True)
+
+Where = Annotated[Path, typer.Option("--workspace", "-w", envvar="REGULARS_WORKSPACE", help="The workspace's folder.")]
+HERE = Path()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a page for a person.")]
+Now = Annotated[
+    str | None,
+    typer.Option(
+        "--now", metavar="TIME", help="Answer as of this time, e.g. 2026-11-22T10:00Z, instead of the present."
+    ),
+]
+
+
+def moment(text: str | None) -> datetime:
+    """The time given, or the machine's: this is a door, so it may look at a clock."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        return instant(text)
+    except ValueError as error:
+        raise RegularsError(str(error), where="--now") from error
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[Workspace, Database]]:
+    """The workspace's rules and its database."""
+    load_environment(folder)
+    workspace = load_workspace(folder)
+    database = open_workspace_database(workspace)
+    try:
+        yield workspace, database
+    finally:
+        database.close()
+
+
+def show_json(value: Any) -> None:
+    """Print a result as JSON: dataclasses as objects, times as ISO 8601, durations in words."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON's own types."""
+    match value:
+        case Enum():
+            return value.value
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime() | date():
+            return value.isoformat()
+        case timedelta():
+            return spoken(value)
+        case Mapping():
+            return {str(plain(key)): plain(inner) for key, inner in value.items()}
+        case _ if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case _:
+            return [plain(inner) for inner in value] if hasattr(value, "__iter__") else str(value)
+
+
+def show_problems(problems: tuple[Problem, ...]) -> None:
+    """Errors and warnings, one a line, as editors and people read them."""
+    for problem in problems:
+        colour = "red" if problem.severity is Severity.ERROR else "yellow"
+        remedy = f" [dim]{escape(problem.remedy)}[/dim]" if problem.remedy else ""
+        notes.print(
+            f"[bold]{escape(str(problem.at))}[/bold]: [{colour}]{problem.severity}[/{colour}]: {escape(problem.what)}{remedy}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def fail(error: RegularsError) -> int:
+    """Show an error; its exit status."""
+    if isinstance(error, WorkspaceError):
+        show_problems(error.problems)
+        return 1
+    notes.print(f"[red]error[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
+    return 2
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """The daemon's log: one line an event; ids and counts, never an address or a secret."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])
+            if not sys.stderr.isatty()
+            else structlog.dev.ConsoleRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

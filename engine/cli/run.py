@@ -1,0 +1,113 @@
+"""`regulars run`, `regulars serve` and `regulars cancel`: the daemon, the HTTP door, the brake."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from engine.campaigns.launch import campaign_of
+from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, opened, screen, show_json
+from engine.clock import WallClock
+from engine.daemon import Daemon, Installation, once
+from engine.errors import RegularsError
+from engine.ledger.claim import cancel as cancel_campaign
+from engine.settings import load_environment
+from engine.web.app import create_app
+from engine.web.door import Door
+from engine.web.server import Background
+from engine.web.server import serve as serve_forever
+
+Address = Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where the HTTP door listens.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(serve)
+    app.command()(cancel)
+
+
+def run(
+    folder: Where = HERE,
+    one_pass: Annotated[bool, typer.Option("--once", help="One pass: launch and send what is due, then end.")] = False,
+    now: Now = None,
+    listen: Annotated[
+        str | None, typer.Option("--serve", metavar="HOST:PORT", help="Open the HTTP door in the same process.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log each message's hand-over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The daemon: fires schedules, sends what is due, reloads changed rules, ends cleanly on SIGTERM."""
+    load_environment(folder)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    if one_pass:
+        launched, counts = once(folder, now=moment(now))
+        if as_json:
+            show_json({"launched": launched, "messages": counts})
+        else:
+            for item in launched:
+                screen.print(
+                    f"{item.campaign} {item.occurrence}: {'owed ' + format(item.owed, ',') if item.new else 'launched before'}",
+                    highlight=False,
+                )
+            screen.print(
+                ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items())) or "Nothing was due.",
+                highlight=False,
+            )
+        return
+    if now is not None:
+        raise RegularsError("--now goes with --once", remedy="The daemon itself follows the machine's clock.")
+    daemon = Daemon(folder)
+    door = Background(create_app(door_of(daemon.installation)), *_address(listen)) if listen else None
+    if door:
+        door.start()
+    try:
+        daemon.run()
+    finally:
+        if door:
+            door.stop()
+
+
+def serve(folder: Where = HERE, listen: Address = "127.0.0.1:8025") -> None:
+    """The HTTP door: triggers, events, webhooks, unsubscribe and tracking links. Sending is the daemon's (`run`)."""
+    load_environment(folder)
+    log_to_stderr()
+    installation = Installation(folder, WallClock())
+    notes.print(
+        f"Listening on {listen}; OpenAPI at /openapi.json. Messages are sent by `regulars run`.", highlight=False
+    )
+    try:
+        serve_forever(create_app(door_of(installation)), *_address(listen))
+    finally:
+        installation.close()
+
+
+def cancel(
+    campaign: Annotated[str, typer.Argument(help="The campaign to stop.")],
+    folder: Where = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a campaign's launched runs: what was not handed over yet is cancelled."""
+    with opened(folder) as (workspace, database):
+        stopped = cancel_campaign(database, campaign_of(workspace, campaign).campaign, now=moment(None))
+    show_json({"cancelled": stopped}) if as_json else screen.print(f"{stopped:,} messages cancelled.", highlight=False)
+
+
+def door_of(installation: Installation) -> Door:
+    """The HTTP door of an installation; it follows a reload of the rules."""
+    return Door(
+        workspace=lambda: installation.setup.workspace,
+        database=installation.database,
+        clock=installation.clock,
+        providers=installation.setup.providers,
+        links=installation.setup.links,
+        wake=installation.sender.wake,
+    )
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit():
+        raise RegularsError("an address is HOST:PORT, like 127.0.0.1:8025", where="--listen")
+    return host, int(port)

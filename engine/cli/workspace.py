@@ -1,0 +1,72 @@
+"""`regulars init` and `regulars check`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine import shipped
+from engine.cli.app import HERE, AsJson, Where, notes, screen, show_json, show_problems
+from engine.errors import RegularsError, Severity
+from engine.questions.check import check as check_workspace
+from engine.rules.schema import config_schema, rules_schema
+from engine.settings import load_environment, load_settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(init)
+    app.command()(check)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; it must be empty or new.")],
+) -> None:
+    """Make a workspace: config.yaml, rules/, templates/, editor settings, and a .env with fresh secrets."""
+    if folder.exists() and any(folder.iterdir()):
+        raise RegularsError(f"{folder} is not empty", remedy="Name a new folder: nothing that exists is overwritten.")
+    starter = shipped.starter()
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(starter / "config.yaml", folder / "config.yaml")
+    for part in ("rules", "templates"):
+        shutil.copytree(starter / part, folder / part)
+    (folder / ".gitignore").write_text(".env\n*.db\n*.db-wal\n*.db-shm\noutbox/\n*.rejects.*\n", encoding="utf-8")
+    environment = folder / ".env"
+    environment.touch(mode=0o600)
+    environment.write_text(
+        f"REGULARS_SECRET={secrets.token_hex(32)}\nREGULARS_API_KEYS={secrets.token_hex(24)}\n", encoding="utf-8"
+    )
+    write_schemas(folder)
+    screen.print(f"Made {folder}: config.yaml, rules/, templates/, and .env with fresh secrets (kept out of git).")
+    screen.print(f"Next: cd {folder} && regulars check")
+
+
+def write_schemas(folder: Path) -> None:
+    """JSON Schemas for editors, from the same tables as the checks, with the workspace's own names in them."""
+    load_environment(folder)
+    target = folder / ".vscode"
+    target.mkdir(exist_ok=True)
+    written = {"rules.schema.json": rules_schema(load_settings(folder)), "config.schema.json": config_schema()}
+    for name, schema in written.items():
+        (target / name).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+    associations = {".vscode/rules.schema.json": "rules/**/*.yaml", ".vscode/config.schema.json": "config.yaml"}
+    (target / "settings.json").write_text(json.dumps({"yaml.schemas": associations}, indent=2) + "\n", encoding="utf-8")
+
+
+def check(folder: Where = HERE, as_json: AsJson = False) -> None:
+    """Every error and warning in config, rules and templates, each with its place and its remedy."""
+    load_environment(folder)
+    problems = tuple(check_workspace(folder))
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if as_json:
+        show_json({"errors": errors, "warnings": len(problems) - errors, "problems": problems})
+    else:
+        show_problems(problems)
+        notes.print(
+            "All good." if not problems else f"{errors} errors, {len(problems) - errors} warnings.", highlight=False
+        )
+    raise typer.Exit(1 if errors else 0)

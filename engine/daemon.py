@@ -1,0 +1,224 @@
+"""The clock's door: the daemon. It fires schedules, keeps the senders running, reloads the rules and stops cleanly.
+
+The ledger is the truth; a schedule's firing is only a reason to look. Two daemons, a restart or a missed tick launch
+nothing twice and forget nothing, because an occurrence is a unique row.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from engine.campaigns.launch import Launch, launch_due
+from engine.campaigns.schedules import Schedule, next_occurrence
+from engine.clock import Clock, SteppedClock, WallClock
+from engine.content.links import Links
+from engine.errors import RegularsError, WorkspaceError
+from engine.ledger.claim import next_due
+from engine.provider import Http
+from engine.rules.workspace import Workspace, fingerprint, load_workspace
+from engine.sending.hand_over import Setup
+from engine.sending.providers import open_providers
+from engine.sending.sender import Sender
+from engine.store import Database, open_database
+
+log = structlog.get_logger()
+
+RELOAD_SECONDS = 2
+
+
+def open_workspace_database(workspace: Workspace) -> Database:
+    """The workspace's database, brought up to date."""
+    settings = workspace.settings
+    return open_database(settings.database, secret=settings.secret.reveal(), folder=workspace.folder)
+
+
+def set_up(workspace: Workspace) -> Setup:
+    """Open the workspace's providers. Raises ProviderError or SecretMissing, saying where in config.yaml."""
+    settings = workspace.settings
+    links = Links(settings.secret.reveal(), settings.public_url)
+    return Setup(workspace=workspace, providers=open_providers(settings, Http()), links=links)
+
+
+class Installation:
+    """A workspace at work: its rules in force, its database, its sender. Shared by the live and the stepped daemon."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder, self.clock = folder, clock
+        self.setup = set_up(load_workspace(folder))
+        self.database = open_workspace_database(self.setup.workspace)
+        self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock)
+
+    def reload(self) -> bool:
+        """Take over changed rules. Wrong ones are reported and the former stay in force. True where something changed."""
+        if fingerprint(self.folder) == self.setup.workspace.fingerprint:
+            return False
+        try:
+            self.setup = set_up(load_workspace(self.folder))
+        except RegularsError as error:
+            log.error(
+                "the changed rules are not taken over",
+                problems=len(error.problems) if isinstance(error, WorkspaceError) else 1,
+                first=str(error).splitlines()[0],
+            )
+            return False
+        log.info("rules reloaded", fingerprint=self.setup.workspace.fingerprint[:12])
+        return True
+
+    def launch_due(self) -> list[Launch]:
+        """Launch what is due now."""
+        launched = launch_due(self.setup.workspace, self.database, now=self.clock.now())
+        for run in launched:
+            if run.new:
+                log.info("launched", campaign=run.campaign, occurrence=run.occurrence, run=run.run_id, owed=run.owed)
+        return launched
+
+    def close(self) -> None:
+        for provider in self.setup.providers.values():
+            provider.close()
+        self.database.close()
+
+
+class _Occurrences(BaseTrigger):  # type: ignore[misc]
+    """A campaign's schedule as APScheduler's trigger: our occurrences, with our rules for clock changes."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        following = next_occurrence(self.schedule, after=previous or now)
+        return following.nominal_at if following else None
+
+
+class Daemon:
+    """The live daemon, on the machine's clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.installation = Installation(folder, WallClock())
+        # Its job store stays in memory: schedules come from the rules, what was launched is in the ledger.
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+        self._stop = threading.Event()
+
+    def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until SIGTERM or SIGINT; then finish the messages in flight and return."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self.start()
+        on_ready()
+        while not self._stop.wait(1.0):  # a bounded wait, so that signals are seen on every platform
+            pass
+        self.stop()
+
+    def start(self) -> None:
+        """Begin: catch up on what was missed, start the senders, keep the schedules."""
+        self._launch()
+        self.installation.sender.start()
+        self._schedule()
+        self._scheduler.add_job(self._reload, "interval", seconds=RELOAD_SECONDS, id="reload")
+        self._scheduler.start()
+        log.info("running", campaigns=len(self.installation.setup.workspace.campaigns))
+
+    def stop(self) -> None:
+        """End cleanly: no new launches, messages in flight settled, the rest given back."""
+        self._scheduler.shutdown(wait=True)
+        self.installation.sender.stop()
+        self.installation.close()
+        log.info("stopped")
+
+    def _schedule(self) -> None:
+        for job in self._scheduler.get_jobs():
+            if job.id != "reload":
+                job.remove()
+        for campaign in self.installation.setup.workspace.campaigns.values():
+            if campaign.schedule is not None:
+                self._scheduler.add_job(
+                    self._launch, _Occurrences(campaign.schedule), id=f"campaign {campaign.campaign}"
+                )
+
+    def _launch(self) -> None:
+        try:
+            if self.installation.launch_due():
+                self.installation.sender.wake()
+        except RegularsError as error:
+            log.error("nothing could be launched", error=str(error))
+
+    def _reload(self) -> None:
+        if self.installation.reload():
+            self._schedule()
+            self._launch()
+
+
+class World(Protocol):
+    """Something outside that acts at times of its own while a stepped daemon runs: recipients, a shop's checkout."""
+
+    def next_at(self, after: datetime) -> datetime | None:
+        """When it next wants to act, not before `after`; None when it has nothing to do."""
+        ...
+
+    def act(self, now: datetime) -> None:
+        """Do everything due at `now`."""
+        ...
+
+
+class Stepped:
+    """The daemon over a clock that jumps from one moment to the next at which something happens: years in a minute.
+
+    The same launching, the same senders and the same web door as live; only the waiting is left out.
+    """
+
+    def __init__(self, folder: Path, *, start: datetime, end: datetime, others: Sequence[World] = ()) -> None:
+        self.clock = SteppedClock(start)
+        self.installation = Installation(folder, self.clock)
+        self.others, self.end = list(others), end
+        self.counts: Counter[str] = Counter()
+
+    def run(self, *, on_step: Callable[[datetime], None] = lambda now: None) -> Counter[str]:
+        """Step to the end. Returns how many messages ended how. `on_step` is told each moment after it is done."""
+        while True:
+            now = self.clock.now()
+            self._step(now)
+            on_step(now)
+            following = self.next_moment(now)
+            if following is None or following > self.end:
+                self.clock.set(self.end)
+                return self.counts
+            self.clock.set(following)
+
+    def _step(self, now: datetime) -> None:
+        for world in self.others:
+            world.act(now)
+        self.installation.launch_due()
+        self.counts.update(self.installation.sender.drain())
+
+    def next_moment(self, now: datetime) -> datetime | None:
+        """The earliest instant after `now` at which a schedule, an open message or the world wants something."""
+        later = now + timedelta(microseconds=1)
+        workspace = self.installation.setup.workspace
+        moments = [
+            next_due(self.installation.database, after=later, resolve_window=workspace.settings.sending.resolve_window)
+        ]
+        for campaign in workspace.campaigns.values():
+            following = next_occurrence(campaign.schedule, after=now) if campaign.schedule else None
+            moments.append(following.nominal_at if following else None)
+        moments += [world.next_at(later) for world in self.others]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+
+def once(folder: Path, *, now: datetime) -> tuple[list[Launch], Counter[str]]:
+    """One pass at a given time: launch what is due, hand over what is due, tidy up; for a machine's own timer."""
+    installation = Installation(folder, SteppedClock(now))
+    try:
+        return installation.launch_due(), installation.sender.drain()
+    finally:
+        installation.close()

@@ -1,0 +1,1 @@
+"""Learned: what happened to what was owed, and what came after it."""

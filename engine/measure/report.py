@@ -1,0 +1,185 @@
+"""What happened: per campaign and channel owed, sent, delivered, opened, clicked, held, withheld; and what was bought afterwards.
+
+Goal events count when the customer had them within the campaign's goal window after an accepted message of it, each event
+once a campaign and channel. That is "afterwards", not "because of": without a holdout nobody can know the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
+
+from engine.model import OPEN, Channel, State
+from engine.scalars import duration
+from engine.store import Database
+from engine.store.expressions import later, number_in
+from engine.store.tables import attempts, events, messages, runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Afterwards:
+    """Goal events after the messages. `customers` had at least one; `revenue` is None where the goal names no value."""
+
+    event: str
+    within: timedelta
+    events: int
+    customers: int
+    revenue: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
+
+    held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
+    rejected: refused by the provider for good, by its code.
+    """
+
+    campaign: str
+    channel: Channel
+    runs: int
+    owed: int
+    states: Mapping[State, int]
+    delivered: int
+    bounced: int
+    opened: int
+    clicked: int
+    replied: int
+    opted_out: int
+    complained: int
+    held: Mapping[str, int]
+    withheld: Mapping[str, int]
+    rejected: Mapping[str, int]
+    possible_duplicates: int
+    afterwards: Afterwards | None
+
+    @property
+    def sent(self) -> int:
+        """Messages that a provider took."""
+        return self.states.get(State.ACCEPTED, 0)
+
+    @property
+    def open(self) -> int:
+        return sum(self.states.get(state, 0) for state in OPEN)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the books balance: every owed message is in exactly one state."""
+        return self.owed == sum(self.states.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Every campaign that ever ran, as of an instant (UTC)."""
+
+    as_of: datetime
+    lines: tuple[Line, ...]
+
+
+def report(database: Database, *, now: datetime, campaign: str | None = None) -> Report:
+    """Read the books. With `campaign`, only that one's lines."""
+    with database.reading() as connection:
+        rows = connection.execute(_totals(campaign)).all()
+        goals = _goals(connection, campaign)
+        lines = []
+        for row in rows:
+            which = and_(messages.c.campaign == row.campaign, messages.c.channel == row.channel)
+            goal = goals.get(row.campaign)
+            lines.append(
+                Line(
+                    campaign=row.campaign,
+                    channel=Channel(row.channel),
+                    runs=row.runs,
+                    owed=row.owed,
+                    states={State(word): count for word, count in _tally(connection, messages.c.state, which).items()},
+                    held=_tally(connection, messages.c.held_by, which),
+                    withheld=_tally(connection, messages.c.reason, which & messages.c.state.in_(_WITHHELD)),
+                    rejected=_refusals(connection, which),
+                    afterwards=_afterwards(connection, database, which, goal, now) if goal else None,
+                    possible_duplicates=row.possible_duplicates,
+                    **{name: getattr(row, name) for name in _STAMPS},
+                )
+            )
+    return Report(as_of=now, lines=tuple(lines))
+
+
+_WITHHELD = (State.SKIPPED.value, State.EXPIRED.value, State.CANCELLED.value, State.DEAD.value)
+_STAMPS = {
+    name: messages.c[f"{name}_at"]
+    for name in ("delivered", "bounced", "opened", "clicked", "replied", "opted_out", "complained")
+}
+
+
+def _totals(campaign: str | None) -> Any:
+    m = messages.c
+    query = select(
+        m.campaign,
+        m.channel,
+        func.count(m.run_id.distinct()).label("runs"),
+        func.count().label("owed"),
+        func.sum(case((m.possible_duplicate, 1), else_=0)).label("possible_duplicates"),
+        *(func.count(column).label(name) for name, column in _STAMPS.items()),
+    )
+    query = query.where(m.campaign == campaign) if campaign else query
+    return query.group_by(m.campaign, m.channel).order_by(func.min(m.owed_at), m.campaign, m.channel)
+
+
+def _tally(connection: Connection, column: ColumnElement[Any], which: ColumnElement[bool]) -> dict[str, int]:
+    rows = connection.execute(
+        select(column, func.count())
+        .where(which, column.is_not(None))
+        .group_by(column)
+        .order_by(func.count().desc(), column)
+    )
+    return {word: count for word, count in rows}
+
+
+def _refusals(connection: Connection, which: ColumnElement[bool]) -> dict[str, int]:
+    last = and_(attempts.c.message_id == messages.c.id, attempts.c.number == messages.c.attempts)
+    query = (
+        select(attempts.c.code, func.count())
+        .select_from(messages.outerjoin(attempts, last))
+        .where(which, messages.c.state == State.REJECTED.value)
+    )
+    return {
+        code or "refused": count
+        for code, count in connection.execute(query.group_by(attempts.c.code).order_by(func.count().desc()))
+    }
+
+
+def _goals(connection: Connection, campaign: str | None) -> dict[str, Mapping[str, Any]]:
+    """Each campaign's goal as of its newest run."""
+    newest = select(func.max(runs.c.id)).group_by(runs.c.campaign)
+    query = select(runs.c.campaign, runs.c.definition).where(runs.c.id.in_(newest))
+    rows = connection.execute(query.where(runs.c.campaign == campaign) if campaign else query)
+    return {row.campaign: row.definition["goal"] for row in rows if row.definition.get("goal")}
+
+
+def _afterwards(
+    connection: Connection, database: Database, which: ColumnElement[bool], goal: Mapping[str, Any], now: datetime
+) -> Afterwards:
+    within = _span(goal["within"])
+    m, e = messages.c, events.c
+    reached = exists(
+        select(m.id).where(
+            which,
+            m.customer_id == e.customer_id,
+            m.state == State.ACCEPTED.value,
+            m.accepted_at <= e.at,
+            e.at < later(m.accepted_at, within, dialect=database.dialect),
+        )
+    )
+    value = func.sum(number_in(e.properties, goal["value"], dialect=database.dialect)) if goal.get("value") else None
+    query = select(func.count(), func.count(e.customer_id.distinct()), *([value] if value is not None else []))
+    row = connection.execute(query.select_from(events).where(e.name == goal["event"], e.at <= now, reached)).one()
+    revenue = float(row[2] or 0) if value is not None else None
+    return Afterwards(event=goal["event"], within=within, events=row[0], customers=row[1], revenue=revenue)
+
+
+def _span(written: Any) -> timedelta:
+    """A duration as the run's definition keeps it: our words, or ISO 8601 as pydantic writes a timedelta."""
+    return duration(written)

@@ -1,0 +1,73 @@
+"""Who is in a segment, or in a campaign's audience: how many, a sample, and the SQL that answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.rules.compile import audience as campaign_audience
+from engine.rules.compile import matches
+from engine.rules.workspace import Workspace
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.document import suggestion
+from engine.errors import UnknownName
+from engine.store import Database
+from engine.store.tables import customers
+
+SAMPLE = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audience:
+    """The answer as of an instant. `sample` holds customers' external ids, the first by the order of their taking in."""
+
+    name: str
+    as_of: datetime
+    count: int
+    customers: int
+    sample: tuple[str, ...]
+    sql: str
+
+
+def audience(workspace: Workspace, database: Database, name: str, *, now: datetime) -> Audience:
+    """Ask by the name of a segment or a campaign. Raises UnknownName with the nearest one that exists."""
+    chosen = chosen_customers(workspace, name, now=now, dialect=database.dialect)
+    if chosen is None:
+        raise UnknownName(f'"{name}" is a public post: it has no audience of customers')
+    with database.reading() as connection:
+        total = connection.execute(select(func.count()).select_from(customers)).scalar_one()
+        return Audience(
+            name=name,
+            as_of=now,
+            count=count_of(connection, chosen),
+            customers=total,
+            sample=sample_of(connection, chosen),
+            sql=_sql(chosen, database.dialect),
+        )
+
+
+def chosen_customers(workspace: Workspace, name: str, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
+    """The customers' ids behind a name: the same query that a run owes its messages by. None for a public post."""
+    if name in workspace.segments:
+        return select(customers.c.id).where(matches(workspace, workspace.segments[name].who, now=now, dialect=dialect))
+    if name in workspace.campaigns:
+        return campaign_audience(workspace, workspace.campaigns[name], now=now, dialect=dialect)
+    known = [*workspace.segments, *workspace.campaigns]
+    raise UnknownName(f'there is no segment or campaign "{name}"', remedy=suggestion(name, known))
+
+
+def count_of(connection: Connection, chosen: Select[tuple[int]]) -> int:
+    return int(connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one())
+
+
+def sample_of(connection: Connection, chosen: Select[tuple[int]]) -> tuple[str, ...]:
+    named = chosen.with_only_columns(customers.c.external_id).order_by(customers.c.id).limit(SAMPLE)
+    return tuple(connection.execute(named).scalars())
+
+
+def _sql(chosen: Select[tuple[int]], dialect: str) -> str:
+    """The statement with its values written in, for reading and for EXPLAIN."""
+    written = postgresql.dialect() if dialect == "postgresql" else sqlite.dialect()
+    return str(chosen.compile(dialect=written, compile_kwargs={"literal_binds": True}))

@@ -1,0 +1,162 @@
+"""What providers report: stored once, in any order, and states only move forward."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from engine.ledger.claim import recover
+from engine.ledger.doubts import DoubtRules, resolve
+from engine.ledger.record import record_engagement, record_events
+from engine.model import DeliveryClass, EventName, State
+from engine.provider import Accepted, Ambiguous, ProviderEvent
+from engine.store import Database
+from engine.store.tables import events, messages, suppressions
+from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
+
+HOUR = timedelta(hours=1)
+BLIND = DoubtRules(idempotency=lambda name: None, patience=LEASE, resolve_window=72 * HOUR)
+
+
+def one_sent(database: Database, now: datetime, delivery: DeliveryClass = DeliveryClass.AT_MOST_ONCE):  # type: ignore[no-untyped-def]
+    """One message, begun and not settled."""
+    add_customers(database, 1, now)
+    owe_all(database, now, delivery=delivery)
+    sent = begin(database, take(database, now)[0], now)
+    assert sent is not None
+    return sent
+
+
+def reported(database: Database, message_id: int, name: EventName, at: datetime, **more: object) -> ProviderEvent:
+    return ProviderEvent(name=name, at=at, dedupe=f"{name}{at}", message_key=database.message_key(message_id), **more)  # type: ignore[arg-type]
+
+
+def row(database: Database, message_id: int):  # type: ignore[no-untyped-def]
+    with database.reading() as connection:
+        return connection.execute(select(messages).where(messages.c.id == message_id)).one()
+
+
+def test_order_and_repetition_of_reports_change_nothing(database: Database, now: datetime) -> None:
+    """All 24 orders of four reports, each told twice, end in one and the same state."""
+    names = (EventName.DELIVERED, EventName.OPENED, EventName.CLICKED, EventName.COMPLAINED)
+    add_customers(database, 1, now)
+    ends = set()
+    for number, order in enumerate(itertools.permutations(enumerate(names))):
+        owe_all(database, now, occurrence=str(number))
+        sent = begin(database, take(database, now)[0], now, revision=number)
+        assert sent is not None
+        end(database, sent, Accepted(), now)
+        told = [reported(database, sent.id, name, now + (place + 1) * HOUR) for place, name in order]
+        told = [
+            ProviderEvent(**{**{f: getattr(e, f) for f in e.__dataclass_fields__}, "dedupe": f"{sent.id}{e.dedupe}"})
+            for e in told
+        ]
+        for event in [*told, *told]:
+            record_events(database, [event], provider="relay", now=now)
+        kept = row(database, sent.id)
+        ends.add((kept.state, kept.delivered_at, kept.opened_at, kept.clicked_at, kept.complained_at))
+    assert ends == {("accepted", now + HOUR, now + 2 * HOUR, now + 3 * HOUR, now + 4 * HOUR)}
+    with database.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(events)).scalar() == 24 * 4
+
+
+def test_a_report_ends_a_doubt_and_even_an_unknown(database: Database, now: datetime) -> None:
+    """Delivered proves that the provider took it, whenever the proof comes."""
+    sent = one_sent(database, now)
+    end(database, sent, Ambiguous(code="timeout"), now)
+    resolve(database, BLIND, now=now + 73 * HOUR)
+    assert state_of(database, sent.id) is State.UNKNOWN
+    record_events(
+        database, [reported(database, sent.id, EventName.DELIVERED, now + HOUR)], provider="relay", now=now + 80 * HOUR
+    )
+    assert state_of(database, sent.id) is State.ACCEPTED
+
+
+def test_a_report_may_be_faster_than_our_own_commit(database: Database, now: datetime) -> None:
+    """The webhook arrives while the message is still `sending`; the answer after it finds nothing to do."""
+    sent = one_sent(database, now)
+    record_events(database, [reported(database, sent.id, EventName.DELIVERED, now)], provider="relay", now=now)
+    assert state_of(database, sent.id) is State.ACCEPTED
+    assert not end(database, sent, Ambiguous(code="timeout"), now)
+    assert state_of(database, sent.id) is State.ACCEPTED
+
+
+def test_a_drop_reported_late_does_not_undo_an_acceptance(database: Database, now: datetime) -> None:
+    """States only move forward: the drop is stamped beside the state."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    record_events(database, [reported(database, sent.id, EventName.REJECTED, now)], provider="relay", now=now)
+    assert (row(database, sent.id).state, row(database, sent.id).bounced_at) == ("accepted", now)
+
+
+def test_a_machine_open_is_kept_but_is_nobodys_opening(database: Database, now: datetime) -> None:
+    """Privacy proxies and scanners are recorded raw and never stamp the message."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    assert record_engagement(database, sent.id, EventName.OPENED, at=now, now=now, machine=True)
+    assert row(database, sent.id).opened_at is None
+    assert record_engagement(database, sent.id, EventName.OPENED, at=now + HOUR, now=now)
+    assert row(database, sent.id).opened_at == now + HOUR
+
+
+def test_a_report_about_nobody_is_kept(database: Database, now: datetime) -> None:
+    """Another ledger's key, an unknown id: stored, counted as unmatched, and nothing else happens."""
+    one_sent(database, now)
+    stray = ProviderEvent(name=EventName.DELIVERED, at=now, dedupe="x", message_key="00000000-1")
+    assert record_events(database, [stray], provider="relay", now=now).unmatched == 1
+
+
+def test_stop_by_text_suppresses_and_start_lifts_it_but_never_a_bounce(database: Database, now: datetime) -> None:
+    """An inbound STOP ends our right to write on that channel; START gives it back; a dead address stays dead."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+
+    def text(words: str, at: datetime) -> None:
+        record_events(
+            database, [reported(database, sent.id, EventName.REPLIED, at, text=words)], provider="relay", now=at
+        )
+
+    def reasons() -> list[str]:
+        with database.reading() as connection:
+            return list(connection.execute(select(suppressions.c.reason)).scalars())
+
+    sent_row = row(database, sent.id)
+    assert sent_row.sent_to == "c1@customers.example"
+    text("STOP please", now + HOUR)
+    assert reasons() == ["opted_out"]
+    text("START", now + 2 * HOUR)
+    assert reasons() == []
+    record_events(
+        database, [reported(database, sent.id, EventName.COMPLAINED, now + 3 * HOUR)], provider="relay", now=now
+    )
+    text("start", now + 4 * HOUR)
+    assert reasons() == ["complained"]
+
+
+def test_a_receipt_in_doubt_is_handed_over_once_more_and_marked(database: Database, now: datetime) -> None:
+    """at_least_once: exactly one marked re-send, and if that is in doubt too, unknown."""
+    sent = one_sent(database, now, DeliveryClass.AT_LEAST_ONCE)
+    end(database, sent, Ambiguous(code="timeout"), now)
+    assert resolve(database, BLIND, now=now).resent == 0
+    assert resolve(database, BLIND, now=now + LEASE).resent == 1
+    again = take(database, now + LEASE)[0]
+    assert again.possible_duplicate and again.first_sent_at == now
+    second = begin(database, again, now + LEASE)
+    assert second is not None
+    end(database, second, Ambiguous(code="timeout"), now + LEASE)
+    assert resolve(database, BLIND, now=now + 80 * HOUR).resent == 0
+    assert state_of(database, sent.id) is State.UNKNOWN
+
+
+def test_a_provider_that_knows_our_key_is_asked_again_within_its_window_only(database: Database, now: datetime) -> None:
+    """The same key cannot double while the vendor remembers it; after that it could, so it is not used."""
+    sent = one_sent(database, now)
+    recover(database, now=now + LEASE)
+    remembering = DoubtRules(
+        idempotency=lambda name: 50 * timedelta(minutes=1), patience=LEASE, resolve_window=72 * HOUR
+    )
+    assert resolve(database, remembering, now=now + HOUR).resent == 0
+    assert resolve(database, remembering, now=now + LEASE).resent == 1
+    assert not row(database, sent.id).possible_duplicate

@@ -1,0 +1,72 @@
+"""The table of transitions is what the documentation draws, and what it promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from engine.ledger.keywords import Wish, wish
+from engine.model import FINAL, OPEN, TRANSITIONS, State
+
+DOCS = Path(__file__).parents[2] / "docs" / "ledger.md"
+
+
+def test_the_documentation_draws_the_table_of_the_code() -> None:
+    """Each row of the table in docs/ledger.md is a transition of model.py, and the other way round."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \| (\w+) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    drawn = {name: (frozenset(map(str.strip, origins.split(","))), target) for name, origins, target in rows}
+    coded = {t.name: (frozenset(map(str, t.origins)), str(t.target)) for t in TRANSITIONS.values()}
+    assert drawn == coded
+
+
+def test_only_proof_leaves_a_final_state_and_only_unknown() -> None:
+    """A final state is final; an unknown may still become known by the provider's own word."""
+    leaving = {(t.name, origin) for t in TRANSITIONS.values() for origin in t.origins & FINAL}
+    assert leaving == {("prove_accepted", State.UNKNOWN), ("prove_rejected", State.UNKNOWN)}
+
+
+def test_every_open_state_has_a_way_to_a_final_one() -> None:
+    """No message can be stuck by design."""
+    reached = {State.PENDING}
+    while grown := {t.target for t in TRANSITIONS.values() if t.origins & reached} - reached:
+        reached |= grown
+    assert reached == set(State)
+    for state in OPEN:
+        assert any(state in t.origins and t.target is not state for t in TRANSITIONS.values())
+
+
+def test_nothing_in_doubt_goes_back_without_a_named_permission() -> None:
+    """From in_doubt a message is handed over again only by `resend` (key or class) or `retry` (its sender proves it never left)."""
+    back = {t.name for t in TRANSITIONS.values() if State.IN_DOUBT in t.origins and t.target is State.PENDING}
+    assert back == {"resend", "retry"}
+
+
+def test_words_that_revoke_consent_are_understood() -> None:
+    """The seven words of 47 CFR 64.1200(a)(10) in any dress, the vendors' and other languages' words, politeness around them."""
+    out = [
+        "STOP",
+        "stop.",
+        " Stop! ",
+        "STOPALL",
+        "Quit",
+        "END",
+        "revoke",
+        "cancel",
+        "unsubscribe",
+        "opt out",
+        "OPT-OUT",
+        "optout",
+        "REMOVE",
+        "ARRET",
+        "Arrêt",
+        "TD",
+        "STOP please",
+        "please stop",
+        "stop texting me",
+    ]
+    review = ["cancel my appointment", "don't stop", "when does it end?", "stop it or I will call my lawyer"]
+    assert {text: wish(text) for text in out} == dict.fromkeys(out, Wish.OPT_OUT)
+    assert {text: wish(text) for text in review} == dict.fromkeys(review, Wish.REVIEW)
+    assert [wish(text) for text in ("HELP", "info", "START", "unstop", "yes", "thanks a lot", "")] == [
+        Wish.HELP, Wish.HELP, Wish.OPT_IN, Wish.OPT_IN, Wish.NONE, Wish.NONE, Wish.NONE,
+    ]  # fmt: skip
