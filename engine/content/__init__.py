@@ -1,0 +1,1 @@
+"""What a message says: templates and their versions, rendering in a sandbox, links, tracking, SMS segments."""

@@ -1,0 +1,181 @@
+"""Rendering: one template version and one message's values become the content that is sent, the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
+
+from engine.content import locales, sms
+from engine.content.meter import MissingValue, Refused
+from engine.content.sandbox import Sandbox
+from engine.content.versions import PARTS, TemplateVersion, Variant, variant
+from engine.errors import ContentError
+from engine.model import Channel, Plain
+from engine.provider import Content, EmailContent, TextContent
+
+LONGEST_PART = 500_000
+CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
+"""Control characters that no message carries; tab and line feed stay."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """What a message says. `path` is the folder under templates/ whose parts were used, with its locale."""
+
+    content: Content
+    path: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the content."""
+        return content_hash(self.content)
+
+
+def content_hash(content: Content) -> str:
+    """SHA-256, in hexadecimal, over every field of a content; two contents with the same hash read the same."""
+    match content:
+        case EmailContent():
+            parts: list[Any] = [content.subject, content.text, content.html, sorted(content.headers.items())]
+        case TextContent():
+            parts = [content.text]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class Renderer:
+    """One template version, compiled once and shared by all sender threads."""
+
+    def __init__(self, version: TemplateVersion) -> None:
+        self.version = version
+        self._sandbox = Sandbox(version.sources)
+        self._variant = lru_cache(maxsize=256)(self._find_variant)
+
+    def render(self, channel: Channel, values: Mapping[str, Plain]) -> Rendered:
+        """The content for one message. Values that are None count as missing; `values["customer"]["locale"]` chooses
+        the variant. Raises ContentError, which names the file, the line and the missing value, for any failure.
+        """
+        customer = values.get("customer")
+        locale = customer.get("locale") if isinstance(customer, dict) else None
+        chosen = self._variant(channel, locale if isinstance(locale, str) else None)
+        self._sandbox.meter.begin(
+            locale=locales.formatting(
+                chosen.language or str(values.get("locale") or locales.FALLBACK),
+                locale if isinstance(locale, str) else None,
+            ),
+            currency=str(values.get("currency") or ""),
+            time_zone=str(values.get("time_zone") or "UTC"),
+        )
+        given = {name: value for name, value in values.items() if value is not None}
+        parts = {part: self._part(path, given) for part, path in chosen.parts.items()}
+        return Rendered(content=_content(channel, parts), path=chosen.folder)
+
+    def _find_variant(self, channel: Channel, locale: str | None) -> Variant:
+        chosen = variant(self.version, channel, locale)
+        for part, required in PARTS[channel].items():
+            if required and part not in chosen.parts:
+                raise ContentError("this part is missing", where=f"templates/{chosen.folder}/{part}")
+        return chosen
+
+    def _part(self, path: str, values: dict[str, Any]) -> str:
+        try:
+            template = self._sandbox.get_template(path)
+            context = template.new_context(values)
+            text = self._sandbox.concat(template.root_render_func(context))
+            return _clean(text, path)
+        except ContentError:
+            raise
+        except Exception as error:
+            raise self._told(error, path, values) from error
+
+    def _told(self, error: Exception, path: str, values: Mapping[str, Plain]) -> ContentError:
+        """The failure in a marketer's words. Another error's own text may hold a customer's data: it is not repeated."""
+        name, line = _place(error.__traceback__) or (path, 1)
+        match error:
+            case MissingValue():
+                source = self.version.sources.get(name, "")
+                what = _dotted(error, source, line, values)
+                remedy = f'Give it a fallback: {{{{ {what} | default("…") }}}}' if what else ""
+                what, remedy = f"{what or 'a value used here'} is missing", remedy
+            case Refused():
+                what, remedy = error.what, error.remedy
+            case TemplateSyntaxError():
+                name, line = error.name or name, error.lineno
+                what, remedy = str(error.message).rstrip("."), ""
+            case TemplateNotFound():
+                what, remedy = f'there is no file "{error.name}"', ""
+            case RecursionError():
+                what, remedy = "this includes or calls itself without end", ""
+            case ZeroDivisionError():
+                what, remedy = "this divides by zero", ""
+            case _:
+                what, remedy = f"this cannot be worked out ({type(error).__name__})", ""
+        return ContentError(what, where=f"templates/{name}:{line}", remedy=remedy)
+
+
+def _place(trace: TracebackType | None) -> tuple[str, int] | None:
+    """The innermost template file and line that an error passed through."""
+    place = None
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, Template) and template.name is not None:
+            place = (template.name, template.get_corresponding_lineno(trace.tb_lineno))
+        trace = trace.tb_next
+    return place
+
+
+def _dotted(error: MissingValue, source: str, line: int, values: Mapping[str, Plain]) -> str:
+    """The missing value as the template writes it, like `customer.first_name`; empty where it stands nowhere in it."""
+    name = str(error.name or "")
+    lines = source.split("\n")
+    here = lines[line - 1] if line <= len(lines) else ""
+    word = rf"(?:[A-Za-z_]\w*\.)*{re.escape(name)}(?!\w)"
+    if not name or not re.search(rf"(?<!\w){word}", source):
+        return ""
+    for root, value in values.items():
+        if value is error.holder:
+            return f"{root}.{name}"
+    found = re.search(rf"(?<![\w.]){word}", here)
+    return found[0] if found else name
+
+
+def _clean(text: str, path: str) -> str:
+    """The text without control characters, and within the limits. Raises ContentError."""
+    if len(text) > LONGEST_PART:
+        raise ContentError(f"the text is longer than {LONGEST_PART:,} characters", where=f"templates/{path}")
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError as error:
+        raise ContentError("a value is not valid Unicode text", where=f"templates/{path}") from error
+    clean = raw.translate(None, CONTROLS)
+    if len(clean) == len(raw):
+        return text
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").translate(None, CONTROLS).decode()
+
+
+def _content(channel: Channel, parts: Mapping[str, str]) -> Content:
+    """The parts as the channel's content. Raises ContentError where one came out empty."""
+    match channel:
+        case Channel.EMAIL:
+            subject = " ".join(parts["email.subject.txt"].split())
+            return EmailContent(
+                subject=_filled(subject, "subject"),
+                text=_filled(parts["email.txt"], "text"),
+                html=_filled(parts["email.html"], "HTML") if "email.html" in parts else None,
+            )
+        case Channel.SMS:
+            return TextContent(text=_filled(sms.tidy(parts["sms.txt"]).strip(), "text"))
+        case Channel.SOCIAL:
+            return TextContent(text=_filled(parts["social.txt"].strip(), "text"))
+
+
+def _filled(text: str, what: str) -> str:
+    if not text.strip():
+        raise ContentError(f"the {what} came out empty")
+    return text
