@@ -1,0 +1,132 @@
+"""Typed values out of the tables, on SQLite and PostgreSQL alike: built-in columns, JSON attributes, event properties.
+
+A JSON value of another type than the declared one counts as missing: a number never compares as text, and one bad row
+stops no campaign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Float, Numeric, String, case, cast, func, literal, type_coerce
+
+from engine.model import AttributeType
+from engine.rules.syntax import Value
+from engine.store import tables
+
+POSTGRESQL = "postgresql"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Typed:
+    """A value in SQL (NULL where it is missing), and how a rule's own value is bound to be compared with it."""
+
+    column: ColumnElement[Any]
+    bind: Callable[[Value], ColumnElement[Any]]
+    dialect: str
+
+
+BUILT_IN: Mapping[str, Column[Any]] = MappingProxyType(
+    {
+        "id": tables.customers.c.external_id,
+        "locale": tables.customers.c.locale,
+        "time_zone": tables.customers.c.time_zone,
+        "created_at": tables.customers.c.created_at,
+    }
+)
+"""The columns of `settings.BUILT_IN_ATTRIBUTES`."""
+
+
+def attribute(name: str, kind: AttributeType, dialect: str) -> Typed:
+    """A customer's attribute, built in or declared."""
+    if name not in BUILT_IN:
+        return in_json(tables.customers.c.attributes, name, kind, dialect)
+    return instants(BUILT_IN[name], dialect) if kind is AttributeType.TIME else texts(BUILT_IN[name], dialect)
+
+
+def texts(column: ColumnElement[Any], dialect: str) -> Typed:
+    return Typed(column=column, bind=lambda value: literal(value, String()), dialect=dialect)
+
+
+def instants(column: ColumnElement[Any], dialect: str) -> Typed:
+    """A column of tables.Instant."""
+    return Typed(column=column, bind=lambda value: literal(value, tables.Instant()), dialect=dialect)
+
+
+def numbers(column: ColumnElement[Any], dialect: str) -> Typed:
+    """Exact decimals on PostgreSQL, IEEE doubles on SQLite, which has no others."""
+    if dialect == POSTGRESQL:
+        return Typed(column=column, bind=lambda value: literal(value, Numeric()), dialect=dialect)
+    return Typed(column=column, bind=lambda value: literal(float(str(value)), Float()), dialect=dialect)
+
+
+def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str) -> Typed:
+    """A value inside a JSON column, by its declared type."""
+    json = _postgresql(container, name) if dialect == POSTGRESQL else _sqlite(container, name)
+    match kind:
+        case AttributeType.NUMBER:
+            return numbers(json.number, dialect)
+        case AttributeType.BOOLEAN:
+            return Typed(
+                column=json.boolean, bind=lambda value: literal("true" if value else "false", String()), dialect=dialect
+            )
+        case AttributeType.LIST:
+            return texts(json.array, dialect)
+        case AttributeType.DATE:
+            return Typed(column=_shaped(json.text, "____-__-__"), bind=_bind_day, dialect=dialect)
+        case AttributeType.TIME:
+            to_the_second = func.substr(_shaped(json.text, "____-__-__T__:__:__%"), 1, 19)
+            return Typed(column=to_the_second, bind=_bind_second, dialect=dialect)
+        case AttributeType.TEXT:
+            return texts(json.text, dialect)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Json:
+    """One JSON value seen as each type; NULL where it is of another."""
+
+    text: ColumnElement[Any]
+    number: ColumnElement[Any]
+    boolean: ColumnElement[Any]  # the texts true and false: the one spelling both databases give
+    array: ColumnElement[Any]
+
+
+def _sqlite(container: Column[Any], name: str) -> _Json:
+    path = literal(f'$."{name}"', String())
+    kind, value = func.json_type(container, path), func.json_extract(container, path)
+    return _Json(
+        text=type_coerce(case((kind == "text", value)), String()),
+        number=type_coerce(case((kind.in_(("integer", "real")), value)), Float()),
+        boolean=type_coerce(case((kind.in_(("true", "false")), kind)), String()),
+        array=type_coerce(case((kind == "array", value)), String()),
+    )
+
+
+def _postgresql(container: Column[Any], name: str) -> _Json:
+    key = literal(name, String())
+    kind, value = func.jsonb_typeof(container.op("->")(key)), container.op("->>")(key)
+    return _Json(
+        text=type_coerce(case((kind == "string", value)), String()).collate("C"),
+        number=case((kind == "number", cast(value, Numeric()))),
+        boolean=type_coerce(case((kind == "boolean", value)), String()),
+        array=case((kind == "array", container.op("->")(key))),
+    )
+
+
+def _shaped(column: ColumnElement[Any], pattern: str) -> ColumnElement[Any]:
+    """The text where it has the shape of a date or time; else NULL. `_` in the pattern stands for one character."""
+    return case((column.like(pattern), column))
+
+
+def _bind_day(value: Value) -> ColumnElement[Any]:
+    assert isinstance(value, date)
+    return literal(value.isoformat(), String())
+
+
+def _bind_second(value: Value) -> ColumnElement[Any]:
+    assert isinstance(value, datetime)
+    return literal(value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"), String())

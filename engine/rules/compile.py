@@ -1,0 +1,154 @@
+"""A condition as one SQL expression over customers: the only evaluator there is.
+
+Whoever is tested alone is tested by the same expression, with `AND customers.id = :id`.
+- A comparison with something missing is NULL, which is no match. `not` turns what is not a match into one: `coalesce`
+  stands there and nowhere else, because on a comparison it would hide the index (measured: 2 ms against 151 ms).
+- Event conditions are subqueries correlated on customers.id, over the index events(customer_id, name, at).
+- Events after `now` never count, so the same `now` gives the same audience whatever has been recorded since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, or_, select
+
+from engine.document import node
+from engine.errors import Position, UnknownName, WorkspaceError
+from engine.model import AttributeType
+from engine.rules.campaign import Campaign, ReentryAfter
+from engine.rules.columns import Typed, attribute, in_json
+from engine.rules.measures import MEASURES
+from engine.rules.operators import OPERATORS, Takes
+from engine.rules.read import Reading, read_condition
+from engine.rules.syntax import Ago, All, AnyOf, Attribute, Condition, Did, InSegment, Not, Segment, Test, Value
+from engine.rules.vocabulary import Vocabulary
+from engine.rules.workspace import Workspace
+from engine.store.tables import customers, events, messages
+
+
+def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[bool]:
+    """True for the rows of `customers` that the condition holds for; false or NULL for the others.
+
+    `dialect` is "sqlite" or "postgresql". Raises UnknownName where a segment is not in the workspace.
+    """
+    at = now.astimezone(UTC)
+    return _sql(
+        condition, _Frame(segments=workspace.segments, zone=workspace.settings.time_zone, now=at, dialect=dialect)
+    )
+
+
+def audience(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
+    """The ids of the customers a campaign goes to at `now`: its audience, less those whom its re-entry rule keeps out.
+
+    None for a campaign without customers of its own: a public post, or one that is triggered.
+    Raises UnknownName or WorkspaceError where an old campaign no longer fits to the workspace.
+    """
+    if campaign.audience is None or campaign.is_public:
+        return None
+    who = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=dialect)
+    chosen = select(customers.c.id).where(who)
+    blocked = _blocked(campaign, now.astimezone(UTC))
+    return chosen if blocked is None else chosen.where(not_(blocked))
+
+
+def audience_condition(workspace: Workspace, campaign: Campaign) -> Condition:
+    """The condition of a campaign's audience: its segment's, or its own. Raises WorkspaceError where it has no meaning here."""
+    at = Position(file=f"campaign {campaign.campaign}")
+    if isinstance(campaign.audience, str):
+        return InSegment(segment=campaign.audience, at=at)
+    reading = Reading(vocabulary=Vocabulary.of(workspace.settings, frozenset(workspace.segments)))
+    condition = read_condition(reading, node(campaign.audience, at))
+    if condition is None:
+        raise WorkspaceError(reading.problems)
+    return condition
+
+
+def _blocked(campaign: Campaign, now: datetime) -> ColumnElement[bool] | None:
+    """Whether the ledger holds a message of this campaign to this customer, whatever became of it."""
+    if campaign.reentry == "always":
+        return None
+    earlier = select(1).where(messages.c.customer_id == customers.c.id, messages.c.campaign == campaign.campaign)
+    if isinstance(campaign.reentry, ReentryAfter):
+        earlier = earlier.where(messages.c.owed_at > now - campaign.reentry.after)
+    return exists(earlier.correlate(customers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frame:
+    """What an evaluation stands on. `now` is in UTC; `zone` is the workspace's, in which today is today."""
+
+    segments: Mapping[str, Segment]
+    zone: ZoneInfo
+    now: datetime
+    dialect: str
+
+
+def _sql(condition: Condition, frame: _Frame) -> ColumnElement[bool]:
+    match condition:
+        case All():
+            return and_(*(_sql(part, frame) for part in condition.of))
+        case AnyOf():
+            return or_(*(_sql(part, frame) for part in condition.of))
+        case Not():
+            return not_(func.coalesce(_sql(condition.of, frame), false()))
+        case InSegment():
+            return _sql(_segment(condition, frame).who, frame)
+        case Attribute():
+            return _tests(
+                condition.tests, condition.type, attribute(condition.name, condition.type, frame.dialect), frame
+            )
+        case Did():
+            return _did(condition, frame)
+        case _:
+            assert_never(condition)
+
+
+def _segment(member: InSegment, frame: _Frame) -> Segment:
+    found = frame.segments.get(member.segment)
+    if found is None:
+        raise UnknownName(f'there is no segment "{member.segment}"', where=str(member.at))
+    return found
+
+
+def _did(did: Did, frame: _Frame) -> ColumnElement[bool]:
+    counted = [events.c.customer_id == customers.c.id, events.c.name == did.event, events.c.at <= frame.now]
+    if did.within is not None:
+        counted.append(events.c.at > frame.now - did.within)
+    for part in did.where:
+        counted.append(_tests(part.tests, part.type, _property(part.name, part.type, frame), frame))
+    if did.measured is None:
+        return exists(select(1).where(*counted).correlate(customers))
+    measure, of = MEASURES[did.measured.measure], did.measured.of
+    taken = measure.take(_property(of, measure.of, frame) if of and measure.of else None, frame.dialect)
+    amount = select(taken.column).where(*counted).correlate(customers).scalar_subquery()
+    return _tests(did.measured.tests, measure.type, Typed(column=amount, bind=taken.bind, dialect=frame.dialect), frame)
+
+
+def _property(name: str, kind: AttributeType, frame: _Frame) -> Typed:
+    return in_json(events.c.properties, name, kind, frame.dialect)
+
+
+def _tests(tests: tuple[Test, ...], kind: AttributeType, typed: Typed, frame: _Frame) -> ColumnElement[bool]:
+    return and_(*(_test(test, kind, typed, frame) for test in tests))
+
+
+def _test(test: Test, kind: AttributeType, typed: Typed, frame: _Frame) -> ColumnElement[bool]:
+    operator = OPERATORS[test.operator, kind]
+    if operator.takes is Takes.YES_NO:
+        holds = operator.test(typed, ())
+        return holds if test.values == (True,) else not_(holds)
+    return operator.test(typed, [typed.bind(_resolve(value, kind, frame)) for value in test.values])
+
+
+def _resolve(value: Value, kind: AttributeType, frame: _Frame) -> Value:
+    """`90 days ago` as the instant, or for a date the day, that it is at this `now`."""
+    if not isinstance(value, Ago):
+        return value
+    if kind is AttributeType.DATE:
+        return frame.now.astimezone(frame.zone).date() - timedelta(days=value.span.days)
+    return frame.now - value.span

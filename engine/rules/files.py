@@ -1,0 +1,162 @@
+"""The files of rules/: which hold segments, which a campaign, and what all of them together say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import document
+from engine.document import Node, Pairs, Position, Text, suggestion
+from engine.errors import Problem, WorkspaceError
+from engine.rules.campaign import Campaign
+from engine.rules.config import Config
+from engine.rules.consistency import check_campaign
+from engine.rules.read import Reading, read_condition, read_segment
+from engine.rules.syntax import Segment
+from engine.rules.vocabulary import Vocabulary
+from engine.rules.weight import Weight, rings, too_heavy, weigh, weights
+
+SUFFIXES = frozenset((".yaml", ".yml"))
+_CAMPAIGN_KEYS = frozenset(field.alias or name for name, field in Campaign.model_fields.items())
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What the rules say so far. `drafts` are the campaigns' mappings, as written."""
+
+    segments: dict[str, Segment] = field(default_factory=dict)
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    drafts: dict[str, Pairs] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def find(folder: Path, config: Config) -> Found:
+    """Read every file under rules/. What is wrong is in `problems`."""
+    found = Found()
+    segments, campaigns = _sorted_out(folder, found.problems)
+    names = frozenset(name.value for name, _ in segments)
+    reading = Reading(vocabulary=Vocabulary.of(config.settings, names, config.broken), problems=found.problems)
+    for name, node in segments:
+        segment = read_segment(reading, name, node)
+        if segment and name.value not in found.segments:
+            found.segments[name.value] = segment
+    heavy = _weigh(found)
+    for pairs in campaigns:
+        _campaign(reading, pairs, config, found, heavy)
+    return found
+
+
+def rule_files(folder: Path) -> Iterator[Path]:
+    """The YAML files under rules/, at any depth, in the order of their names. Hidden ones are left alone."""
+    for path in sorted((folder / "rules").rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix in SUFFIXES and not hidden and path.is_file():
+            yield path
+
+
+def _sorted_out(folder: Path, problems: list[Problem]) -> tuple[list[tuple[Text, Node]], list[Pairs]]:
+    """All segments by name, and all campaigns, of all files."""
+    segments: list[tuple[Text, Node]] = []
+    campaigns: list[Pairs] = []
+    for path in rule_files(folder):
+        try:
+            node = document.load(path, shown_as=path.relative_to(folder).as_posix())
+        except WorkspaceError as error:
+            problems.extend(error.problems)
+            continue
+        if not isinstance(node, Pairs):
+            problems.append(_misfit(node.at))
+        elif "segments" in node.keys():  # noqa: SIM118  (Pairs is no dict)
+            segments.extend(_segments(node, problems))
+        elif "campaign" in node.keys():  # noqa: SIM118
+            campaigns.append(node)
+        elif node.pairs:
+            problems.append(_neither(node))
+    problems.extend(_twice([name for name, _ in segments], "segment"))
+    problems.extend(
+        _twice([name for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text)], "campaign")
+    )
+    return segments, campaigns
+
+
+def _segments(node: Pairs, problems: list[Problem]) -> list[tuple[Text, Node]]:
+    for key, _ in node:
+        if key.value in _CAMPAIGN_KEYS:
+            remedy = "Give the campaign a file of its own."
+            problems.append(
+                Problem(at=key.at, what=f'"{key.value}" cannot stand in a file of segments.', remedy=remedy)
+            )
+        elif key.value != "segments":
+            remedy = "If this is a segment, indent it under `segments:`."
+            problems.append(Problem(at=key.at, what=f'unknown key "{key.value}" beside "segments".', remedy=remedy))
+    named = node.get("segments")
+    if isinstance(named, Pairs):
+        return list(named)
+    if not (isinstance(named, Text) and named.empty):
+        remedy = "Put each segment's name under it, without `- `, and `who:` under the name."
+        problems.append(Problem(at=named.at if named else node.at, what='"segments" holds names.', remedy=remedy))
+    return []
+
+
+def _misfit(at: Position) -> Problem:
+    remedy = "Begin it with `segments:` or with `campaign: name`."
+    return Problem(at=at, what="a file of rules holds segments or one campaign.", remedy=remedy)
+
+
+def _neither(node: Pairs) -> Problem:
+    """A file without its first word: tell what it looks like."""
+    keys = set(node.keys())
+    first = node.pairs[0][0]
+    near = (
+        suggestion(first.value, ("segments", "campaign")) if len(keys) == 1 or first.value not in _CAMPAIGN_KEYS else ""
+    )
+    if near.startswith("Did"):
+        return Problem(at=first.at, what=f'unknown key "{first.value}".', remedy=near)
+    if keys & {"schedule", "trigger", "channel", "audience", "template"}:
+        return Problem(at=node.at, what="this campaign has no name.", remedy="Begin the file with `campaign: name`.")
+    if any(isinstance(value, Pairs) and "who" in value.keys() for _, value in node):  # noqa: SIM118
+        remedy = "Put `segments:` above them, and indent them under it."
+        return Problem(at=node.at, what="these segments need a word above them.", remedy=remedy)
+    return _misfit(node.at)
+
+
+def _twice(names: list[Text], noun: str) -> Iterator[Problem]:
+    seen: dict[str, Position] = {}
+    for name in names:
+        if name.value in seen:
+            what = f'there is another {noun} called "{name.value}", at {seen[name.value]}.'
+            yield Problem(at=name.at, what=what, remedy="Rename one of the two.")
+        seen.setdefault(name.value, name.at)
+
+
+def _weigh(found: Found) -> dict[str, Weight]:
+    """Note rings and oversize; the weights are empty where there are rings."""
+    circular = rings(found.segments)
+    found.problems.extend(circular)
+    heavy = {} if circular else weights(found.segments)
+    for name, segment in found.segments.items():
+        if name in heavy:
+            found.problems.extend(too_heavy(f'the segment "{name}"', segment.at, heavy[name]))
+    return heavy
+
+
+def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found, heavy: dict[str, Weight]) -> None:
+    check_campaign(reading, pairs, config.settings)
+    _weigh_audience(pairs, reading, heavy)
+    try:
+        campaign = document.validate(Campaign, pairs, time_zone=config.settings.time_zone)
+    except WorkspaceError as error:
+        reading.problems.extend(error.problems)
+        return
+    if campaign.campaign not in found.campaigns:
+        found.campaigns[campaign.campaign] = campaign
+        found.drafts[campaign.campaign] = pairs
+
+
+def _weigh_audience(pairs: Pairs, reading: Reading, heavy: dict[str, Weight]) -> None:
+    node = pairs.get("audience")
+    if isinstance(node, Pairs):
+        condition = read_condition(Reading(vocabulary=reading.vocabulary), node)
+        if condition:
+            reading.problems.extend(too_heavy("this audience", node.at, weigh(condition, heavy)))

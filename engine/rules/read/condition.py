@@ -1,0 +1,179 @@
+"""A condition at any depth: `all`, `any`, `none`, `not`, `segment`, `did`, or a customer's attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from engine.document import Items, Node, Pairs, Text, suggestion
+from engine.rules.read.event import PARTS, read_did
+from engine.rules.read.reading import Reading, advice
+from engine.rules.read.tests import Subject, read_tests
+from engine.rules.syntax import All, AnyOf, Attribute, Condition, InSegment, Not
+
+
+class Holds(StrEnum):
+    """What stands under a word of the language."""
+
+    CONDITIONS = "a list of conditions"
+    CONDITION = "one condition"
+    SEGMENT = "a segment's name"
+    EVENT = "an event's name, with its parts beside it"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """A word that begins a condition. `read` is given the whole mapping it stands in, its key, and what stands under it."""
+
+    name: str
+    says: str
+    holds: Holds
+    read: Callable[[Reading, Pairs, Text, Node], Condition | None]
+
+
+def read_condition(reading: Reading, node: Node) -> Condition | None:
+    """One condition. Several keys in one mapping must all hold; `did` has its mapping for itself."""
+    match node:
+        case Pairs(pairs=()) | Text(empty=True):
+            reading.error(
+                node.at, "a condition is missing here.", "Write for example `country: FI` or `did: purchase`."
+            )
+        case Text():
+            _bare_word(reading, node)
+        case Items():
+            remedy = "Put `all:` (each of them holds) or `any:` (one of them holds) above the list."
+            reading.error(node.at, "a list of conditions needs a word above it.", remedy)
+            _group(reading, node)
+        case Pairs() if "did" in node.keys():  # noqa: SIM118  (Pairs is no dict)
+            return read_did(reading, node, CONDITIONS)
+        case Pairs():
+            found = [_entry(reading, node, key, value) for key, value in node]
+            read = tuple(condition for condition in found if condition is not None)
+            if len(read) == len(found):
+                return read[0] if len(read) == 1 else All(of=read)
+    return None
+
+
+def _entry(reading: Reading, pairs: Pairs, key: Text, value: Node) -> Condition | None:
+    word = CONDITIONS.get(key.value)
+    return word.read(reading, pairs, key, value) if word else _attribute(reading, key, value)
+
+
+def _attribute(reading: Reading, key: Text, node: Node) -> Condition | None:
+    kind = reading.vocabulary.attributes.get(key.value)
+    if kind is None:
+        _unknown_word(reading, key, node)
+        return None
+    tests = read_tests(reading, node, Subject(name=key.value, kind=kind))
+    return Attribute(name=key.value, type=kind, tests=tests, at=key.at) if tests else None
+
+
+def _group(reading: Reading, node: Items) -> tuple[Condition, ...] | None:
+    found = [read_condition(reading, item) for item in node.items]
+    read = tuple(condition for condition in found if condition is not None)
+    return read if len(read) == len(found) else None
+
+
+def _grouped(make: Callable[[tuple[Condition, ...]], Condition]) -> Callable[..., Condition | None]:
+    def read(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | None:
+        if isinstance(node, Items) and node.items:
+            group = _group(reading, node)
+            return make(group) if group else None
+        reading.error(node.at, f'"{key.value}" takes a list of conditions.', "Begin each of them with `- `.")
+        if isinstance(node, Pairs) and node.pairs:
+            read_condition(reading, node)
+        return None
+
+    return read
+
+
+def _not(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | None:
+    if isinstance(node, Items):
+        reading.error(node.at, '"not" takes one condition.', "For a list, write `none:` (no one of them holds).")
+        _group(reading, node)
+        return None
+    inner = read_condition(reading, node)
+    return Not(of=inner) if inner else None
+
+
+def _segment(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | None:
+    if not isinstance(node, Text) or node.empty:
+        remedy = "For several, put a `- segment: …` for each under `any:` or `all:`." if isinstance(node, Items) else ""
+        reading.error(node.at, '"segment" takes the name of one segment.', remedy)
+        return None
+    if not check_segment(reading, node):
+        return None
+    return InSegment(segment=node.value, at=node.at)
+
+
+def check_segment(reading: Reading, node: Text) -> bool:
+    """Whether there is such a segment; noted where there is none."""
+    if node.value in reading.vocabulary.segments:
+        return True
+    hint = suggestion(node.value, reading.vocabulary.segments) or "The workspace has no segments yet."
+    reading.error(node.at, f'there is no segment "{node.value}".', hint)
+    return False
+
+
+def _did(reading: Reading, pairs: Pairs, _key: Text, _node: Node) -> Condition | None:
+    return read_did(reading, pairs, CONDITIONS)
+
+
+CONDITIONS: Mapping[str, Word] = MappingProxyType(
+    {
+        word.name: word
+        for word in (
+            Word(name="all", says="each of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: All(of=of))),
+            Word(name="any", says="at least one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: AnyOf(of=of))),
+            Word(name="none", says="no one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: Not(of=AnyOf(of=of)))),
+            Word(name="not", says="this does not hold, or cannot be told", holds=Holds.CONDITION, read=_not),
+            Word(name="segment", says="the customer is in this segment", holds=Holds.SEGMENT, read=_segment),
+            Word(name="did", says="the customer has done this", holds=Holds.EVENT, read=_did),
+        )
+    }
+)  # fmt: skip
+"""The words that begin a condition; every other key is the name of an attribute."""
+
+ALSO_CALLED: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("and", "every", "both", "each"), "all"),
+        **dict.fromkeys(("or", "either", "some", "one_of"), "any"),
+        **dict.fromkeys(("nor", "neither"), "none"),
+        **dict.fromkeys(("no", "isnt", "without", "except"), "not"),
+        **dict.fromkeys(("in_segment", "member", "member_of", "list"), "segment"),
+        **dict.fromkeys(("event", "has_done", "done", "has", "does", "do"), "did"),
+    }
+)
+
+
+def _bare_word(reading: Reading, node: Text) -> None:
+    vocabulary, word = reading.vocabulary, node.value
+    if word in vocabulary.segments:
+        remedy = f"Write `segment: {word}`."
+    elif word in vocabulary.events:
+        remedy = f"Write `did: {word}`."
+    else:
+        remedy = "Write for example `country: FI`, `did: purchase` or `segment: name`."
+    reading.error(node.at, f'"{word[:60]}" alone is no condition.', remedy)
+
+
+def _unknown_word(reading: Reading, key: Text, node: Node) -> None:
+    vocabulary, word = reading.vocabulary, key.value
+    if word in PARTS:
+        what, remedy = f'"{word}" needs a "did" beside it.', "Put both into one condition, in the same column."
+    elif word in ("never", "did_not", "never_did"):
+        event = node.value if isinstance(node, Text) and not node.empty else "purchase"
+        what, remedy = f'unknown word "{word}".', f"Write `not: {{did: {event}}}`."
+    elif word in vocabulary.events:
+        what, remedy = f'"{word}" is an event, not an attribute.', f"Write `did: {word}`."
+    elif word in vocabulary.segments:
+        what, remedy = f'"{word}" is a segment, not an attribute.', f"Write `segment: {word}`."
+    elif vocabulary.cannot_tell("attributes", word):
+        return
+    else:
+        hint = advice(word, (*vocabulary.attributes, *CONDITIONS), ALSO_CALLED)
+        declared = "" if word.lower() in ALSO_CALLED else " Attributes are declared in config.yaml under `attributes:`."
+        what, remedy = f'there is no attribute "{word}".', f"{hint}{declared}"
+    reading.error(key.at, what, remedy)

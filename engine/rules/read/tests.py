@@ -1,0 +1,178 @@
+"""`FI` or `{at_least: 2, less_than: 10}`: the tests that one value must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from types import MappingProxyType
+
+from engine.document import Items, Node, Pairs, Text
+from engine.model import AttributeType
+from engine.rules import operators, values
+from engine.rules.operators import OPERATORS, Operator, Takes
+from engine.rules.read.reading import Reading, advice
+from engine.rules.syntax import Ago, Test, Value
+
+MOST_VALUES = 1_000
+"""So many values `in` takes; more belong into an attribute."""
+
+_KINDS: Mapping[AttributeType, str] = MappingProxyType(
+    {
+        AttributeType.TEXT: "a text",
+        AttributeType.NUMBER: "a number",
+        AttributeType.BOOLEAN: "true or false",
+        AttributeType.DATE: "a date",
+        AttributeType.TIME: "a time",
+        AttributeType.LIST: "a list",
+    }
+)
+_EXAMPLES: Mapping[AttributeType, str] = MappingProxyType(
+    {
+        AttributeType.TEXT: "{is: FI}",
+        AttributeType.NUMBER: "{at_least: 2}",
+        AttributeType.BOOLEAN: "true",
+        AttributeType.DATE: "{before: 2026-11-22}",
+        AttributeType.TIME: "{before: 90 days ago}",
+        AttributeType.LIST: "{contains: vinyl}",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is tested, as errors call it, and its type. `whole`: a count. `short`: `country: FI` is short for `{is: FI}`."""
+
+    name: str
+    kind: AttributeType
+    whole: bool = False
+    short: bool = True
+
+    @property
+    def says(self) -> str:
+        return f'"{self.name}" is {_KINDS[self.kind]}'
+
+    @property
+    def example(self) -> str:
+        return f"{self.name}: {_EXAMPLES[self.kind]}"
+
+
+def read_tests(reading: Reading, node: Node, subject: Subject) -> tuple[Test, ...] | None:
+    """All tests of one mapping, or the one that a plain value is short for."""
+    match node:
+        case Text(empty=True):
+            reading.error(node.at, f'"{subject.name}" has no value.', f"Write for example `{subject.example}`.")
+        case Text() if subject.short and ("is", subject.kind) in OPERATORS:
+            value = _value(reading, node, subject)
+            return None if value is None else (Test(operator="is", values=(value,)),)
+        case Text():
+            remedy = f"Write for example `{subject.example}`."
+            reading.error(node.at, f'"{subject.name}" needs an operator before "{node.value}".', remedy)
+        case Items():
+            lists = _with(subject.kind, Takes.MANY)
+            remedy = (
+                f"Write `{subject.name}: {{{lists}: […]}}`." if lists else f"Write for example `{subject.example}`."
+            )
+            reading.error(node.at, f'"{subject.name}" needs an operator before a list.', remedy)
+        case Pairs(pairs=()):
+            reading.error(node.at, f'"{subject.name}" has no operator.', f"Write for example `{subject.example}`.")
+        case Pairs():
+            return read_operators(reading, node.pairs, subject)
+    return None
+
+
+def read_operators(reading: Reading, pairs: tuple[tuple[Text, Node], ...], subject: Subject) -> tuple[Test, ...] | None:
+    tests = [_test(reading, key, value, subject) for key, value in pairs]
+    found = tuple(test for test in tests if test is not None)
+    return found if found and len(found) == len(tests) else None
+
+
+def _with(kind: AttributeType, takes: Takes) -> str:
+    return next((name for (name, taken), row in OPERATORS.items() if taken is kind and row.takes is takes), "")
+
+
+def _test(reading: Reading, key: Text, node: Node, subject: Subject) -> Test | None:
+    operator = OPERATORS.get((key.value, subject.kind))
+    if operator is None:
+        possible = operators.of_type(subject.kind)
+        if key.value in operators.NAMES:
+            what = f'"{key.value}" cannot be asked here: {subject.says}.'
+            reading.error(key.at, what, f"It takes: {', '.join(possible)}.")
+        else:
+            reading.error(
+                key.at, f'unknown operator "{key.value}".', advice(key.value, possible, operators.ALSO_CALLED)
+            )
+        return None
+    read = _several if operator.takes in (Takes.MANY, Takes.TWO) else _single
+    found = read(reading, node, operator, subject)
+    return None if found is None else Test(operator=operator.name, values=found)
+
+
+def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) -> tuple[Value, ...] | None:
+    if not isinstance(node, Text):
+        several = _with(subject.kind, Takes.MANY)
+        remedy = f'For several, write "{several}".' if isinstance(node, Items) and several else ""
+        reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', remedy)
+        return None
+    asked = Subject(name=operator.name, kind=AttributeType.BOOLEAN) if operator.takes is Takes.YES_NO else subject
+    value = _value(reading, node, asked)
+    return None if value is None else (value,)
+
+
+def _several(reading: Reading, node: Node, operator: Operator, subject: Subject) -> tuple[Value, ...] | None:
+    if not isinstance(node, Items) or not node.items:
+        written = node.value if isinstance(node, Text) and node.value else "…"
+        example = f"[{written}]" if operator.takes is Takes.MANY else f"[{written}, …]"
+        reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', f"Write `{operator.name}: {example}`.")
+        return None
+    if operator.takes is Takes.TWO and len(node.items) != 2:
+        reading.error(node.at, f'"{operator.name}" takes {operator.takes}; here there are {len(node.items)}.')
+        return None
+    if len(node.items) > MOST_VALUES:
+        reading.error(
+            node.at, f"more than {MOST_VALUES:,} values.", "Give these customers an attribute, and ask for that."
+        )
+        return None
+    found = [_value(reading, item, subject) for item in node.items]
+    read = tuple(value for value in found if value is not None)
+    if len(read) < len(found):
+        return None
+    if operator.takes is Takes.TWO and _backwards(read[0], read[1]):
+        reading.error(node.at, f'"{operator.name}" goes backwards: nothing lies between these two.', "Swap them.")
+        return None
+    return read
+
+
+def _backwards(first: Value, second: Value) -> bool:
+    match first, second:
+        case (Ago(), Ago()):
+            return first.span < second.span
+        case (Decimal(), Decimal()):
+            return first > second
+        case (datetime(), datetime()):
+            return first > second
+        case (date(), date()):
+            return first > second
+    return False
+
+
+def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
+    if not isinstance(node, Text):
+        reading.error(node.at, "one value belongs here, not a list or a mapping.")
+        return None
+    if node.empty:
+        reading.error(node.at, "a value is missing here.")
+        return None
+    read: Callable[[str], Value] = (
+        values.whole
+        if subject.whole
+        else lambda written: values.READERS[subject.kind](written, reading.vocabulary.time_zone)
+    )
+    try:
+        return read(node.value)
+    except (ValueError, OverflowError) as error:
+        told = str(error)
+        what = f'"{node.value[:60]}" cannot be read: {subject.says}.' if node.value else "this text is empty."
+        reading.error(node.at, what, f"{told[0].upper()}{told[1:]}.")
+        return None

@@ -1,0 +1,133 @@
+"""One written value and its type: numbers, dates, `90 days ago`. Raises ValueError in the words of whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from engine.model import AttributeType
+from engine.rules.syntax import Ago, Value
+from engine.scalars import duration, first_instant
+
+LONGEST = timedelta(days=36_525)
+"""A hundred years: as far back as a rule may look."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AGO = re.compile(r"(.+\S)\s+ago")
+_BOOLEANS: Mapping[str, bool] = MappingProxyType({"true": True, "yes": True, "false": False, "no": False})
+
+
+def span(written: str) -> timedelta:
+    """A duration of a rule: more than nothing, at most a hundred years."""
+    length = duration(written)
+    if not timedelta() < length <= LONGEST:
+        raise ValueError("a duration is longer than nothing and at most a hundred years")
+    return length
+
+
+def text(written: str) -> str:
+    if "\0" in written:
+        raise ValueError("a text cannot hold the character NUL")
+    if not written:
+        raise ValueError(
+            'this text is empty; to ask whether there is a value, write "present: true" or "present: false"'
+        )
+    return written
+
+
+def number(written: str) -> Decimal:
+    if not _NUMBER.fullmatch(written):
+        raise ValueError(
+            "a number is written like 1000 or 12.50: no spaces, thousands separators or currency, "
+            "at most 15 digits before the point and 6 after it"
+        )
+    return Decimal(written)
+
+
+def whole(written: str) -> Decimal:
+    """How many times: 0, 1, 2…"""
+    value = number(written)
+    if value < 0 or value != int(value):
+        raise ValueError("a count is a whole number: 0, 1, 2…")
+    return value
+
+
+def boolean(written: str) -> bool:
+    if written.lower() not in _BOOLEANS:
+        raise ValueError("write true or false")
+    return _BOOLEANS[written.lower()]
+
+
+def day(written: str) -> date | Ago:
+    """`1997-11-22`, `today` or `90 days ago`."""
+    if written == "today":
+        return Ago(span=timedelta())
+    if ago := _AGO.fullmatch(written):
+        back = span(ago[1])
+        if back % timedelta(days=1):
+            raise ValueError("a date goes back by whole days or weeks")
+        return Ago(span=back)
+    if not _DATE.fullmatch(written):
+        raise ValueError('a date is written "2026-11-22", "today" or "90 days ago"')
+    try:
+        return date.fromisoformat(written)
+    except ValueError as error:
+        raise ValueError("the calendar has no such day") from error
+
+
+def moment(written: str, zone: ZoneInfo) -> datetime | Ago:
+    """`90 days ago`, or an ISO 8601 time. Without an offset it is the wall clock's of the workspace's time zone."""
+    if written == "now":
+        return Ago(span=timedelta())
+    if ago := _AGO.fullmatch(written):
+        return Ago(span=span(ago[1]))
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError as error:
+        raise ValueError('a time is written "90 days ago", "2026-11-22" or "2026-11-22T10:00"') from error
+    if not 1900 <= at.year < 3000:
+        raise ValueError("the year must lie between 1900 and 2999")
+    return at.astimezone(UTC) if at.tzinfo else first_instant(at, zone)
+
+
+READERS: Mapping[AttributeType, Callable[[str, ZoneInfo], Value]] = MappingProxyType(
+    {
+        AttributeType.TEXT: lambda written, zone: text(written),
+        AttributeType.NUMBER: lambda written, zone: number(written),
+        AttributeType.BOOLEAN: lambda written, zone: boolean(written),
+        AttributeType.DATE: lambda written, zone: day(written),
+        AttributeType.TIME: moment,
+        AttributeType.LIST: lambda written, zone: text(written),
+    }
+)
+
+
+def schema(kind: AttributeType) -> dict[str, object]:
+    """What an editor takes for one value of a type. YAML gives editors typed scalars, so a text may look like a number."""
+    return dict(_SCHEMAS[kind])
+
+
+_AGO_PATTERN = r"[0-9]+ *(second|minute|hour|day|week)s? +ago"
+_SCHEMAS: Mapping[AttributeType, Mapping[str, object]] = MappingProxyType(
+    {
+        AttributeType.TEXT: {"type": ["string", "number", "boolean"]},
+        AttributeType.NUMBER: {"type": "number"},
+        AttributeType.BOOLEAN: {"enum": [True, False, "yes", "no"]},
+        AttributeType.DATE: {
+            "type": "string",
+            "pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|today|{_AGO_PATTERN})$",
+            "examples": ["2026-11-22", "today", "90 days ago"],
+        },
+        AttributeType.TIME: {
+            "type": "string",
+            "pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}.*|now|{_AGO_PATTERN})$",
+            "examples": ["90 days ago", "2026-11-22", "2026-11-22T10:00"],
+        },
+        AttributeType.LIST: {"type": ["string", "number", "boolean"]},
+    }
+)

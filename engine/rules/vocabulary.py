@@ -1,0 +1,40 @@
+"""The names a rule may use: attributes, events and their properties from config.yaml, and the workspace's segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from engine.model import AttributeType
+from engine.settings import BUILT_IN_ATTRIBUTES, Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vocabulary:
+    """`broken` names stand in config.yaml with a mistake: they are known, and nothing more can be said about them.
+
+    A whole section of config.yaml can be broken, too ("attributes"): then its names cannot be told from typing errors.
+    """
+
+    attributes: Mapping[str, AttributeType]
+    events: Mapping[str, Mapping[str, AttributeType]]
+    segments: frozenset[str]
+    time_zone: ZoneInfo
+    broken: frozenset[tuple[str, ...]] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(
+        cls, settings: Settings, segments: frozenset[str], broken: frozenset[tuple[str, ...]] = frozenset()
+    ) -> Vocabulary:
+        return cls(
+            attributes={**settings.attributes, **BUILT_IN_ATTRIBUTES},
+            events=settings.events,
+            segments=segments,
+            time_zone=settings.time_zone,
+            broken=broken,
+        )
+
+    def cannot_tell(self, section: str, name: str) -> bool:
+        """Whether config.yaml is wrong in a way that leaves open if this name is right."""
+        return (section,) in self.broken or (section, name) in self.broken

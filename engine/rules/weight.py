@@ -1,0 +1,97 @@
+"""Segments that would contain themselves, or that grow too large once the segments they mention are put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from engine.errors import Position, Problem
+from engine.rules.syntax import Attribute, Condition, Did, InSegment, Segment, Test, members, parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weight:
+    """What an audience comes to: single conditions, values compared with, and levels of nesting."""
+
+    conditions: int = 0
+    values: int = 0
+    depth: int = 0
+
+
+MOST = Weight(conditions=500, values=20_000, depth=60)
+"""What both databases take in one statement, with room to spare."""
+
+
+def rings(segments: Mapping[str, Segment]) -> list[Problem]:
+    """Each ring of segments, at the mention that closes it, with its whole path."""
+    graph = {name: {member.segment for member in members(segment.who)} for name, segment in segments.items()}
+    problems = []
+    while ring := _ring(graph):
+        first = min(range(len(ring)), key=lambda index: list(segments).index(ring[index]))
+        path = [*ring[first:], *ring[:first]]
+        closing = next(member for member in members(segments[path[-1]].who) if member.segment == path[0])
+        what = f'the segment "{path[0]}" would contain itself: {" → ".join((*path, path[0]))}.'
+        problems.append(Problem(at=closing.at, what=what, remedy="Take one of these mentions out."))
+        graph[path[-1]].discard(path[0])
+    return problems
+
+
+def _ring(graph: Mapping[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))[:-1]
+    return []
+
+
+def weights(segments: Mapping[str, Segment]) -> dict[str, Weight]:
+    """The weight of each segment, those it mentions included. There must be no rings."""
+    graph = {name: {member.segment for member in members(segment.who)} for name, segment in segments.items()}
+    found: dict[str, Weight] = {}
+    for name in TopologicalSorter(graph).static_order():
+        if name in segments:
+            found[name] = weigh(segments[name].who, found)
+    return found
+
+
+def weigh(condition: Condition, segments: Mapping[str, Weight]) -> Weight:
+    """The weight of a condition, given those of the segments."""
+    if isinstance(condition, InSegment):
+        return segments.get(condition.segment, Weight(conditions=1))
+    inner = [weigh(part, segments) for part in parts(condition)]
+    tests = tuple(_tests(condition))
+    return Weight(
+        conditions=max(len(tests), 0 if inner else 1) + sum(weight.conditions for weight in inner),
+        values=sum(len(test.values) for test in tests) + sum(weight.values for weight in inner),
+        depth=1 + max((weight.depth for weight in inner), default=0),
+    )
+
+
+def _tests(condition: Condition) -> Iterator[Test]:
+    match condition:
+        case Attribute():
+            yield from condition.tests
+        case Did():
+            for part in condition.where:
+                yield from part.tests
+            if condition.measured:
+                yield from condition.measured.tests
+
+
+def too_heavy(subject: str, at: Position, weight: Weight) -> list[Problem]:
+    """What is too much of a segment or audience, called `subject` in the message."""
+    told = (
+        (weight.conditions, MOST.conditions, "conditions"),
+        (weight.values, MOST.values, "values"),
+        (weight.depth, MOST.depth, "levels of nesting"),
+    )
+    return [
+        Problem(
+            at=at,
+            what=f"{subject} comes to {amount:,} {unit}, with those of the segments in it.",
+            remedy=f"At most {most:,} are possible: ask for less, or give customers an attribute that says it.",
+        )
+        for amount, most, unit in told
+        if amount > most
+    ]
