@@ -69,9 +69,7 @@ Cron = Annotated[str, BeforeValidator(cron_of), WithJsonSchema({"type": "string"
 class Schedule(Block):
     """When a campaign starts: by a cron, every so often from an anchor, or once. Times are the wall clock's of `time_zone`."""
 
-    cron: Cron | None = Field(
-        default=None, description="Minute, hour, day, month, weekday, like `0 10 * * mon`."
-    )
+    cron: Cron | None = Field(default=None, description="Minute, hour, day, month, weekday, like `0 10 * * mon`.")
     every: Duration | None = Field(default=None, description="A duration, like `14 days`, counted from `from`.")
     at: WallTime | None = Field(default=None, description="Once, like `2026-12-01T09:00`.")
     start: WallTime | None = Field(
@@ -210,7 +208,8 @@ class Campaign(Block):
     not_later_than: Duration | None = Field(
         default=None, description="A message not sent so long after it was owed expires."
     )
-    delivery: DeliveryClass = Field(
+    delivery_class: DeliveryClass = Field(
+        alias="delivery",
         default_factory=_delivery,
         description="When it is unknown whether a message arrived: at_most_once leaves it, at_least_once sends again.",
     )

@@ -1,0 +1,1 @@
+"""Campaigns at work: when they are due (`schedules`), and launching a run of one (`launch`)."""
