@@ -4,14 +4,14 @@ A provider does three things: it builds the vendor's request, reads the vendor's
 webhooks. It never retries, never stores, never decides whether to send. Whatever happens, `send` *returns* one of four
 outcomes; the difference between `NotSent` and `Ambiguous` is the difference between a retry and a doubled message, so
 everything that is not surely "not sent" is `Ambiguous`.
+
+To add one: subclass `Provider`, name it in the entry points `regulars.providers`, and let it pass `engine.testing.contract`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +19,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar
 
-import requests
-import urllib3
 from pydantic import BaseModel, BeforeValidator, ConfigDict
-from requests.adapters import HTTPAdapter
 
 from engine.errors import ForgedWebhook, ProviderError, SecretMissing
 from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
+from engine.wire import Answer, Broken, DeadlineReader, Wire, time_left
 
 # ---------------------------------------------------------------- settings and secrets
 
@@ -56,7 +54,18 @@ def _reference(value: object) -> Secret:
     return Secret(match.group(1))
 
 
+def _text_or_reference(value: object) -> object:
+    return _reference(value) if _REFERENCE.match(str(value)) else value
+
+
 SecretRef = Annotated[Secret, BeforeValidator(_reference)]
+TextOrSecret = Annotated[Secret | str, BeforeValidator(_text_or_reference)]
+"""An account's name or a public key: no secret, but some keep it in the environment. Read it with `reveal`."""
+
+
+def reveal(value: Secret | str) -> str:
+    """The text of a setting, wherever it is kept. Raises SecretMissing."""
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 class ProviderSettings(BaseModel):
@@ -134,6 +143,34 @@ class Outgoing:
     callback_url: str | None = None
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_ENCODED_WORD = re.compile(r"=\?(?=[^?]*\?[bBqQ]\?)")
+_PERSONAL = re.compile(
+    r"[^\s<>\"'(),;:=]*(?:@|%40)[^\s<>\"'(),;]+|\+\d[\d\s().-]{5,}\d|\b\d{7,}\b|\b\d{3}[-. ]\d{3}[-. ]\d{4}\b"
+)
+
+
+def safe_header(value: str) -> str:
+    """Text for a header, a display name or a sender ID: one line, and nothing in it that decodes into another header.
+
+    Control characters and line separators become a space; an RFC 2047 encoded word that came with the data is broken up,
+    because mail software (Python before 3.11.10 among it) decodes it and writes out the line breaks inside.
+    """
+    return _ENCODED_WORD.sub("= ?", _CONTROLS.sub(" ", value)).strip()
+
+
+def storable(value: object) -> str:
+    """Text from outside as every database and encoder can hold it: without NUL and half surrogate pairs; empty for None."""
+    return "" if value is None else str(value).replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def without_personal(text: str, *known: str, limit: int = 200) -> str:
+    """A vendor's own words, fit for a log: no `known` address or secret, nothing that looks like an address or a number."""
+    for word in sorted(filter(None, known), key=len, reverse=True):
+        text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
+    return _PERSONAL.sub("…", _CONTROLS.sub(" ", text)).strip()[:limit]
+
+
 # ---------------------------------------------------------------- how a hand-over ended
 
 
@@ -208,10 +245,10 @@ class ProviderEvent:
 
 
 class Provider(ABC):
-    """One vendor behind a channel. Instances are shared by all sender threads."""
+    """One vendor behind a channel. Instances are shared by all sender threads; making one needs no secret and no network."""
 
     Settings: ClassVar[type[ProviderSettings]] = ProviderSettings
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
 
     def __init__(self, settings: Any, *, http: Http) -> None:
         self.settings = settings
@@ -222,32 +259,32 @@ class Provider(ABC):
         """Hand one message over. `deadline` is a `time.monotonic()` instant for the whole call. Returns, never raises."""
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
-        """The events in a webhook's body, after its signature was checked. Raises ForgedWebhook."""
+        """The events in a webhook's body, after its signature was checked.
+
+        Raises ForgedWebhook; IntakeError where the signature is right and the body cannot be read.
+        """
         raise ForgedWebhook("this provider has no webhooks", remedy="Remove the webhook at the vendor.")
 
     def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
         """Give back connections."""
 
+    def words(self, text: object, outgoing: Outgoing) -> str:
+        """The vendor's words as an outcome's detail: without the recipient's address and without our secrets."""
+        secrets = [os.environ.get(secret.variable, "") for secret in self.settings.secrets()]
+        return without_personal(str(text or ""), outgoing.to or "", *secrets)
+
 
 def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
     """Raises ProviderError, before any network, where a message asks for what the provider does not promise."""
     can, name = provider.capabilities, type(provider).__name__
+    email = outgoing.content if isinstance(outgoing.content, EmailContent) else None
     checks = (
         (outgoing.channel is can.channel, f"{name} sends {can.channel}, not {outgoing.channel}"),
         (outgoing.to is not None or can.posts, f"{name} cannot publish to everybody"),
         (outgoing.to is None or can.direct, f"{name} cannot write to one person"),
-        (
-            isinstance(outgoing.content, EmailContent) == (can.channel is Channel.EMAIL),
-            f"{name} was given another channel's content",
-        ),
-        (
-            can.html or not (isinstance(outgoing.content, EmailContent) and outgoing.content.html),
-            f"{name} cannot carry HTML",
-        ),
-        (
-            can.headers or not (isinstance(outgoing.content, EmailContent) and outgoing.content.headers),
-            f"{name} cannot carry headers of ours",
-        ),
+        ((email is not None) == (can.channel is Channel.EMAIL), f"{name} was given another channel's content"),
+        (can.html or not (email and email.html), f"{name} cannot carry HTML"),
+        (can.headers or not (email and email.headers), f"{name} cannot carry headers of ours"),
     )
     for holds, what in checks:
         if not holds:
@@ -257,89 +294,8 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
 # ---------------------------------------------------------------- one HTTP call, one deadline
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What the vendor answered, read to its end within the deadline. Header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-
-_call = threading.local()  # the connection in use by this thread's call, so that the deadline can cut it
-
-
-class _Cuttable:
-    """A connection that knows whether a byte of the request has left, and that a deadline can cut from outside."""
-
-    sock: Any
-
-    def send(self, data: Any) -> None:
-        _call.connection = self
-        if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
-        _call.written = True
-        super().send(data)  # type: ignore[misc]
-
-
-class _HttpConnection(_Cuttable, urllib3.connection.HTTPConnection):
-    pass
-
-
-class _HttpsConnection(_Cuttable, urllib3.connection.HTTPSConnection):
-    pass
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-
-
-_NOT_CONNECTED = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.SSLError,
-)
-
-
-def _surely_not_sent(error: requests.RequestException) -> bool:
-    if getattr(_call, "written", False):
-        return False
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL | requests.exceptions.SSLError):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(getattr(cause, "reason", cause), _NOT_CONNECTED)
-
-
-class Http:
-    """The HTTP client given to every provider: pooled, one session a thread, redirects never followed.
-
-    `call` holds one deadline over the whole exchange (a server that drips a byte a second is cut), and says what its end
-    proves: an Answer, NotSent when no byte of the request left, Ambiguous for anything else.
-    """
-
-    MAX_BYTES = 1_000_000
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=8))
-            self._local.session = session
-        return session
+class Http(Wire):
+    """The HTTP client given to every provider: pooled, one session a thread, redirects never followed, one deadline a call."""
 
     def call(
         self,
@@ -352,51 +308,18 @@ class Http:
         query: Mapping[str, Any] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> Answer | NotSent | Ambiguous:
-        """One request. `deadline` is a `time.monotonic()` instant; a mapping as body is sent as a form."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return NotSent(code="deadline", detail="no time was left before the request")
-        _call.connection, _call.written = None, False
-        cutter = threading.Timer(left, _cut, args=(threading.current_thread(), _call.__dict__))
-        cutter.daemon = True
-        cutter.start()
-        try:
-            response = self._session().request(
-                method,
-                url,
-                data=body,
-                params=query,
-                headers=headers,
-                auth=auth,
-                timeout=left,
-                allow_redirects=False,
-                stream=True,
-            )
-            text = (
-                response.raw.read(self.MAX_BYTES, decode_content=True)
-                if hasattr(response.raw, "read")
-                else response.content
-            )
-            response.close() if len(text) >= self.MAX_BYTES else response.raw.release_conn()
-            lower = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(status=response.status_code, headers=lower, text=text.decode("utf-8", "replace"))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            kind = type(error).__name__
-            if isinstance(error, requests.RequestException) and _surely_not_sent(error):
-                return NotSent(code="not_connected", detail=kind)
-            return Ambiguous(code="no_answer", detail=kind)
-        finally:
-            cutter.cancel()
+        """One request, and what its end proves: an Answer, NotSent when no byte of it left, Ambiguous for anything else.
 
-
-def _cut(_thread: threading.Thread, call: dict[str, Any]) -> None:
-    connection = call.get("connection")
-    sock = getattr(connection, "sock", None)
-    if sock is not None:
-        try:
-            sock.shutdown(2)
-        except OSError:
-            return
+        `deadline` is a `time.monotonic()` instant over the whole exchange; a mapping as body is sent as a form.
+        """
+        ended = self.exchange(method, url, deadline=deadline, headers=headers, body=body, query=query, auth=auth)
+        match ended:
+            case Answer():
+                return ended
+            case Broken(left=False):
+                return NotSent(code="not_connected", detail=ended.kind)
+            case Broken():
+                return Ambiguous(code="no_answer", detail=ended.kind)
 
 
 def retry_after(
@@ -404,27 +327,59 @@ def retry_after(
 ) -> timedelta | None:
     """Retry-After in both its forms (RFC 9110 §10.2.3), at most `cap`; None where it is absent or makes no sense."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return min(timedelta(seconds=min(int(value), 10**6)), cap)
+    if value.isascii() and value.isdigit():
+        return min(timedelta(seconds=int(value[:9])), cap)
     try:
         until = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
-    wait = until - (now or datetime.now(until.tzinfo or UTC))
-    return min(max(wait, timedelta()), cap)
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max(until - (now or datetime.now(UTC)), timedelta()), cap)
 
 
 def outcome_of_status(answer: Answer, *, code: str = "", detail: str = "") -> NotSent | Rejected | Ambiguous:
     """The evidence in an HTTP status that is no success: the default for every vendor, refined by each one's own codes.
 
-    429: surely not taken. 401, 402, 403, 404, 405: our set-up is wrong, nothing was taken, and it can be put right.
+    429: surely not taken. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
     Other 4xx but 408, 409, 425: the vendor read this message and refused it. Everything else proves nothing.
     """
     code = code or f"http_{answer.status}"
     if answer.status == 429:
         return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
-    if answer.status in (401, 402, 403, 404, 405):
+    if answer.status in (301, 307, 308, 401, 402, 403, 404, 405):
         return NotSent(code=code, detail=detail)
     if 400 <= answer.status < 500 and answer.status not in (408, 409, 425):
         return Rejected(code=code, detail=detail)
     return Ambiguous(code=code, detail=detail)
+
+
+__all__ = [
+    "Accepted",
+    "Ambiguous",
+    "Answer",
+    "Capabilities",
+    "Content",
+    "DeadlineReader",
+    "EmailContent",
+    "Http",
+    "NotSent",
+    "Outcome",
+    "Outgoing",
+    "Provider",
+    "ProviderEvent",
+    "ProviderSettings",
+    "Rejected",
+    "Secret",
+    "SecretRef",
+    "TextContent",
+    "TextOrSecret",
+    "Webhook",
+    "outcome_of_status",
+    "refuse_what_is_not_promised",
+    "retry_after",
+    "reveal",
+    "safe_header",
+    "storable",
+    "time_left",
+    "without_personal",
+]

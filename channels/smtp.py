@@ -1,0 +1,320 @@
+"""Email through any SMTP server: one connection a thread, one deadline a message, and a clear line at the final dot.
+
+Until the final dot has left, a message surely was not taken; a reply code to the dot says what became of it; silence or
+a closed connection after it says nothing (RFC 5321 §4.2.5, §4.5.3.2). `smtplib` raises the same error on both sides.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import re
+import smtplib
+import ssl
+import threading
+import time
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from channels import mime
+from engine.errors import ContentError, RegularsError
+from engine.model import Channel, SuppressionReason
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Capabilities,
+    DeadlineReader,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    ProviderSettings,
+    Rejected,
+    SecretRef,
+    TextOrSecret,
+    reveal,
+    time_left,
+)
+
+QUIET_SECONDS = 5.0  # a connection that lay idle for longer is asked with NOOP before it is trusted
+
+BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+"""Enhanced codes that blame the recipient's address itself (RFC 3463 §3.2, RFC 7505); policy codes (5.7.x) never do."""
+
+_ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+
+
+class Security(StrEnum):
+    """How the connection is protected. `starttls` never falls back to plain text."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+_PORTS = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+
+
+class SmtpSettings(ProviderSettings):
+    """host, and what the server asks for. `ca_file` holds the certificate authority of a server of one's own.
+
+    return_path: the envelope's sender, where bounces go; the From address where it is left out.
+    """
+
+    host: str = Field(min_length=1, pattern=r"^[^\s/@]+$")
+    port: int | None = Field(default=None, ge=1, le=65535)
+    security: Security = Security.STARTTLS
+    username: TextOrSecret | None = None
+    password: SecretRef | None = None
+    ca_file: Path | None = None
+    return_path: str | None = Field(default=None, pattern=r"^[^\s@<>]+@[^\s@<>]+$")
+    messages_per_connection: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _no_password_in_clear(self) -> SmtpSettings:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password are given together or not at all")
+        if self.security is Security.NONE and self.password is not None and not _loopback(self.host):
+            raise ValueError("a password is not sent without TLS: use security: starttls or security: tls")
+        return self
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Refusal(Exception):
+    """The server answered a step before the dot with a code that ends the hand-over."""
+
+    def __init__(self, step: str, code: int, reply: bytes) -> None:
+        super().__init__(step)
+        self.step, self.code, self.reply = step, code, reply.decode("utf-8", "replace")
+
+
+class _Connection(smtplib.SMTP):
+    """An SMTP connection whose every read and write stands under one deadline, and that knows when the dot has left."""
+
+    def __init__(self, settings: SmtpSettings, context: ssl.SSLContext | None, deadline: float) -> None:
+        self.deadline, self.context = deadline, context
+        self.implicit_tls = settings.security is Security.TLS
+        self.dot_left, self.messages, self.used_at = False, 0, time.monotonic()
+        port = settings.port or _PORTS[settings.security]
+        super().__init__(settings.host, port, local_hostname="localhost", timeout=time_left(deadline))
+        assert self.sock is not None
+        own = ipaddress.ip_address(self.sock.getsockname()[0].partition("%")[0])
+        self.local_hostname = f"[{own}]" if own.version == 4 else f"[IPv6:{own}]"
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        sock = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        if self.implicit_tls and self.context:
+            sock.settimeout(time_left(self.deadline))
+            return self.context.wrap_socket(sock, server_hostname=host)
+        return sock
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(DeadlineReader(self.sock, lambda: self.deadline))
+        return super().getreply()
+
+    def send(self, s: Any) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(time_left(self.deadline))
+        super().send(s)
+
+    def step(self, name: str, reply: tuple[int, bytes], *good: int) -> None:
+        if reply[0] not in good:
+            raise _Refusal(name, *reply)
+
+    def begin(self, settings: SmtpSettings) -> None:
+        """Greet, protect, log in."""
+        self.step("EHLO", self.ehlo(), 250)
+        if settings.security is Security.STARTTLS:
+            self.starttls(context=self.context)
+            self.step("EHLO", self.ehlo(), 250)
+        if settings.username is not None and settings.password is not None:
+            self.login(reveal(settings.username), settings.password.reveal())
+
+    def transfer(self, origin: str, to: str, message: bytes) -> tuple[int, bytes]:
+        """The whole transaction. Returns the reply to the final dot; `dot_left` tells on which side of it an error fell."""
+        self.dot_left, self.messages = False, self.messages + 1
+        options = [f"SIZE={len(message)}"] if self.has_extn("size") else []
+        if not (origin + to).isascii():
+            if not self.has_extn("smtputf8"):
+                raise smtplib.SMTPNotSupportedError
+            self.command_encoding = "utf-8"
+            options += ["SMTPUTF8", "BODY=8BITMIME"]
+        self.step("MAIL", self.docmd("MAIL", " ".join([f"FROM:<{origin}>", *options])), 250)
+        self.step("RCPT", self.docmd("RCPT", f"TO:<{to}>"), 250, 251)
+        self.step("DATA", self.docmd("DATA"), 354)
+        self.send(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n")
+        self.dot_left = True  # before this line not all of it had left, and without its end nothing is taken
+        return self.getreply()
+
+    def alive(self, limit: int) -> bool:
+        """Whether the next message may go over this connection."""
+        if self.sock is None or self.messages >= limit:
+            return False
+        return time.monotonic() - self.used_at < QUIET_SECONDS or self.noop()[0] == 250
+
+
+class Smtp(Provider):
+    """https://www.rfc-editor.org/rfc/rfc5321"""
+
+    Settings = SmtpSettings
+    settings: SmtpSettings
+    capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True)
+
+    def __init__(self, settings: SmtpSettings, *, http: Any) -> None:
+        super().__init__(settings, http=http)
+        self._mine = threading.local()
+        self._open: list[_Connection] = []
+        self._lock = threading.Lock()
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        try:
+            message = mime.build(outgoing)
+            to = mime.address(outgoing.to or "")
+            origin = self.settings.return_path or mime.sender(outgoing.sender).address
+        except ContentError as error:
+            return Rejected(code="unsendable", detail=error.what)
+        kept = self._kept(deadline)
+        if kept is not None:
+            outcome = self._transfer(kept, origin, to, message, outgoing)
+            if not (isinstance(outcome, NotSent) and kept.sock is None):
+                return outcome
+        try:
+            fresh = self._connect(deadline)
+        except RegularsError as error:
+            return NotSent(code="set_up", detail=error.what)
+        except _Refusal as error:
+            return NotSent(code=f"{error.step.lower()}_{error.code}", detail=self.words(error.reply, outgoing))
+        except smtplib.SMTPResponseException as error:
+            return NotSent(code=f"connect_{error.smtp_code}", detail=self.words(_told(error), outgoing))
+        except smtplib.SMTPNotSupportedError as error:
+            return NotSent(code="set_up", detail=str(error))
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            return NotSent(code="not_connected", detail=type(error).__name__)
+        return self._transfer(fresh, origin, to, message, outgoing)
+
+    def close(self) -> None:
+        with self._lock:
+            connections, self._open = self._open, []
+        for connection in connections:
+            _hang_up(connection)
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.settings.ca_file)
+
+    def _kept(self, deadline: float) -> _Connection | None:
+        """This thread's connection, if it is fit for one more message."""
+        connection: _Connection | None = getattr(self._mine, "connection", None)
+        if connection is None or connection.sock is None:
+            return None
+        connection.deadline = deadline
+        try:
+            if connection.alive(self.settings.messages_per_connection):
+                return connection
+        except (smtplib.SMTPException, OSError):
+            pass
+        self._drop(connection)
+        return None
+
+    def _connect(self, deadline: float) -> _Connection:
+        context = None if self.settings.security is Security.NONE else self._context
+        connection = _Connection(self.settings, context, deadline)
+        try:
+            connection.begin(self.settings)
+        except BaseException:
+            connection.close()
+            raise
+        self._mine.connection = connection
+        with self._lock:
+            self._open.append(connection)
+        return connection
+
+    def _drop(self, connection: _Connection) -> None:
+        with self._lock:
+            if connection in self._open:
+                self._open.remove(connection)
+        _hang_up(connection)
+
+    def _transfer(self, connection: _Connection, origin: str, to: str, message: bytes, outgoing: Outgoing) -> Outcome:
+        try:
+            code, reply = connection.transfer(origin, to, message)
+            connection.used_at = time.monotonic()
+            return self._after_the_dot(connection, code, reply.decode("utf-8", "replace"), outgoing)
+        except _Refusal as refusal:
+            return self._before_the_dot(connection, refusal, outgoing)
+        except smtplib.SMTPNotSupportedError:
+            return Rejected(code="smtputf8", detail="the server cannot take an address that is not ASCII")
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            left = connection.dot_left
+            self._drop(connection)
+            if left:
+                return Ambiguous(code="no_answer", detail=f"{type(error).__name__} after the final dot")
+            return NotSent(code="disconnected", detail=f"{type(error).__name__} before the final dot")
+
+    def _before_the_dot(self, connection: _Connection, refusal: _Refusal, outgoing: Outgoing) -> Outcome:
+        """A 5xx at MAIL blames our set-up (but for the message's size), at RCPT and DATA the message."""
+        if refusal.code == 421 or refusal.code < 400:
+            self._drop(connection)
+        else:
+            self._reset(connection)
+        code, detail = _code(refusal.code, refusal.reply), self.words(refusal.reply, outgoing)
+        final = 500 <= refusal.code < 600 and (refusal.step != "MAIL" or refusal.code == 552)
+        if not final:
+            return NotSent(code=code, detail=detail)
+        bad = refusal.step == "RCPT" and code in BAD_ADDRESS
+        return Rejected(code=code, detail=detail, suppress=SuppressionReason.BOUNCED if bad else None)
+
+    def _after_the_dot(self, connection: _Connection, code: int, reply: str, outgoing: Outgoing) -> Outcome:
+        """The reply to the dot decides; 421 only says that the server is leaving."""
+        detail = self.words(reply, outgoing)
+        if 200 <= code < 300:
+            return Accepted(detail=detail)
+        if code == 421 or not 400 <= code < 600:
+            self._drop(connection)
+            return Ambiguous(code=_code(code, ""), detail=detail)
+        word = _code(code, reply)
+        if code < 500:
+            return NotSent(code=word, detail=detail)
+        bad = SuppressionReason.BOUNCED if word in BAD_ADDRESS else None
+        return Rejected(code=word, detail=detail, suppress=bad)
+
+    def _reset(self, connection: _Connection) -> None:
+        try:
+            connection.step("RSET", connection.rset(), 250)
+            connection.used_at = time.monotonic()
+        except (_Refusal, smtplib.SMTPException, OSError):
+            self._drop(connection)
+
+
+def _hang_up(connection: _Connection) -> None:
+    """Say goodbye if the server listens; a second is enough."""
+    try:
+        connection.deadline = time.monotonic() + 1
+        if connection.sock is not None:
+            connection.docmd("QUIT")
+    except (smtplib.SMTPException, OSError):
+        pass
+    finally:
+        connection.close()
+
+
+def _code(code: int, reply: str) -> str:
+    """The enhanced code where the server gave one (RFC 2034), else the plain one."""
+    match = _ENHANCED.match(reply)
+    return match[1] if match else str(code) if code > 0 else "garbled"
+
+
+def _told(error: smtplib.SMTPResponseException) -> str:
+    told = error.smtp_error
+    return told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)

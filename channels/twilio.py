@@ -1,0 +1,303 @@
+"""Text messages through Twilio: Messages create out; status callbacks and inbound messages back.
+
+https://www.twilio.com/docs/messaging/api/message-resource
+https://www.twilio.com/docs/usage/security#validating-requests
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import Field
+from twilio.base.exceptions import TwilioException
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.request_validator import RequestValidator, get_signature_algorithm
+from twilio.rest import Client
+
+from engine.errors import ForgedWebhook, SecretMissing
+from engine.model import Channel, EventName, Plain, SuppressionReason
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Answer,
+    Capabilities,
+    Http,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    ProviderEvent,
+    ProviderSettings,
+    Rejected,
+    SecretRef,
+    TextContent,
+    TextOrSecret,
+    Webhook,
+    outcome_of_status,
+    retry_after,
+    reveal,
+    safe_header,
+    storable,
+)
+
+OUR_KEY = "message"  # the query argument of the callback's URL that carries our key; Twilio signs the whole URL
+SIGNATURE = "x-twilio-signature"
+SIGNATURE_SETTINGS = "x-twilio-webhooks-signature-settings"
+LONGEST = timedelta(hours=10)  # Twilio's own limit for a message in its queue
+
+_E, _S = EventName, SuppressionReason
+
+WORDS: Mapping[str, EventName] = {
+    "accepted": _E.ACCEPTED,
+    "scheduled": _E.ACCEPTED,
+    "queued": _E.ACCEPTED,
+    "sending": _E.ACCEPTED,
+    "sent": _E.ACCEPTED,
+    "delivered": _E.DELIVERED,
+    "partially_delivered": _E.DELIVERED,
+    "read": _E.OPENED,
+    "undelivered": _E.BOUNCED_SOFT,
+    "failed": _E.REJECTED,
+    "canceled": _E.REJECTED,
+    "receiving": _E.OTHER,
+    "received": _E.REPLIED,
+}
+"""Twilio's message states in our words; every other word is kept as `other`."""
+
+BAD_NUMBER: Mapping[str, SuppressionReason] = {
+    "21610": _S.OPTED_OUT,  # the recipient answered STOP
+    "21211": _S.BOUNCED,  # no such number
+    "21614": _S.BOUNCED,  # not a mobile number
+    "30006": _S.BOUNCED,  # a landline, or a carrier out of reach
+}
+"""Error codes that blame the number itself. Twilio may change what a code stands for: an unknown one never suppresses."""
+
+HARD = frozenset({"30005", "30006"})  # unknown or gone; a landline
+SET_UP = frozenset(
+    {
+        "20003",
+        "20404",
+        "21408",
+        "21603",
+        "21606",
+        "21609",
+        "21612",
+        "21659",
+        "21660",
+        "21661",
+        "21703",
+        "21705",
+        "30034",
+    }
+)
+"""Our account, sender, region or callback URL is wrong: nothing was taken, and it can be put right."""
+
+LATER = frozenset({"14107", "20429", "21611", "30001"})  # a limit or a full queue
+
+OPT_OUT_TYPES: Mapping[str, EventName] = {"STOP": _E.OPTED_OUT, "START": _E.OPTED_IN}
+"""What Twilio's own keyword handling understood, in whatever language it was said."""
+
+
+class TwilioSettings(ProviderSettings):
+    """account_sid and auth_token. With a messaging service, that chooses the number and the route's `from` is not used.
+
+    shared_key: signs webhooks in place of the auth token, where the account uses one. base_url: another host for the API.
+    """
+
+    account_sid: TextOrSecret
+    auth_token: SecretRef
+    messaging_service_sid: TextOrSecret | None = None
+    shared_key: SecretRef | None = None
+    smart_encoded: bool = False
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+
+
+class _NoAnswer(Exception):
+    """Ends the package's call where there is no answer to give it."""
+
+
+class _Through(HttpClient):  # type: ignore[misc]  # the package ships no types
+    """The package's HTTP client for one call: hands it to ours, and keeps how it ended."""
+
+    def __init__(self, http: Http, base_url: str | None, deadline: float) -> None:
+        super().__init__(logging.getLogger(__name__), False)
+        self.http, self.base_url, self.deadline = http, base_url, deadline
+        self.ended: Answer | NotSent | Ambiguous = NotSent(code="set_up", detail="the request could not be built")
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        url = self.base_url.rstrip("/") + urlsplit(uri).path if self.base_url else uri
+        self.ended = self.http.call(
+            method, url, deadline=self.deadline, headers=headers, body=data, query=params, auth=auth
+        )
+        if not isinstance(self.ended, Answer):
+            raise _NoAnswer
+        return Response(self.ended.status, self.ended.text, self.ended.headers)
+
+
+class Twilio(Provider):
+    Settings = TwilioSettings
+    settings: TwilioSettings
+    capabilities = Capabilities(channel=Channel.SMS, echoes_key=True, webhooks=True)
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        through = _Through(self.http, self.settings.base_url, deadline)
+        try:
+            request = self._request(outgoing)
+            client = Client(reveal(self.settings.account_sid), self.settings.auth_token.reveal(), http_client=through)
+            sid = client.messages.create(**request).sid
+        except SecretMissing as error:
+            return NotSent(code="set_up", detail=error.what)
+        except (TwilioException, _NoAnswer, ValueError, TypeError, AttributeError, RecursionError):
+            sid = None  # whatever the package makes of an answer, the answer itself decides
+        if not isinstance(through.ended, Answer):
+            return through.ended
+        if through.ended.good:
+            return Accepted(provider_message_id=sid)
+        return self._refusal(through.ended, outgoing)
+
+    def _request(self, outgoing: Outgoing) -> dict[str, Any]:
+        text = outgoing.content.text if isinstance(outgoing.content, TextContent) else ""
+        request: dict[str, Any] = {"to": outgoing.to or "", "body": storable(text)}
+        if self.settings.messaging_service_sid is not None:
+            request["messaging_service_sid"] = reveal(self.settings.messaging_service_sid)
+        else:
+            request["from_"] = safe_header(outgoing.sender)
+        if outgoing.callback_url:
+            request["status_callback"] = _with_key(outgoing.callback_url, outgoing.key)
+        if outgoing.valid_for is not None:
+            request["validity_period"] = int(
+                min(max(outgoing.valid_for, timedelta(seconds=1)), LONGEST).total_seconds()
+            )
+        if self.settings.smart_encoded:
+            request["smart_encoded"] = True
+        return request
+
+    def _refusal(self, answer: Answer, outgoing: Outgoing) -> Outcome:
+        """Twilio's own code says more than the status. https://www.twilio.com/docs/api/errors"""
+        fields = answer.fields()
+        code, detail = storable(fields.get("code")), self.words(fields.get("message"), outgoing)
+        if not code.isdigit() or answer.status >= 500:
+            return outcome_of_status(answer, detail=detail)
+        if code in SET_UP or code in LATER:
+            return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
+        if code in BAD_NUMBER:
+            return Rejected(code=code, detail=detail, suppress=BAD_NUMBER[code])
+        return outcome_of_status(answer, code=code, detail=detail)
+
+    def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
+        form = self._verified(webhook)
+        sid = form.first("MessageSid") or form.first("SmsSid")
+        word = (form.first("MessageStatus") or form.first("SmsStatus")).lower()
+        if not sid:
+            return [_other(webhook, form, now)]
+        if WORDS.get(word) is EventName.REPLIED:
+            return _inbound(form, sid, now)
+        code = form.first("ErrorCode")
+        name = WORDS.get(word, EventName.OTHER)
+        return [
+            ProviderEvent(
+                name=EventName.BOUNCED if name is EventName.BOUNCED_SOFT and code in HARD else name,
+                at=now,  # a callback carries no time
+                dedupe=f"{sid}:{word}",
+                message_key=_key(webhook.url),
+                provider_message_id=sid,
+                address=form.first("To") or None,
+                suppress=BAD_NUMBER.get(code) if name in (EventName.BOUNCED_SOFT, EventName.REJECTED) else None,
+                detail=_detail(status=word, error_code=code),
+            )
+        ]
+
+    def _verified(self, webhook: Webhook) -> _Form:
+        """The form, once the signature over the public URL and every field has proved right."""
+        settings = webhook.headers.get(SIGNATURE_SETTINGS, "")
+        secret = self.settings.shared_key if settings and self.settings.shared_key else self.settings.auth_token
+        try:
+            text = webhook.body.decode("utf-8")
+            form = _Form(text)
+            genuine = RequestValidator(secret.reveal()).validate(
+                webhook.url,
+                text if "json" in webhook.headers.get("content-type", "").lower() else form,
+                webhook.headers.get(SIGNATURE, ""),
+                get_signature_algorithm(settings),
+            )
+        except ValueError as error:
+            raise ForgedWebhook("the webhook cannot be read") from error
+        if not genuine:
+            raise ForgedWebhook(
+                "the signature is not Twilio's",
+                remedy="Check public_url in config.yaml: Twilio signs the URL it calls.",
+            )
+        return form
+
+
+class _Form(dict[str, list[str]]):
+    """A form's fields, each with all its values, as Twilio's validator reads them (`getlist`)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
+            self.setdefault(name, []).append(value)
+
+    def getlist(self, name: str) -> list[str]:
+        return self[name]
+
+    def first(self, name: str) -> str:
+        return storable(self.get(name, [""])[0]).strip()
+
+
+def _with_key(url: str, key: str) -> str:
+    parts = urlsplit(url)
+    query = f"{parts.query}&{urlencode({OUR_KEY: key})}" if parts.query else urlencode({OUR_KEY: key})
+    return urlunsplit(parts._replace(query=query))
+
+
+def _key(url: str) -> str | None:
+    found = parse_qs(urlsplit(url).query).get(OUR_KEY)
+    return storable(found[0]) if found else None
+
+
+def _inbound(form: _Form, sid: str, now: datetime) -> list[ProviderEvent]:
+    """A customer's text, and where Twilio's own keyword handling took it for a wish, that wish."""
+    address, wish = form.first("From") or None, form.first("OptOutType").upper()
+    reply = ProviderEvent(
+        name=EventName.REPLIED,
+        at=now,
+        dedupe=f"{sid}:received",
+        address=address,
+        text=form.first("Body"),
+        detail=_detail(opt_out_type=wish),
+    )
+    if wish not in OPT_OUT_TYPES:
+        return [reply]
+    return [reply, ProviderEvent(name=OPT_OUT_TYPES[wish], at=now, dedupe=f"{sid}:{wish}", address=address)]
+
+
+def _other(webhook: Webhook, form: _Form, now: datetime) -> ProviderEvent:
+    digest = hashlib.sha256(webhook.url.encode("utf-8", "replace") + b"\n" + webhook.body).hexdigest()
+    return ProviderEvent(
+        name=EventName.OTHER,
+        at=now,
+        dedupe=digest,
+        message_key=_key(webhook.url),
+        detail=_detail(error_code=form.first("ErrorCode")),
+    )
+
+
+def _detail(**fields: str) -> dict[str, Plain]:
+    return {name: value[:100] for name, value in fields.items() if value}

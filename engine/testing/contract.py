@@ -1,0 +1,252 @@
+"""The contract that every provider must pass; plugin authors subclass it in their own tests.
+
+    class TestMine(HttpContract, WebhookContract):
+        @pytest.fixture(autouse=True)
+        def _vendor(self):
+            with MyVendor() as self.vendor:
+                yield
+
+        def make_at(self, url, http):
+            return Mine(Mine.Settings(api_key="${env:MINE_API_KEY}", base_url=url), http=http)
+
+pytest collects the inherited tests. They need no network but this machine's loopback. What holds for HTTP stands in
+`http_contract`, what holds for webhooks in `webhook_contract`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from engine.errors import ForgedWebhook, ProviderError
+from engine.model import Channel, MessageClass
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Content,
+    EmailContent,
+    Http,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    ProviderEvent,
+    Rejected,
+    TextContent,
+    Webhook,
+    refuse_what_is_not_promised,
+)
+from engine.testing.vendors.server import Received
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+KEY = "0a1b2c3d-42"
+TO: Mapping[Channel, str] = {
+    Channel.EMAIL: "ana.virtanen@customer.example",
+    Channel.SMS: "+358401234567",
+    Channel.SOCIAL: "@ana@social.example",
+}
+FROM: Mapping[Channel, str] = {
+    Channel.EMAIL: "Example Records <hello@shop.example>",
+    Channel.SMS: "+15005550006",
+    Channel.SOCIAL: "@records@social.example",
+}
+NASTY = (
+    "",
+    "\r\nBcc: thief@evil.example\r\n\r\nbody",
+    "=?utf-8?q?x=0D=0ABcc:_thief@evil.example?=",
+    "a\x00b\x85c\u2028d\ud800e",
+    "x" * 5000,
+    "日本語 🎉 \u202eright to left",
+)
+
+
+class ProviderContract:
+    """What holds for every provider, whatever it speaks. `environment` is set while a test runs; its values are secrets."""
+
+    environment: Mapping[str, str] = {}
+
+    @abstractmethod
+    def make(self, http: Http) -> Provider:
+        """The provider, set up towards a vendor that takes everything."""
+
+    @abstractmethod
+    def received(self) -> Sequence[Received]:
+        """What the vendor truly took so far."""
+
+    def setup_method(self) -> None:
+        self._former = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)
+
+    def teardown_method(self) -> None:
+        for name, value in self._former.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+    def use(self, act: Callable[[Provider], Any], make: Callable[[Http], Provider] | None = None) -> Any:
+        """Open the provider, let `act` use it, and close it."""
+        http = Http()
+        provider = (make or self.make)(http)
+        try:
+            return act(provider)
+        finally:
+            provider.close()
+            http.close()
+
+    def outgoing(self, **changes: Any) -> Outgoing:
+        """A message that asks for everything this provider promises, and nothing more."""
+        can = self.use(lambda provider: provider.capabilities)
+        content: Content = TextContent(text="Ana, your records are here. Grüße, Example Records")
+        if can.channel is Channel.EMAIL:
+            content = EmailContent(
+                subject="Grüße: 5 % off, only today",
+                text="Hello Ana\n.\n..and a line = with signs\n",
+                html="<p>Hello <b>Ana</b> &amp; all</p>" if can.html else None,
+                headers={"List-Unsubscribe": "<https://shop.example/u/abc>"} if can.headers else {},
+            )
+        message = Outgoing(
+            key=KEY,
+            channel=can.channel,
+            message_class=MessageClass.COMMERCIAL,
+            campaign="win-back",
+            to=TO[can.channel] if can.direct else None,
+            sender=FROM[can.channel],
+            content=content,
+            at=NOW,
+            valid_for=timedelta(hours=1),
+            callback_url="https://shop.example/v1/webhooks/vendor",
+        )
+        return replace(message, **changes)
+
+    def send(self, outgoing: Outgoing, *, within: float = 10.0) -> Outcome:
+        """One hand-over by a provider opened for it."""
+        outcome: Outcome = self.use(lambda provider: provider.send(outgoing, deadline=time.monotonic() + within))
+        self.assert_discreet(outcome, outgoing)
+        return outcome
+
+    def assert_discreet(self, outcome: Outcome, outgoing: Outgoing) -> None:
+        """An outcome goes into logs and reports: no address and no secret may be in it."""
+        shown = repr(outcome)
+        for word in (outgoing.to or "", *self.environment.values()):
+            assert not word or word.lower() not in shown.lower(), (
+                f"{type(outcome).__name__} tells an address or a secret"
+            )
+
+    def test_a_message_arrives_as_it_was(self) -> None:
+        """Accepted means that the vendor has this message, with its key, its recipient and its content unchanged."""
+        outgoing = self.outgoing()
+        assert isinstance(self.send(outgoing), Accepted)
+        (taken,) = self.received()
+        assert taken.to == outgoing.to
+        assert taken.key in (outgoing.key, None)
+        if isinstance(outgoing.content, EmailContent):
+            assert (taken.subject, lines(taken.text)) == (outgoing.content.subject, lines(outgoing.content.text))
+        else:
+            assert outgoing.content.text in taken.text
+
+    def test_what_is_promised_is_visible(self) -> None:
+        """A capability is no word in a table: what it claims is found in what the vendor got."""
+        can, outgoing = self.use(lambda provider: provider.capabilities), self.outgoing()
+        assert isinstance(self.send(outgoing), Accepted)
+        (taken,) = self.received()
+        if can.idempotency_window is not None or can.echoes_key:
+            assert taken.key == outgoing.key
+        if can.html and isinstance(outgoing.content, EmailContent):
+            assert lines(taken.html or "") == lines(outgoing.content.html or "")
+        if can.headers and isinstance(outgoing.content, EmailContent):
+            lower = {name.lower(): value for name, value in taken.headers.items()}
+            assert all(lower.get(name.lower()) == value for name, value in outgoing.content.headers.items())
+        if can.posts:
+            assert isinstance(self.send(self.outgoing(to=None, key="0a1b2c3d-43")), Accepted)
+            assert self.received()[-1].to is None
+
+    def test_what_is_not_promised_is_refused(self) -> None:
+        """Whatever a provider cannot do raises ProviderError before anything reaches the vendor."""
+        can, outgoing = self.use(lambda provider: provider.capabilities), self.outgoing()
+        other = Channel.SMS if can.channel is Channel.EMAIL else Channel.EMAIL
+        letter = EmailContent(subject="s", text="t")
+        asked: list[tuple[bool, dict[str, Any]]] = [
+            (True, {"channel": other}),
+            (not can.posts, {"to": None}),
+            (not can.direct, {"to": TO[can.channel]}),
+        ]
+        asked.append((True, {"content": TextContent(text="t") if can.channel is Channel.EMAIL else letter}))
+        if can.channel is Channel.EMAIL:
+            asked.append((not can.html, {"content": replace(letter, html="<p>t</p>")}))
+            asked.append((not can.headers, {"content": replace(letter, headers={"List-Unsubscribe": "<https://x>"})}))
+        for wrong, changes in asked:
+            if wrong:
+                assert raises(ProviderError, self._refuse, replace(outgoing, **changes)), changes
+        self._refuse(outgoing)
+        assert not self.received()
+
+    def _refuse(self, outgoing: Outgoing) -> None:
+        self.use(lambda provider: refuse_what_is_not_promised(provider, outgoing))
+
+    def test_a_second_hand_over_is_the_same_message(self) -> None:
+        """With a key that the vendor remembers, the second hand-over adds nothing; else it is at least the same again."""
+        can, outgoing = self.use(lambda provider: provider.capabilities), self.outgoing()
+        first, second = self.send(outgoing), self.send(outgoing)
+        assert isinstance(first, Accepted) and isinstance(second, Accepted)
+        if can.idempotency_window is not None:
+            assert len(self.received()) == 1
+            assert first == second
+        else:
+            one, two = (replace(taken, provider_message_id="", request=None) for taken in self.received())
+            assert one == two
+
+    def test_nothing_leaves_after_the_deadline(self) -> None:
+        """A sender that slept through its lease hands nothing over: no time left is NotSent, and the vendor saw nothing."""
+        assert isinstance(self.send(self.outgoing(), within=-1), NotSent)
+        assert not self.received()
+
+    def test_a_missing_secret_is_a_set_up_error(self) -> None:
+        """Without its secrets a provider can be made, sends nothing, and names the variable that is missing."""
+        for name in self.environment:
+            os.environ.pop(name)
+        outcome = self.send(self.outgoing())
+        assert isinstance(outcome, NotSent) if self.environment else isinstance(outcome, Accepted)
+        if isinstance(outcome, NotSent):
+            assert any(name in outcome.detail for name in self.environment)
+
+    def test_no_content_makes_it_raise(self) -> None:
+        """Whatever text stands in content, address or sender, `send` returns an outcome, to one recipient at most."""
+        outgoing = self.outgoing()
+        for text in NASTY:
+            content: Content = TextContent(text=text)
+            if isinstance(outgoing.content, EmailContent):
+                content = replace(outgoing.content, subject=text, text=text, html=text or None)
+            for changes in ({"content": content}, {"to": text}, {"sender": text}):
+                outcome = self.send(replace(outgoing, **changes))
+                assert isinstance(outcome, Accepted | Rejected | NotSent | Ambiguous)
+        for taken in self.received():
+            assert "evil.example" not in (taken.to or "").replace("\u200b", "")
+            assert not {"bcc", "cc"} & {name.lower() for name in taken.headers}
+
+    def test_without_webhooks_it_believes_none(self) -> None:
+        """A provider that promises no webhooks refuses every one."""
+        if not self.use(lambda provider: provider.capabilities.webhooks):
+            webhook = Webhook(method="POST", url="https://shop.example/v1/webhooks/x", headers={}, body=b"[]")
+            assert raises(ForgedWebhook, self.parse, webhook, NOW)
+
+    def parse(self, webhook: Webhook, now: datetime) -> Sequence[ProviderEvent]:
+        """The events in a webhook, by a provider opened for it."""
+        events: Sequence[ProviderEvent] = self.use(lambda provider: provider.parse_events(webhook, now=now))
+        return events
+
+
+def raises(kind: type[Exception], act: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether the call ends in this error."""
+    try:
+        act(*arguments)
+    except kind:
+        return True
+    return False
+
+
+def lines(text: str) -> list[str]:
+    """Text by lines: the newline's own form, and one at the end, are the medium's."""
+    return text.rstrip("\r\n").splitlines()

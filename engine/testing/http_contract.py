@@ -1,0 +1,146 @@
+"""The contract of providers that speak HTTP: what each status, silence and broken answer proves."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Provider, Rejected
+from engine.testing.contract import ProviderContract
+from engine.testing.vendors.server import Cut, Drip, HttpVendor, Received, Reply, Reset, Silence, closed_port
+
+
+def verdict(status: int) -> type[NotSent] | type[Rejected] | type[Ambiguous]:
+    """What an HTTP status proves where the vendor's own codes say nothing more."""
+    if status in (401, 402, 403, 404, 405, 429):
+        return NotSent
+    return Rejected if 400 <= status < 500 and status not in (408, 409, 425) else Ambiguous
+
+
+UNREADABLE = (
+    b"",
+    b"<html>OK</html>",
+    b"\xff\xfe\x00",
+    b'{"id": ',
+    b"null",
+    b"[1]",
+    b'"x"',
+    b"[" * 50_000,
+    b"x" * 2_000_000,
+)
+
+
+class HttpContract(ProviderContract):
+    """What holds for every provider that speaks HTTP. `vendor` runs while a test runs."""
+
+    vendor: HttpVendor
+    deadline = 0.3  # seconds that a caller waits for a silent vendor here
+
+    @abstractmethod
+    def make_at(self, url: str, http: Http) -> Provider:
+        """The provider, its vendor being at `url`."""
+
+    def make(self, http: Http) -> Provider:
+        return self.make_at(self.vendor.url, http)
+
+    def received(self) -> Sequence[Received]:
+        return self.vendor.accepted
+
+    def send_to(self, url: str, *, within: float = 10.0) -> Outcome:
+        outgoing = self.outgoing()
+        outcome: Outcome = self.use(
+            lambda provider: provider.send(outgoing, deadline=time.monotonic() + within),
+            lambda http: self.make_at(url, http),
+        )
+        self.assert_discreet(outcome, outgoing)
+        return outcome
+
+    def test_the_vendors_id_is_kept(self) -> None:
+        """Accepted carries the vendor's own id, by which its events can find the message."""
+        outcome = self.send(self.outgoing())
+        assert isinstance(outcome, Accepted)
+        assert outcome.provider_message_id == self.vendor.accepted[0].provider_message_id
+
+    def test_an_unreadable_yes_is_a_yes(self) -> None:
+        """2xx with a body that cannot be read is accepted, its id unknown: sending again would double it."""
+        for status in (200, 201, 202):
+            for body in UNREADABLE:
+                self.vendor.fail_next(Reply(status=status, body=body))
+                outcome = self.send(self.outgoing())
+                assert outcome == Accepted(), (status, body[:20], outcome)
+
+    def test_a_yes_cut_short_is_a_yes(self) -> None:
+        """Once the status says 2xx, losing the rest of the answer proves nothing against it; a slow rest is not waited for."""
+        answer = Reply(status=200, body=b"{" + b" " * 500)
+        for fault in (Cut(after=100, answer=answer), Drip(at_once=100, seconds=self.deadline / 6, answer=answer)):
+            self.vendor.fail_next(fault)
+            began = time.monotonic()
+            assert self.send(self.outgoing(), within=self.deadline) == Accepted(), fault
+            assert time.monotonic() - began < self.deadline + 1
+
+    def test_each_status_has_one_meaning(self) -> None:
+        """Every status from 400 to 599 is exactly one of: not sent, rejected, in doubt; and its body tells no secret."""
+        outgoing = self.outgoing()
+        echo = " ".join((outgoing.to or "", *self.environment.values()))
+        for status in range(400, 600):
+            told = {"error": echo, "message": echo, "errors": [{"message": echo, "field": None, "help": None}]}
+            self.vendor.fail_next(Reply(status=status, body=told if status % 2 else echo.encode()))
+            outcome = self.send(outgoing)
+            assert isinstance(outcome, verdict(status)), (status, outcome)
+        assert not self.vendor.accepted
+
+    def test_what_never_left_is_not_sent(self) -> None:
+        """Refused connections and names that do not resolve prove that the message was not taken."""
+        for url in (f"http://127.0.0.1:{closed_port()}", "http://vendor.invalid", f"https://127.0.0.1:{closed_port()}"):
+            assert isinstance(self.send_to(url), NotSent), url
+
+    def test_a_failed_tls_handshake_is_not_sent(self) -> None:
+        """A server that speaks no TLS where TLS is due never saw the request."""
+        assert isinstance(self.send_to(self.vendor.url.replace("http://", "https://")), NotSent)
+        assert not self.vendor.accepted
+
+    def test_silence_is_doubt(self) -> None:
+        """After the request left, silence, a reset or an answer broken off before its status leave it open; both are true."""
+        for taken in (False, True):
+            for fault in (
+                Silence(taken=taken),
+                Reset(taken=taken),
+                Cut(after=0, taken=taken),
+                Cut(after=11, taken=taken),
+            ):
+                before = len(self.vendor.accepted)
+                self.vendor.fail_next(fault)
+                outcome = self.send(self.outgoing(key=f"0a1b2c3d-{before}{taken}"), within=self.deadline)
+                assert isinstance(outcome, Ambiguous), (fault, outcome)
+                assert len(self.vendor.accepted) == before + taken
+
+    def test_the_deadline_is_for_the_whole_call(self) -> None:
+        """A vendor that sends its answer byte by byte, never late with one, is left at the deadline."""
+        self.vendor.fail_next(Drip(seconds=self.deadline / 6))
+        began = time.monotonic()
+        assert isinstance(self.send(self.outgoing(), within=self.deadline), Ambiguous)
+        assert self.deadline * 0.9 <= time.monotonic() - began < self.deadline + 1
+
+    def test_retry_after_in_both_forms(self) -> None:
+        """429 says how long to wait, in seconds or as a date; nonsense is ignored and an age is capped at an hour."""
+        hour, date = timedelta(hours=1), format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
+        told = {"17": timedelta(seconds=17), date: timedelta(minutes=5), "soon": None, "-5": None, "9" * 30: hour}
+        for value, expected in told.items():
+            self.vendor.fail_next(Reply(status=429, headers={"Retry-After": value}))
+            outcome = self.send(self.outgoing())
+            assert isinstance(outcome, NotSent)
+            if expected is None:
+                assert outcome.retry_after is None, value
+            else:
+                assert outcome.retry_after is not None and abs(outcome.retry_after - expected) < timedelta(seconds=30)
+
+    def test_redirects_are_not_followed(self) -> None:
+        """A redirect is an answer, not a way: the message and our secret go to one address only."""
+        for status in (301, 302, 303, 307, 308):
+            with_before = self.vendor.requests
+            self.vendor.fail_next(Reply(status=status, headers={"Location": self.vendor.url + "/elsewhere"}))
+            assert isinstance(self.send(self.outgoing()), NotSent | Ambiguous)
+            assert self.vendor.requests == with_before + 1

@@ -1,0 +1,106 @@
+"""A Twilio of one's own: takes Messages create, and calls back signed with the account's token."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from twilio.request_validator import RequestValidator
+
+from engine.provider import Webhook
+from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
+
+ACCOUNT = "AC00000000000000000000000000000000"
+
+
+class TwilioVendor(HttpVendor):
+    """`refuse` may return Twilio's error code for a number: 21610 (opted out), 21211 (no such number)…"""
+
+    def __init__(
+        self,
+        *,
+        account_sid: str = ACCOUNT,
+        auth_token: str = "token-for-tests",  # noqa: S107
+        refuse: Callable[[str], int | None] | None = None,
+        misbehave: Callable[[Request], Fault | None] | None = None,
+    ) -> None:
+        super().__init__(misbehave=misbehave)
+        self._account, self._token, self._refuse = account_sid, auth_token, refuse
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        basic = base64.b64encode(f"{self._account}:{self._token}".encode()).decode()
+        if request.headers.get("authorization") != f"Basic {basic}":
+            return _error(401, 20003, "Authenticate"), None
+        if (request.method, request.path) != ("POST", f"/2010-04-01/Accounts/{self._account}/Messages.json"):
+            return _error(404, 20404, f"The requested resource {request.path} was not found"), None
+        form = request.form()
+        refusal = self._objection(form)
+        if refusal is not None:
+            return refusal, None
+        sid = "SM" + hashlib.sha256(f"{self.url} {len(self.accepted)}".encode()).hexdigest()[:32]
+        received = Received(
+            key=parse_qs(urlsplit(form.get("StatusCallback", "")).query).get("message", [None])[0],
+            to=form["To"],
+            sender=form.get("From") or form.get("MessagingServiceSid", ""),
+            text=form["Body"],
+            provider_message_id=sid,
+            callback_url=form.get("StatusCallback"),
+            request=request,
+        )
+        answer = {"sid": sid, "status": "queued", "to": form["To"], "from": form.get("From"), "num_segments": "1"}
+        return Reply(status=201, body=answer), received
+
+    def _objection(self, form: Mapping[str, str]) -> Reply | None:
+        to = form.get("To", "")
+        code = self._refuse(to) if self._refuse else None
+        if code is not None:
+            return _error(400, code, f"Message to {to} cannot be sent")
+        checks = (
+            (bool(to), 21604, "A 'To' phone number is required."),
+            (to.startswith("+") and to[1:].isdigit(), 21211, f"The 'To' number {to} is not a valid phone number."),
+            (bool(form.get("From") or form.get("MessagingServiceSid")), 21603, "A 'From' phone number is required."),
+            (bool(form.get("Body")), 21602, "Message body is required."),
+            (
+                len(form.get("Body", "")) <= 1600,
+                21617,
+                "The concatenated message body exceeds the 1600 character limit.",
+            ),
+        )
+        return next((_error(400, code, message) for holds, code, message in checks if not holds), None)
+
+    def callback(self, received: Received, status: str, *, error_code: int | None = None) -> Webhook:
+        """The signed status callback about a message, to the URL that its sender gave."""
+        form = {
+            "MessageSid": received.provider_message_id,
+            "MessageStatus": status,
+            "SmsSid": received.provider_message_id,
+            "SmsStatus": status,
+            "To": received.to or "",
+            "From": received.sender,
+            "AccountSid": self._account,
+            "ApiVersion": "2010-04-01",
+        }
+        if error_code is not None:
+            form["ErrorCode"] = str(error_code)
+        return self.signed(received.callback_url or "", form)
+
+    def inbound(self, url: str, *, sender: str, text: str, to: str = "+15005550006", opt_out_type: str = "") -> Webhook:
+        """The signed webhook of a text that somebody sent to us; the same text from the same number is the same message."""
+        sid = "SM" + hashlib.sha256(f"{sender} {text}".encode()).hexdigest()[:32]
+        form = {"MessageSid": sid, "SmsStatus": "received", "From": sender, "To": to, "Body": text, "NumMedia": "0"}
+        if opt_out_type:
+            form["OptOutType"] = opt_out_type
+        return self.signed(url, form)
+
+    def signed(self, url: str, form: Mapping[str, str]) -> Webhook:
+        """A form posted to `url` with the account's signature."""
+        signature = RequestValidator(self._token).compute_signature(url, dict(form))
+        headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "x-twilio-signature": signature}
+        return Webhook(method="POST", url=url, headers=headers, body=urlencode(form).encode())
+
+
+def _error(status: int, code: int, message: str) -> Reply:
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return Reply(status=status, body={"code": code, "message": message, "more_info": more, "status": status})

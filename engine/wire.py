@@ -1,0 +1,228 @@
+"""One HTTP exchange under one deadline, and how far it got: what providers stand on, and seldom need to read."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+MAX_BYTES = 1_000_000
+
+
+def time_left(deadline: float) -> float:
+    """Seconds until a `time.monotonic()` instant. Raises TimeoutError when there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return left
+
+
+class DeadlineReader(io.RawIOBase):
+    """A socket's reading end with one deadline over all reads: a server that drips a byte a second cannot outlive it."""
+
+    def __init__(self, sock: socket.socket, deadline: Callable[[], float]) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(time_left(self._deadline()))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the vendor answered. Header names in lower case. `complete` is False where the body was cut short: the status stands."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    complete: bool = True
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+    def fields(self) -> Mapping[str, Any]:
+        """The body as a JSON object; empty where it is anything else."""
+        try:
+            value = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """No answer. `left` tells whether a byte of the request may have left; `kind` is the error's name, without its text."""
+
+    left: bool
+    kind: str
+
+
+class _Call(threading.local):
+    """This thread's exchange: until when it may last, and how far the request got."""
+
+    deadline = 0.0
+    reached = ""  # "", then "connecting", "connected", "written"
+
+
+_call = _Call()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(DeadlineReader(sock, lambda: _call.deadline))
+
+
+if TYPE_CHECKING:
+    _Connection = urllib3.connection.HTTPConnection
+else:
+    _Connection = object
+
+
+class _Watched(_Connection):
+    """A connection that knows whether a byte of the request has left, and lets none leave after the deadline."""
+
+    response_class = _Response
+
+    def connect(self) -> None:
+        _call.reached = "connecting"  # a proxy's CONNECT is written in here too, and is not yet the request
+        super().connect()
+        _call.reached = "connected"
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        data = data if isinstance(data, bytes) else bytes(data)
+        for start in range(0, len(data), 16384):
+            self.sock.settimeout(time_left(_call.deadline))
+            if _call.reached != "connecting":
+                _call.reached = "written"
+            super().send(data[start : start + 16384])
+
+
+class _HttpConnection(_Watched, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Watched, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def _left(error: Exception) -> bool:
+    """Whether a byte of the request may have left. Where no connection of ours was used (a stand-in), the error's kind tells."""
+    if _call.reached:
+        return _call.reached == "written"
+    return not isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | ValueError)
+
+
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An `auth` that adds none: without it requests would put one from ~/.netrc over the header we set."""
+    return request
+
+
+class Wire:
+    """A pooled HTTP client, one session a thread, redirects never followed.
+
+    One deadline holds over the whole exchange; only the resolver's own time-out may exceed it, before any byte has left.
+    """
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Close every thread's connections. Later exchanges open new ones."""
+        for session in self._sessions:
+            session.close()
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: float,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Answer | Broken:
+        """Send one request and read its answer to the end, at most `MAX_BYTES` of it. Never raises for what a network does."""
+        _call.deadline, _call.reached = deadline, ""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return Broken(left=False, kind="TimeoutError")
+        try:
+            response = self._session().request(
+                method,
+                url,
+                data=body,
+                params=query,
+                headers=headers,
+                auth=auth or _as_given,
+                timeout=left,
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return Broken(left=_left(error), kind=type(error).__name__)
+        return _read(response)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.headers["User-Agent"] = "regulars"
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=8))
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+
+def _read(response: requests.Response) -> Answer:
+    try:
+        body, complete = response.raw.read(MAX_BYTES, decode_content=True), True
+    except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        body, complete = b"", False
+    if not complete or len(body) >= MAX_BYTES:
+        response.close()
+    return Answer(
+        status=response.status_code,
+        headers={name.lower(): value for name, value in response.headers.items()},
+        text=body.decode("utf-8", "replace"),
+        complete=complete,
+    )
