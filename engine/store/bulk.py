@@ -26,7 +26,7 @@ class EventRow(NamedTuple):
 def customer_ids(connection: Connection, external_ids: Collection[str]) -> dict[str, int]:
     """The ids of those customers that there are."""
     select = "SELECT external_id, id FROM customers WHERE external_id "
-    return {external_id: id_ for external_id, id_ in _among(connection, select, external_ids)}
+    return dict(_among(connection, select, external_ids))
 
 
 def stored_events(connection: Connection, external_ids: Collection[str]) -> dict[str, EventRow]:
@@ -52,7 +52,10 @@ def insert_events(connection: Connection, rows: Collection[EventRow], *, receive
         return
     if connection.dialect.name == "sqlite":
         at = microseconds(received_at)
-        values = [(r[0], r[1], r[2], microseconds(r[3]), json.dumps(r[4]), at) for r in rows]
+        values = [
+            (row[0], row[1], row[2], microseconds(row[3]), properties, at)
+            for row, properties in zip(rows, _json(rows), strict=True)
+        ]
         connection.exec_driver_sql(
             "INSERT INTO events (external_id, customer_id, name, at, properties, received_at)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (external_id) DO NOTHING",
@@ -60,8 +63,9 @@ def insert_events(connection: Connection, rows: Collection[EventRow], *, receive
         )
         return
     connection.exec_driver_sql(
-        "INSERT INTO events (external_id, customer_id, name, at, properties, received_at)"
-        f" SELECT external_id, customer_id, name, at, properties, %s FROM {_ROWS}"
+        "INSERT INTO events (received_at, external_id, customer_id, name, at, properties)"
+        " SELECT %s, e, c, n, a, p::jsonb"
+        " FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[]) AS given (e, c, n, a, p)"
         " ON CONFLICT (external_id) DO NOTHING",
         (received_at, *_columns(rows)),
     )
@@ -74,23 +78,33 @@ def update_events(connection: Connection, rows: Collection[EventRow]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(
             "UPDATE events SET at = ?, properties = ? WHERE external_id = ?",
-            [(microseconds(row.at), json.dumps(row.properties), row.external_id) for row in rows],
+            [
+                (microseconds(row.at), properties, row.external_id)
+                for row, properties in zip(rows, _json(rows), strict=True)
+            ],
         )
         return
     connection.exec_driver_sql(
-        f"UPDATE events SET at = given.at, properties = given.properties FROM {_ROWS}"
-        " WHERE events.external_id = given.external_id",
+        "UPDATE events SET at = a, properties = p::jsonb"
+        " FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[]) AS given (e, c, n, a, p)"
+        " WHERE events.external_id = e",
         _columns(rows),
     )
 
 
-_ROWS = (
-    "(SELECT e, c, n, a, p::jsonb FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[])"
-    " AS t (e, c, n, a, p)) AS given (external_id, customer_id, name, at, properties)"
-)
-
-
 def _columns(rows: Collection[EventRow]) -> tuple[list[Any], ...]:
     """The rows turned by a quarter, as PostgreSQL's unnest takes them."""
-    external_ids, owners, names, times, properties = zip(*rows, strict=True)
-    return list(external_ids), list(owners), list(names), list(times), [json.dumps(each) for each in properties]
+    external_ids, owners, names, times, _ = zip(*rows, strict=True)
+    return list(external_ids), list(owners), list(names), list(times), _json(rows)
+
+
+def _json(rows: Collection[EventRow]) -> list[str]:
+    """The properties of each row as JSON: all at once, then cut between the objects, which is three times as quick.
+
+    Properties are flat, so only a text could hold what stands between two objects; then there are too many pieces.
+    """
+    between = "}, {"
+    pieces = json.dumps([row.properties for row in rows])[2:-2].split(between)
+    if len(pieces) != len(rows):
+        return [json.dumps(row.properties) for row in rows]
+    return [f"{{{piece}}}" for piece in pieces]

@@ -1,0 +1,170 @@
+"""Events in: what customers did, from a file or a request, each stored once by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from engine.document import suggestion
+from engine.errors import IntakeError
+from engine.intake import cells
+from engine.intake.columns import SHOWN, refuse_unknown, require
+from engine.intake.imported import Imported
+from engine.intake.importing import Progress, opened, take_all
+from engine.intake.result import ADDED, CHANGED, UNCHANGED, Taken, rejected
+from engine.intake.rows import Row
+from engine.model import Plain
+from engine.settings import Settings
+from engine.store import Database, bulk
+from engine.store.bulk import EventRow
+
+OWN_COLUMNS = ("id", "customer", "at", "name")
+PREFIX = "event:"
+"""Goes before the shop's id in the database, where reports of providers have other prefixes."""
+
+
+def import_events(
+    path: Path,
+    *,
+    settings: Settings,
+    database: Database,
+    now: datetime,
+    name: str | None = None,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Take a file of events. `name` says which event a row is that does not say so itself.
+
+    Raises IntakeError, with nothing taken, where the file cannot be read or has an unknown column. Importing a file
+    again, or again after a kill, changes nothing that it did before.
+    """
+    if name is not None and name not in settings.events:
+        raise IntakeError(f'there is no event "{name}" in config.yaml', remedy=suggestion(name, settings.events))
+    with opened(path) as intake:
+        source, where = intake.source, f"{path}:1"
+        known = known_columns(settings, name if "name" not in source.columns else None)
+        if source.fixed:
+            require(source.columns, ("id", "customer", "at", *(() if name else ("name",))), known, where)
+        refuse_unknown(source.columns, known, where)
+        return take_all(
+            intake,
+            lambda connection, rows: take_events(connection, database, settings, rows, now=now, name=name),
+            database=database,
+            rejects=rejects,
+            progress=progress,
+        )
+
+
+def known_columns(settings: Settings, name: str | None) -> tuple[str, ...]:
+    """The columns of a file of events: of one name, or with None of any."""
+    names = [name] if name else list(settings.events)
+    properties = dict.fromkeys(each for name in names for each in settings.events[name])
+    return (*OWN_COLUMNS, *(each for each in properties if each not in OWN_COLUMNS))
+
+
+def take_events(
+    connection: Connection,
+    _database: Database,
+    settings: Settings,
+    rows: Iterable[Row],
+    *,
+    now: datetime,
+    name: str | None = None,
+) -> list[Taken]:
+    """Take events in an open transaction; gives the end of each, in their order.
+
+    name: of a row that does not say its own. An event whose id is there already is unchanged, or, where its time or
+    its properties are other ones, changed; an id that another customer's or another kind of event has is rejected.
+    """
+    reader = _Reader(settings, name)
+    said = [reader.read(row) for row in rows]
+    good = [each for each in said if isinstance(each, _Said)]
+    owners = bulk.customer_ids(connection, {each.customer for each in good})
+    events = _Events(bulk.stored_events(connection, [each.external_id for each in good]))
+    ends = [each if isinstance(each, Taken) else events.take(each, owners.get(each.customer)) for each in said]
+    bulk.insert_events(connection, events.added.values(), received_at=now)
+    bulk.update_events(connection, events.changed.values())
+    return ends
+
+
+class _Said(NamedTuple):
+    """What one row says. A tuple, because a million of them pass through."""
+
+    external_id: str
+    customer: str
+    name: str
+    at: datetime
+    properties: dict[str, Plain]
+
+
+class _Reader:
+    """Reads rows by what config.yaml declares. `columns`: for each event, how a column's cells are read."""
+
+    def __init__(self, settings: Settings, name: str | None) -> None:
+        self._name = name
+        convert = cells.converters(settings.time_zone)
+        own: dict[str, Callable[[object], object]] = {
+            "id": cells.identity,
+            "customer": cells.identity,
+            "at": partial(cells.moment, zone=settings.time_zone),
+            "name": cells.text,
+        }
+        self._columns = {
+            event: {**{each: convert[kind] for each, kind in properties.items()}, **own}
+            for event, properties in settings.events.items()
+        }
+
+    def read(self, row: Row) -> _Said | Taken:
+        """What the row says, or its end where it makes no sense."""
+        try:
+            name = self._event(row)
+            values = cells.read(row, self._columns[name], name)
+        except ValueError as error:
+            return rejected(error)
+        for column in ("id", "customer", "at"):
+            if column not in values:
+                return rejected(f"{column} is missing")
+        values.pop("name", None)
+        return _Said(PREFIX + values.pop("id"), values.pop("customer"), name, values.pop("at"), values)
+
+    def _event(self, row: Row) -> str:
+        name = str(row.get("name") or "").strip() or self._name
+        if name is None:
+            raise ValueError("name is missing")
+        if name not in self._columns:
+            raise ValueError(f'there is no event "{name[:SHOWN]}". {suggestion(name[:SHOWN], self._columns)}')
+        return name
+
+
+class _Events:
+    """The events that a chunk speaks of, as they are stored and as they will be."""
+
+    def __init__(self, stored: dict[str, EventRow]) -> None:
+        self._now = stored
+        self.added: dict[str, EventRow] = {}
+        self.changed: dict[str, EventRow] = {}
+
+    def take(self, said: _Said, owner: int | None) -> Taken:
+        """What a row does."""
+        if owner is None:
+            return rejected("there is no customer with this id: import the customers first")
+        key = said.external_id
+        after = EventRow(key, owner, said.name, said.at, said.properties)
+        before = self._now.get(key)
+        self._now[key] = after
+        if before is None:
+            self.added[key] = after
+            return ADDED
+        if before == after:
+            return UNCHANGED
+        if (before.customer_id, before.name) != (owner, said.name):
+            self._now[key] = before
+            return rejected("this id belongs to another event already: another customer's, or one of another name")
+        changes = self.added if key in self.added else self.changed
+        changes[key] = after
+        return CHANGED
