@@ -18,7 +18,8 @@ from jinja2 import Undefined
 from jinja2 import filters as jinja
 from jinja2 import tests as jinja_tests
 from jinja2.nodes import EvalContext
-from jinja2.utils import pass_environment, pass_eval_context
+from jinja2.runtime import Context
+from jinja2.utils import pass_context, pass_environment, pass_eval_context
 
 from engine.content.meter import Meter, Refused
 
@@ -229,6 +230,8 @@ def _slice(meter: Meter, values: Any, slices: int, fill: Any = None) -> Any:
 
 
 # ---------------------------------------------------------------- amounts and dates, as the reader's language writes them
+#
+# They take Jinja's context so that Jinja does not work `{{ 10 | money }}` out once, in the first reader's language.
 
 
 def _decimal(meter: Meter, value: Any, what: str) -> Decimal:
@@ -241,12 +244,14 @@ def _decimal(meter: Meter, value: Any, what: str) -> Decimal:
     return number
 
 
-def _money(meter: Meter, value: Any, currency: str = "") -> str:
+@pass_context
+def _money(_context: Context, meter: Meter, value: Any, currency: str = "") -> str:
     """`{{ data.amount | money }}`: in the workspace's currency, or in the one named."""
     return format_currency(_decimal(meter, value, "money"), currency or meter.currency, locale=meter.locale)
 
 
-def _number(meter: Meter, value: Any, decimals: int | None = None) -> str:
+@pass_context
+def _number(_context: Context, meter: Meter, value: Any, decimals: int | None = None) -> str:
     """`{{ data.points | number }}`; with `decimals`, exactly so many."""
     number = _decimal(meter, value, "number")
     if decimals is None:
@@ -275,12 +280,14 @@ def _pattern(given: Any) -> str:
     return given
 
 
-def _date(meter: Meter, value: Any, pattern: str = "medium") -> str:
+@pass_context
+def _date(_context: Context, meter: Meter, value: Any, pattern: str = "medium") -> str:
     """`{{ today | date('long') }}`: short, medium, long, full, or a CLDR pattern."""
     return format_date(_moment(meter, value, "date"), _pattern(pattern), locale=meter.locale)
 
 
-def _time(meter: Meter, value: Any, pattern: str = "short") -> str:
+@pass_context
+def _time(_context: Context, meter: Meter, value: Any, pattern: str = "short") -> str:
     """`{{ data.pickup_at | time }}`: the time of day."""
     moment = _moment(meter, value, "time")
     if not isinstance(moment, datetime):

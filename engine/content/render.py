@@ -21,7 +21,7 @@ from engine.errors import ContentError
 from engine.model import Channel, Plain
 from engine.provider import Content, EmailContent, TextContent
 
-LONGEST_PART = 500_000
+LONGEST_PART = 250_000
 CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
 """Control characters that no message carries; tab and line feed stay."""
 

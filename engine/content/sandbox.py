@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined, Template, TemplateSyntaxError, Undefined, nodes
+from jinja2.environment import TemplateModule
 from jinja2.parser import Parser
-from jinja2.runtime import Context
+from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing
 
@@ -18,6 +19,7 @@ from engine.content.meter import Meter, MissingValue, Refused
 LONGEST_RANGE = 1_000
 LARGEST_NUMBER = 1e30
 HIGHEST_POWER = 100
+COST_OF_A_CALL = 50
 
 TEXT_METHODS = (
     "capitalize count endswith find isalpha isdigit lower lstrip removeprefix removesuffix rstrip split splitlines "
@@ -30,6 +32,21 @@ METHODS: Mapping[type, frozenset[str]] = {
     tuple: frozenset({"count", "index"}),
 }
 """The methods of plain values; all of them return something of about the value's own size, none changes it."""
+
+MACHINERY = (LoopContext, TemplateModule, TemplateReference, BlockReference, Macro, Namespace)
+"""What a template holds besides its values: `loop`, imported files, `self`, blocks, macros, namespaces."""
+
+
+def _range(*bounds: int) -> range:
+    """Raises Refused for more turns than any message has lines."""
+    numbers = range(*bounds)
+    if len(numbers) > LONGEST_RANGE:
+        raise Refused(f"a range has at most {LONGEST_RANGE} numbers")
+    return numbers
+
+
+GLOBALS: Mapping[str, Any] = {"range": _range, "namespace": Namespace}
+CALLABLE = frozenset(GLOBALS.values())
 
 
 class Missing(StrictUndefined):
@@ -84,7 +101,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             syntax.HOLDS: self.meter.weighed,
             syntax.SEARCHED: self._searched,
         }
-        self.globals = {"range": _range, "namespace": Namespace}
+        self.globals = dict(GLOBALS)
 
     # ------------------------------------------------------------ reading
 
@@ -131,22 +148,32 @@ class Sandbox(ImmutableSandboxedEnvironment):
             value = obj[name]
             return self.undefined(obj=obj, name=name) if value is None else value
         if name.startswith("_"):
-            raise Refused(f'"{name}" is not for templates', "Names there do not begin with _.")
+            shown = f'"{name}"' if name.isidentifier() else "this name"  # it may be a value's text
+            raise Refused(f"{shown} is not for templates", "Names there do not begin with _.")
         for kind, methods in METHODS.items():
             if isinstance(obj, kind):
                 known = name in methods or name in getattr(obj, "_fields", ())
                 return getattr(obj, name) if known else self._no_such(obj, name)
-        if obj is None or isinstance(obj, int | float):
-            return self.undefined(obj=obj, name=name)
-        return getattr(obj, name) if isinstance(obj, Undefined) else super().getattr(obj, name)
+        if isinstance(obj, MACHINERY):
+            return super().getattr(obj, name)
+        if isinstance(obj, Undefined):
+            return getattr(obj, name)  # raises MissingValue
+        return self.undefined(obj=obj, name=name)
 
     def _no_such(self, obj: Any, name: str) -> Any:
         if isinstance(obj, str) and hasattr(str, name):
             raise Refused(f'text has no method "{name}" here', f"Use a filter, like | {name}.")
         return self.undefined(obj=obj, name=name)
 
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Macros, blocks, this environment's own functions, and the methods that were looked up on plain values."""
+        if isinstance(obj, Undefined):
+            str(obj)  # raises MissingValue
+        holder = getattr(obj, "__self__", None)
+        return isinstance(obj, Macro | BlockReference) or obj in CALLABLE or isinstance(holder, (*METHODS, LoopContext))
+
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self.meter.charge(1)
+        self.meter.charge(COST_OF_A_CALL)
         result = super().call(context, obj, *args, **kwargs)
         self.meter.charge(len(result) if isinstance(result, str) else 0)
         return result
@@ -186,11 +213,3 @@ def _escapes(name: str | None) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
-
-
-def _range(*bounds: int) -> range:
-    """Raises Refused for more turns than any message has lines."""
-    numbers = range(*bounds)
-    if len(numbers) > LONGEST_RANGE:
-        raise Refused(f"a range has at most {LONGEST_RANGE} numbers")
-    return numbers

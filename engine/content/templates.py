@@ -150,20 +150,23 @@ class _Files:
                     continue
                 attributes = self.known[use.root]
                 if use.attribute is not None and attributes is not None and use.attribute not in attributes:
-                    self._tell(name, use.line, use.attribute, *_unknown(use.attribute, attributes, of=use.root))
+                    what, remedy = _unknown(use.attribute, attributes, of=use.root)
+                    self._tell(name, use.line, use.attribute, what, remedy, after=use.root)
 
-    def _tell(self, name: str, line: int, word: str, what: str, remedy: str = "") -> None:
-        column = _column(self.version.sources[name], line, word)
+    def _tell(self, name: str, line: int, word: str, what: str, remedy: str = "", *, after: str = "") -> None:
+        column = _column(self.version.sources[name], line, word, after)
         self.found.append(Problem(at=_at(name, line, column), what=what, remedy=remedy))
 
 
-def _column(source: str, line: int, word: str) -> int:
-    """Where a word stands in its line; Jinja itself knows lines alone."""
+def _column(source: str, line: int, word: str, after: str = "") -> int:
+    """Where a word stands in its line, as an attribute `after` a name; Jinja itself knows lines alone."""
     lines = source.split("\n")
     text = lines[line - 1] if line <= len(lines) else ""
-    pattern = rf"(?<!\w){re.escape(word)}(?!\w)" if word[:1].isalnum() else re.escape(word)
-    found = re.search(pattern, text)
-    return found.start() + 1 if word and found else len(text) - len(text.lstrip()) + 1
+    begin = max(text.find("{"), 0)  # before it the line is plain text, where the word may stand by chance
+    before = rf"{re.escape(after)}\s*[.\[]\s*['\"]?" if after else ""
+    edges = [r"(?<!\w)" if (after or word)[:1].isalnum() else "", r"(?!\w)" if word[-1:].isalnum() else ""]
+    found = re.compile(f"{edges[0]}{before}(?={re.escape(word)}{edges[1]})").search(text, begin) if word else None
+    return found.end() + 1 if found else len(text) - len(text.lstrip()) + 1
 
 
 def _unknown(name: str, known: Collection[str], *, of: str = "") -> tuple[str, str]:

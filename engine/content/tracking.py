@@ -48,6 +48,11 @@ def track(
     return replace(content, html=_pixel(body, links.open(message_id)) if opens else body)
 
 
+def shows(content: EmailContent, url: str) -> bool:
+    """Whether a reader of either part finds the link: an `if` or a replaced block of a layout may have dropped it."""
+    return url in content.text and (content.html is None or html.escape(url) in content.html or url in content.html)
+
+
 def unsubscribe_headers(url: str) -> dict[str, str]:
     """The two headers of one-click unsubscribe (RFC 8058 §3.1). Raises ContentError where `url` cannot stand in one."""
     if _NOT_IN_A_URL.search(url) or not url.startswith(("https://", "http://")):

@@ -15,7 +15,7 @@ from engine.errors import Position, Problem, UnknownName, WorkspaceError
 from engine.model import Channel
 
 SUFFIXES = frozenset({".html", ".txt", ".css"})
-LARGEST_FILE = 500_000
+LARGEST_FILE = 250_000
 
 PARTS: Final[Mapping[Channel, Mapping[str, bool]]] = {
     Channel.EMAIL: {"email.subject.txt": True, "email.html": False, "email.txt": True},
