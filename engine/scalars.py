@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _DURATION = re.compile(r"^(\d+)\s*(second|minute|hour|day|week)s?$")
+_NO_FIXED_LENGTH = re.compile(r"^(\d{1,4})\s*(month|year)s?$")
 _SLUG = re.compile(r"^[a-z][a-z0-9_-]*$")
 
 
@@ -20,6 +21,9 @@ def duration(value: Any) -> timedelta:
         return value
     match = _DURATION.match(str(value).strip())
     if match is None:
+        if longer := _NO_FIXED_LENGTH.match(str(value).strip()):
+            days = int(longer[1]) * (30 if longer[2] == "month" else 365)
+            raise ValueError(f'months and years have no fixed length: write days, like "{days} days"')
         raise ValueError(
             'a duration is a whole number and a unit, like "90 days" (seconds, minutes, hours, days, weeks)'
         )
@@ -32,7 +36,7 @@ def duration(value: Any) -> timedelta:
 def spoken(span: timedelta) -> str:
     """A duration as one would say it: `90 days`."""
     seconds = int(span.total_seconds())
-    for unit, size in reversed(UNITS.items()):
+    for unit, size in [*reversed(UNITS.items())][1:]:  # days say more than weeks
         if seconds and seconds % size == 0:
             count = seconds // size
             return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

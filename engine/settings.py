@@ -90,13 +90,17 @@ class Tracking(Part):
 class Settings(Part):
     """The whole of config.yaml, checked and typed."""
 
-    workspace: Slug
+    workspace: Slug = Field(description="A name for this workspace, like my-shop.")
     database: str = "sqlite:///regulars.db"
-    time_zone: Zone
+    time_zone: Zone = Field(description="The shop's, like Europe/Helsinki.")
     locale: str = "en"
-    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
-    public_url: str = Field(default="http://127.0.0.1:8025", pattern=r"^https?://[^\s]+$")
-    secret: SecretRef
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="Three capital letters, like EUR.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8025",
+        pattern=r"^https?://[^\s]+$",
+        description="An address like https://mail.shop.example.",
+    )
+    secret: SecretRef = Field(description="Write ${env:REGULARS_SECRET}.")
     api_keys: SecretRef | None = None
     postal_address: str = ""
     attributes: Mapping[Slug, AttributeType] = Field(default_factory=dict)

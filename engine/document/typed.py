@@ -37,8 +37,19 @@ def validate(model: type[M], node: Node, **context: Any) -> M:
     try:
         return model.model_validate(plain(node), context=context)
     except ValidationError as error:
-        details = [detail for detail in error.errors() if detail["type"] != "default_factory_not_called"]
-        raise WorkspaceError([_problem(model, node, detail) for detail in details]) from error
+        details = error.errors()
+        told = [detail for detail in details if not _follows(detail, details)]
+        raise WorkspaceError([_problem(model, node, detail) for detail in told]) from error
+
+
+def _follows(detail: Any, details: Sequence[Any]) -> bool:
+    """Whether an error only follows from another: a default that could not be made, a key missing because it is misspelt."""
+    if detail["type"] != "missing":
+        return bool(detail["type"] == "default_factory_not_called")
+    *parent, name = detail["loc"]
+    unknown = [other["loc"] for other in details if other["type"] == "extra_forbidden"]
+    misspelt = [str(key) for *around, key in unknown if around == parent]
+    return bool(difflib.get_close_matches(name, misspelt, n=1))
 
 
 _WORDS: dict[str, str] = {
@@ -57,7 +68,7 @@ _WORDS: dict[str, str] = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "greater_than": "must be more than {gt}",
-    "string_pattern_mismatch": "does not look right: it must match {pattern}",
+    "string_pattern_mismatch": "does not look right",
 }
 """pydantic's kinds of error, in the words of somebody who edits the file."""
 
@@ -103,7 +114,7 @@ def _shown(given: object) -> str:
 
 
 def _choice(given: str, choices: list[str]) -> str:
-    near = difflib.get_close_matches(given, choices, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(given, choices, n=1, cutoff=0.75)
     return f'Did you mean "{near[0]}"?' if near else f"It is one of: {', '.join(choices)}."
 
 

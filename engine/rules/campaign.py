@@ -69,7 +69,7 @@ Cron = Annotated[str, BeforeValidator(cron_of), WithJsonSchema({"type": "string"
 class Schedule(Block):
     """When a campaign starts: by a cron, every so often from an anchor, or once. Times are the wall clock's of `time_zone`."""
 
-    cron: Cron | None = Field(default=None, description="Minute, hour, day, month, weekday, like `0 10 * * mon`.")
+    cron: Cron | None = Field(default=None, description='Minute, hour, day, month, weekday, like `"0 10 * * mon"`.')
     every: Duration | None = Field(default=None, description="A duration, like `14 days`, counted from `from`.")
     at: WallTime | None = Field(default=None, description="Once, like `2026-12-01T09:00`.")
     start: WallTime | None = Field(
@@ -131,7 +131,7 @@ def _reentry(value: Any) -> Any:
 
 
 def _audience(value: Any) -> Any:
-    if value is None or (isinstance(value, str | Mapping) and value):
+    if value is None or isinstance(value, Mapping) or (isinstance(value, str) and value):
         return value
     raise ValueError("write a segment's name, a condition, or public")
 
@@ -178,9 +178,9 @@ class Campaign(Block):
     audience: Audience = Field(
         default=None, description="A segment's name, a condition, or `public` for a social post to everybody."
     )
-    schedule: Schedule | None = Field(default=None, description="When it starts, like `{cron: 0 10 * * mon}`.")
+    schedule: Schedule | None = Field(default=None, description='When it starts, like `{cron: "0 10 * * mon"}`.')
     trigger: Trigger | None = Field(
-        default=None, description="Instead of a schedule: started by a call, for one customer."
+        default=None, description="Instead of a schedule: started by a call, like `{data: {order: text}}`."
     )
     catch_up: CatchUp = Field(
         default=CatchUp.LATEST, description="Missed while the daemon was down: latest, all or none are made up for."
@@ -199,7 +199,8 @@ class Campaign(Block):
     )
     purpose: Slug = Field(description="Write one of the purposes of config.yaml: what the customer agreed to.")
     goal: Goal | None = Field(
-        default=None, description="What the campaign is measured by. A commercial one must have it."
+        default=None,
+        description="What the campaign is measured by, like `{event: purchase, within: 14 days, value: amount}`; a commercial one must have it.",
     )
     reentry: Reentry = Field(
         default_factory=_no_reentry,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ def _without_mistakes(given: dict[str, Any]) -> tuple[dict[str, Any], frozenset[
             _settings(left)
         except ValidationError as error:
             wrong = {_entry(left, detail["loc"]) for detail in error.errors()}
+            broken |= {(near,) for entry in wrong for near in _meant(entry)}
         else:
             return left, frozenset(broken)
         for entry in wrong:
@@ -82,6 +84,11 @@ def _entry(given: Mapping[str, Any], path: tuple[str | int, ...]) -> tuple[str, 
         case (str(section), *_):
             return (section,)
     return ()
+
+
+def _meant(entry: tuple[str, ...]) -> list[str]:
+    """The section that a misspelt key was meant to be."""
+    return difflib.get_close_matches(entry[0], _SECTIONS, n=1) if len(entry) == 1 else []
 
 
 def _take_out(left: dict[str, Any], entry: tuple[str, ...]) -> None:

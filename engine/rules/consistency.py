@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.document import Pairs, Text, suggestion
 from engine.model import AttributeType, Channel, MessageClass
-from engine.rules.campaign import PUBLIC
+from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.read import Reading, read_condition
 from engine.rules.read.condition import check_segment
 from engine.rules.read.event import check_event, property_type
 from engine.settings import Settings
+
+KEYS = frozenset(field.alias or name for name, field in Campaign.model_fields.items())
+"""The keys of a campaign."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +28,11 @@ class Draft:
     def has(self, key: str) -> bool:
         node = self.pairs.get(key)
         return node is not None and not (isinstance(node, Text) and node.empty)
+
+    def misses(self, key: str) -> bool:
+        """Whether a key is left out, and not merely misspelt: that is noted already."""
+        unknown = [name for name in self.pairs.keys() if name not in KEYS]  # noqa: SIM118  (Pairs is no dict)
+        return not self.has(key) and not difflib.get_close_matches(key, unknown, n=1)
 
     def text(self, key: str) -> Text | None:
         """A key's plain value; None where it is left out, empty, or no text."""
@@ -50,9 +59,9 @@ def _start(reading: Reading, draft: Draft) -> None:
             "a campaign has a schedule or a trigger, not both.",
             "Make two campaigns of it; they may share a template.",
         )
-    elif not draft.has("schedule") and not draft.has("trigger"):
+    elif draft.misses("schedule") and draft.misses("trigger"):
         remedy = (
-            "Add `schedule: {cron: 0 10 * * mon}`, or `trigger: {data: {order: text}}` for a campaign that is called."
+            'Add `schedule: {cron: "0 10 * * mon"}`, or `trigger: {data: {order: text}}` for a campaign that is called.'
         )
         reading.error(draft.pairs.at, "nothing starts this campaign.", remedy)
 
@@ -63,7 +72,7 @@ def _audience(reading: Reading, draft: Draft) -> None:
         at = _key(draft, "audience").at
         reading.error(at, "a triggered campaign has no audience: the call names the customer.", "Leave `audience` out.")
     elif not draft.has("audience"):
-        if draft.has("schedule"):
+        if draft.has("schedule") and draft.misses("audience"):
             remedy = "Add `audience:` with a segment's name, or `public` for a social post to everybody."
             reading.error(draft.pairs.at, "this campaign has no audience.", remedy)
     elif isinstance(node, Pairs):
@@ -107,7 +116,7 @@ def _goal(reading: Reading, draft: Draft) -> None:
     goal = draft.pairs.get("goal")
     if isinstance(goal, Pairs):
         _goal_names(reading, goal)
-    elif draft.says("class", "commercial") and not draft.has("goal"):
+    elif draft.says("class", "commercial") and draft.misses("goal"):
         remedy = "Add for example `goal: {event: purchase, within: 14 days, value: amount}`."
         reading.error(draft.pairs.at, "a commercial campaign needs a goal, so that its worth can be told.", remedy)
 

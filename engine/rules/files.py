@@ -11,14 +11,13 @@ from engine.document import Node, Pairs, Position, Text, suggestion
 from engine.errors import Problem, WorkspaceError
 from engine.rules.campaign import Campaign
 from engine.rules.config import Config
-from engine.rules.consistency import check_campaign
+from engine.rules.consistency import KEYS, check_campaign
 from engine.rules.read import Reading, read_condition, read_segment
 from engine.rules.syntax import Segment
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.weight import Weight, rings, too_heavy, weigh, weights
 
 SUFFIXES = frozenset((".yaml", ".yml"))
-_CAMPAIGN_KEYS = frozenset(field.alias or name for name, field in Campaign.model_fields.items())
 
 
 @dataclass(kw_only=True)
@@ -35,8 +34,15 @@ def find(folder: Path, config: Config) -> Found:
     """Read every file under rules/. What is wrong is in `problems`."""
     found = Found()
     segments, campaigns = _sorted_out(folder, found.problems)
+    # in a file that cannot be read there may be segments that others mention
+    unread = frozenset({("segments",)} if found.problems else ())
+    found.problems += _twice([name for name, _ in segments], "segment")
+    found.problems += _twice(
+        [name for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text)], "campaign"
+    )
     names = frozenset(name.value for name, _ in segments)
-    reading = Reading(vocabulary=Vocabulary.of(config.settings, names, config.broken), problems=found.problems)
+    vocabulary = Vocabulary.of(config.settings, names, config.broken | unread)
+    reading = Reading(vocabulary=vocabulary, problems=found.problems)
     for name, node in segments:
         segment = read_segment(reading, name, node)
         if segment and name.value not in found.segments:
@@ -73,16 +79,12 @@ def _sorted_out(folder: Path, problems: list[Problem]) -> tuple[list[tuple[Text,
             campaigns.append(node)
         elif node.pairs:
             problems.append(_neither(node))
-    problems.extend(_twice([name for name, _ in segments], "segment"))
-    problems.extend(
-        _twice([name for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text)], "campaign")
-    )
     return segments, campaigns
 
 
 def _segments(node: Pairs, problems: list[Problem]) -> list[tuple[Text, Node]]:
     for key, _ in node:
-        if key.value in _CAMPAIGN_KEYS:
+        if key.value in KEYS:
             remedy = "Give the campaign a file of its own."
             problems.append(
                 Problem(at=key.at, what=f'"{key.value}" cannot stand in a file of segments.', remedy=remedy)
@@ -108,9 +110,7 @@ def _neither(node: Pairs) -> Problem:
     """A file without its first word: tell what it looks like."""
     keys = set(node.keys())
     first = node.pairs[0][0]
-    near = (
-        suggestion(first.value, ("segments", "campaign")) if len(keys) == 1 or first.value not in _CAMPAIGN_KEYS else ""
-    )
+    near = suggestion(first.value, ("segments", "campaign")) if len(keys) == 1 or first.value not in KEYS else ""
     if near.startswith("Did"):
         return Problem(at=first.at, what=f'unknown key "{first.value}".', remedy=near)
     if keys & {"schedule", "trigger", "channel", "audience", "template"}:

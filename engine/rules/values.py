@@ -17,6 +17,7 @@ LONGEST = timedelta(days=36_525)
 """A hundred years: as far back as a rule may look."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
+_LONG_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AGO = re.compile(r"(.+\S)\s+ago")
 _BOOLEANS: Mapping[str, bool] = MappingProxyType({"true": True, "yes": True, "false": False, "no": False})
@@ -33,27 +34,22 @@ def span(written: str) -> timedelta:
 def text(written: str) -> str:
     if "\0" in written:
         raise ValueError("a text cannot hold the character NUL")
-    if not written:
-        raise ValueError(
-            'this text is empty; to ask whether there is a value, write "present: true" or "present: false"'
-        )
     return written
 
 
 def number(written: str) -> Decimal:
-    if not _NUMBER.fullmatch(written):
-        raise ValueError(
-            "a number is written like 1000 or 12.50: no spaces, thousands separators or currency, "
-            "at most 15 digits before the point and 6 after it"
-        )
-    return Decimal(written)
+    if _NUMBER.fullmatch(written):
+        return Decimal(written)
+    if _LONG_NUMBER.fullmatch(written):
+        raise ValueError("a number has at most 15 digits before the point and 6 after it")
+    raise ValueError("a number is written 1000 or 12.50: a point, no thousands separators, nothing around it")
 
 
 def whole(written: str) -> Decimal:
     """How many times: 0, 1, 2…"""
     value = number(written)
     if value < 0 or value != int(value):
-        raise ValueError("a count is a whole number: 0, 1, 2…")
+        raise ValueError("a count is a whole number, like 0, 1 or 2")
     return value
 
 
@@ -61,6 +57,15 @@ def boolean(written: str) -> bool:
     if written.lower() not in _BOOLEANS:
         raise ValueError("write true or false")
     return _BOOLEANS[written.lower()]
+
+
+def _not_ago(written: str) -> None:
+    """A duration alone says neither back nor forth."""
+    try:
+        duration(written)
+    except ValueError:
+        return
+    raise ValueError(f'say how long ago: "{written} ago"')
 
 
 def day(written: str) -> date | Ago:
@@ -73,7 +78,8 @@ def day(written: str) -> date | Ago:
             raise ValueError("a date goes back by whole days or weeks")
         return Ago(span=back)
     if not _DATE.fullmatch(written):
-        raise ValueError('a date is written "2026-11-22", "today" or "90 days ago"')
+        _not_ago(written)
+        raise ValueError('a date is written "2026-11-22" (year, month, day), "today" or "90 days ago"')
     try:
         return date.fromisoformat(written)
     except ValueError as error:
@@ -89,6 +95,7 @@ def moment(written: str, zone: ZoneInfo) -> datetime | Ago:
     try:
         at = datetime.fromisoformat(written)
     except ValueError as error:
+        _not_ago(written)
         raise ValueError('a time is written "90 days ago", "2026-11-22" or "2026-11-22T10:00"') from error
     if not 1900 <= at.year < 3000:
         raise ValueError("the year must lie between 1900 and 2999")
@@ -116,8 +123,8 @@ _AGO_PATTERN = r"[0-9]+ *(second|minute|hour|day|week)s? +ago"
 _SCHEMAS: Mapping[AttributeType, Mapping[str, object]] = MappingProxyType(
     {
         AttributeType.TEXT: {"type": ["string", "number", "boolean"]},
-        AttributeType.NUMBER: {"type": "number"},
-        AttributeType.BOOLEAN: {"enum": [True, False, "yes", "no"]},
+        AttributeType.NUMBER: {"type": ["number", "string"], "pattern": rf"^{_NUMBER.pattern}$"},
+        AttributeType.BOOLEAN: {"enum": [True, False, *_BOOLEANS]},
         AttributeType.DATE: {
             "type": "string",
             "pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|today|{_AGO_PATTERN})$",

@@ -39,9 +39,13 @@ class Workspace:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """A workspace as it stands, with what is wrong in it. `config` and `drafts` (one a campaign) give things their places."""
+    """A workspace as it stands, with what is wrong in it. `config` and `drafts` (one a campaign) give things their places.
+
+    `whole`: config.yaml could be read whole, so a name that it does not declare is surely wrong.
+    """
 
     workspace: Workspace
+    whole: bool
     config: Node
     drafts: Mapping[str, Pairs]
     problems: tuple[Problem, ...]
@@ -69,7 +73,13 @@ def survey(folder: Path) -> Survey:
         fingerprint=mark,
         commit=commit(folder),
     )
-    return Survey(workspace=workspace, config=config.node, drafts=rules.drafts, problems=_in_order(config, rules))
+    return Survey(
+        workspace=workspace,
+        whole=not config.broken,
+        config=config.node,
+        drafts=rules.drafts,
+        problems=_in_order(config, rules),
+    )
 
 
 def _in_order(config: Config, rules: Found) -> tuple[Problem, ...]:

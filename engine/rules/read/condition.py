@@ -81,7 +81,9 @@ def _grouped(make: Callable[[tuple[Condition, ...]], Condition]) -> Callable[...
         if isinstance(node, Items) and node.items:
             group = _group(reading, node)
             return make(group) if group else None
-        reading.error(node.at, f'"{key.value}" takes a list of conditions.', "Begin each of them with `- `.")
+        empty = (isinstance(node, Text) and node.empty) or (isinstance(node, Items) and not node.items)
+        what = "has nothing under it" if empty else "takes a list of conditions"
+        reading.error(node.at, f'"{key.value}" {what}.', "Put conditions under it, and begin each with `- `.")
         if isinstance(node, Pairs) and node.pairs:
             read_condition(reading, node)
         return None
@@ -110,8 +112,8 @@ def _segment(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Conditio
 
 def check_segment(reading: Reading, node: Text) -> bool:
     """Whether there is such a segment; noted where there is none."""
-    if node.value in reading.vocabulary.segments:
-        return True
+    if node.value in reading.vocabulary.segments or reading.vocabulary.cannot_tell("segments", node.value):
+        return node.value in reading.vocabulary.segments
     hint = suggestion(node.value, reading.vocabulary.segments) or "The workspace has no segments yet."
     reading.error(node.at, f'there is no segment "{node.value}".', hint)
     return False
@@ -170,10 +172,13 @@ def _unknown_word(reading: Reading, key: Text, node: Node) -> None:
         what, remedy = f'"{word}" is an event, not an attribute.', f"Write `did: {word}`."
     elif word in vocabulary.segments:
         what, remedy = f'"{word}" is a segment, not an attribute.', f"Write `segment: {word}`."
+    elif word.lower() in ALSO_CALLED:
+        what, remedy = f'unknown word "{word}".', advice(word, CONDITIONS, ALSO_CALLED)
     elif vocabulary.cannot_tell("attributes", word):
         return
     else:
-        hint = advice(word, (*vocabulary.attributes, *CONDITIONS), ALSO_CALLED)
-        declared = "" if word.lower() in ALSO_CALLED else " Attributes are declared in config.yaml under `attributes:`."
-        what, remedy = f'there is no attribute "{word}".', f"{hint}{declared}"
+        hint = suggestion(word, (*vocabulary.attributes, *CONDITIONS))
+        hint = hint if hint.startswith("Did") else suggestion(word, vocabulary.attributes)
+        what = f'there is no attribute "{word}".'
+        remedy = f"{hint} Attributes are declared in config.yaml under `attributes:`."
     reading.error(key.at, what, remedy)

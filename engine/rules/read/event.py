@@ -178,14 +178,13 @@ def _wrong_part(reading: Reading, key: Text, known: Mapping[str, AttributeType] 
     if known and word in known:
         what, remedy = f'"{word}" is a property of the event.', f"Put it under `where:`, as `where: {{{word}: …}}`."
     elif word in reading.vocabulary.attributes:
-        what, remedy = (
-            f'"{word}" is about the customer, not about the event.',
-            "Give it a line of its own, beginning with `- `.",
-        )
+        what = f'"{word}" is about the customer, not about the event.'
+        remedy = f"Make two conditions of it under `all:`, `- did: …` and `- {word}: …`."
+    elif word in words:
+        what = f'"{word}" cannot stand beside "did".'
+        remedy = f"Make two conditions of it under `all:`, `- did: …` and `- {word}: …`."
     elif word in operators.NAMES:
         what, remedy = f'"{word}" does not say of what.', f"Write for example `times: {{{word}: …}}`."
-    elif word in words:
-        what, remedy = f'"{word}" cannot stand beside "did".', "Give it a line of its own, beginning with `- `."
     else:
         what, remedy = f'unknown key "{word}" beside "did".', advice(word, PARTS, measures.ALSO_CALLED)
     reading.error(key.at, what, remedy)

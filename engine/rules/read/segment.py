@@ -33,11 +33,12 @@ def read_segment(reading: Reading, name: Text, node: Node) -> Segment | None:
         reading.error(description.at, '"description" takes one text.')
     who = node.get("who")
     if who is None:
-        reading.error(
-            name.at,
-            f'the segment "{name.value}" has no "who".',
-            "Put `who:` under its name, and the condition under that.",
-        )
+        if not any(_belongs_under_who(reading, key) for key, _ in node):
+            reading.error(
+                name.at,
+                f'the segment "{name.value}" has no "who".',
+                "Put `who:` under its name, and the condition under that.",
+            )
         return None
     condition = read_condition(reading, who)
     if condition is None or len(reading.problems) > before:

@@ -71,9 +71,8 @@ def read_tests(reading: Reading, node: Node, subject: Subject) -> tuple[Test, ..
             reading.error(node.at, f'"{subject.name}" needs an operator before "{node.value}".', remedy)
         case Items():
             lists = _with(subject.kind, Takes.MANY)
-            remedy = (
-                f"Write `{subject.name}: {{{lists}: […]}}`." if lists else f"Write for example `{subject.example}`."
-            )
+            written = f"{subject.name}: {{{lists}: {_shown(node)}}}" if lists else subject.example
+            remedy = f"Write {'' if lists else 'for example '}`{written}`."
             reading.error(node.at, f'"{subject.name}" needs an operator before a list.', remedy)
         case Pairs(pairs=()):
             reading.error(node.at, f'"{subject.name}" has no operator.', f"Write for example `{subject.example}`.")
@@ -86,6 +85,13 @@ def read_operators(reading: Reading, pairs: tuple[tuple[Text, Node], ...], subje
     tests = [_test(reading, key, value, subject) for key, value in pairs]
     found = tuple(test for test in tests if test is not None)
     return found if found and len(found) == len(tests) else None
+
+
+def _shown(items: Items) -> str:
+    """A short list as it could be written; `[…]` for any other."""
+    words = [item.value for item in items.items if isinstance(item, Text)]
+    written = ", ".join(words)
+    return f"[{written}]" if words and len(words) == len(items.items) and len(written) < 40 else "[…]"
 
 
 def _with(kind: AttributeType, takes: Takes) -> str:
@@ -112,7 +118,8 @@ def _test(reading: Reading, key: Text, node: Node, subject: Subject) -> Test | N
 def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) -> tuple[Value, ...] | None:
     if not isinstance(node, Text):
         several = _with(subject.kind, Takes.MANY)
-        remedy = f'For several, write "{several}".' if isinstance(node, Items) and several else ""
+        instead = f'write "{several}"' if several else f"put a `- {subject.name}: …` for each under `any:`"
+        remedy = f"For several, {instead}." if isinstance(node, Items) else ""
         reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', remedy)
         return None
     asked = Subject(name=operator.name, kind=AttributeType.BOOLEAN) if operator.takes is Takes.YES_NO else subject
@@ -164,6 +171,10 @@ def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
     if node.empty:
         reading.error(node.at, "a value is missing here.")
         return None
+    if not node.value:
+        remedy = "To ask whether there is any, write `{present: true}` or `{present: false}`."
+        reading.error(node.at, "this text is empty.", remedy)
+        return None
     read: Callable[[str], Value] = (
         values.whole
         if subject.whole
@@ -173,6 +184,6 @@ def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
         return read(node.value)
     except (ValueError, OverflowError) as error:
         told = str(error)
-        what = f'"{node.value[:60]}" cannot be read: {subject.says}.' if node.value else "this text is empty."
+        what = f'"{node.value[:60]}" cannot be read: {subject.says}.'
         reading.error(node.at, what, f"{told[0].upper()}{told[1:]}.")
         return None

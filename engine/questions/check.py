@@ -1,0 +1,221 @@
+"""Everything that is wrong in a workspace, before anything is sent: rules, config.yaml, providers, secrets, templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from engine import document
+from engine.content import templates
+from engine.document import Pairs, Position, Text, position_of
+from engine.errors import Problem, ProviderError, SecretMissing, Severity, UnknownName, WorkspaceError
+from engine.model import Channel, ConsentRule, MessageClass
+from engine.provider import Provider, ProviderSettings, Secret
+from engine.rules.campaign import Campaign, Schedule
+from engine.rules.config import NAME
+from engine.rules.workspace import Survey, survey
+from engine.sending.providers import provider_class
+
+_DAY = timedelta(days=1)
+
+
+def check(folder: Path) -> list[Problem]:
+    """Every error and warning of a workspace, each at its place: config.yaml's, then the rules', then the templates'.
+
+    Secrets are looked for in the environment; reading DIR/.env into it is the caller's part.
+    """
+    found = survey(folder)
+    problems = [*found.problems]
+    if isinstance(found.config, Pairs) and found.config.pairs:
+        problems += [*_providers(found), *_secrets(found)]
+        problems += _senders(found) if found.whole else ()
+    for name, campaign in found.workspace.campaigns.items():
+        problems += _campaign(found, campaign, found.drafts[name])
+    problems += [*_templates(found), *_unused_templates(found)]
+    return sorted(dict.fromkeys(problems), key=_place)
+
+
+def _place(problem: Problem) -> tuple[int, str, int, int]:
+    file = problem.at.file
+    rank = 0 if file.endswith(NAME) else 2 if file.startswith("templates/") else 1
+    return rank, file, problem.at.line, problem.at.column
+
+
+def _warning(at: Position, what: str, remedy: str = "") -> Problem:
+    return Problem(at=at, what=what, remedy=remedy, severity=Severity.WARNING)
+
+
+# ---------------------------------------------------------------- config.yaml
+
+
+def _providers(found: Survey) -> Iterator[Problem]:
+    """Vendors that are not installed, wrong settings, missing secrets, channels a vendor does not have."""
+    routed = _routed(found)
+    for name, definition in found.workspace.settings.providers.items():
+        at = position_of(found.config, ("providers", name), key=True)
+        if "use" not in definition:
+            continue  # noted with config.yaml itself
+        try:
+            chosen = provider_class(str(definition["use"]))
+            settings = _provider_settings(found, name, chosen)
+        except ProviderError as error:
+            place = position_of(found.config, ("providers", name, "use"))
+            yield Problem(at=place, what=f"{error.what}.", remedy=error.remedy)
+        except ImportError as error:
+            yield Problem(
+                at=at, what=f'the provider "{name}" cannot be loaded: {error}.', remedy="Install its package."
+            )
+        except WorkspaceError as error:
+            yield from error.problems
+        else:
+            yield from _wrong_channel(found, name, chosen, settings)
+            if name in routed:
+                yield from _missing(found, ("providers", name), settings)
+        if name not in routed:
+            yield _warning(
+                at, f'nothing is sent through the provider "{name}".', "Name it under `channels:`, or leave it out."
+            )
+
+
+def _routed(found: Survey) -> set[str]:
+    channels = found.workspace.settings.channels.values()
+    return {route.provider for routes in channels for kind in MessageClass if (route := routes.of(kind))}
+
+
+def _provider_settings(found: Survey, name: str, chosen: type[Provider]) -> ProviderSettings:
+    providers = found.config.get("providers") if isinstance(found.config, Pairs) else None
+    node = providers.get(name) if isinstance(providers, Pairs) else None
+    assert isinstance(node, Pairs)
+    rest = tuple((key, value) for key, value in node if key.value != "use")
+    return document.validate(chosen.Settings, Pairs(rest, node.at))
+
+
+def _wrong_channel(found: Survey, name: str, chosen: type[Provider], settings: ProviderSettings) -> Iterator[Problem]:
+    promised = getattr(chosen, "capabilities", None)
+    channel = promised.channel if promised else getattr(settings, "channel", None)
+    for routed, routes in found.workspace.settings.channels.items():
+        for kind in MessageClass:
+            route = routes.of(kind)
+            if route and route.provider == name and channel is not None and channel is not routed:
+                at = position_of(found.config, ("channels", routed.value, kind.value, "provider"))
+                what = f'the provider "{name}" carries {channel}, not {routed}.'
+                yield Problem(at=at, what=what, remedy=f"Name a provider that carries {routed}.")
+
+
+def _missing(found: Survey, path: tuple[str, ...], settings: ProviderSettings) -> Iterator[Problem]:
+    fields = type(settings).model_fields
+    for name, value in settings:
+        if isinstance(value, Secret):
+            yield from _unset(value, position_of(found.config, (*path, fields[name].alias or name)))
+
+
+def _secrets(found: Survey) -> Iterator[Problem]:
+    """The workspace's own secrets that are not in the environment."""
+    settings = found.workspace.settings
+    for name, secret in (("secret", settings.secret), ("api_keys", settings.api_keys)):
+        if secret and isinstance(found.config, Pairs) and found.config.get(name):
+            yield from _unset(secret, position_of(found.config, (name,)))
+
+
+def _unset(secret: Secret, at: Position) -> Iterator[Problem]:
+    try:
+        secret.reveal()
+    except SecretMissing as error:
+        yield Problem(at=at, what=f"{error.what}.", remedy=error.remedy)
+
+
+def _senders(found: Survey) -> Iterator[Problem]:
+    """Offers and receipts from one address, and offers without the sender's own address in the world."""
+    settings = found.workspace.settings
+    routes = settings.channels.get(Channel.EMAIL)
+    offers, receipts = (routes.commercial, routes.transactional) if routes else (None, None)
+    if offers and receipts and offers.sender == receipts.sender:
+        at = position_of(found.config, ("channels", "email", "transactional", "from"))
+        remedy = "Give them two addresses: whoever marks an offer as spam takes the receipts with it."
+        yield _warning(at, "commercial and transactional email have the same From address.", remedy)
+    if offers and not settings.postal_address:
+        at = position_of(found.config, ("postal_address",), key=True)
+        yield _warning(
+            at,
+            "commercial email without a postal address is against the law in many countries.",
+            "Fill in `postal_address:`.",
+        )
+
+
+# ---------------------------------------------------------------- campaigns
+
+
+def _campaign(found: Survey, campaign: Campaign, draft: Pairs) -> Iterator[Problem]:
+    purpose = found.workspace.settings.purposes.get(campaign.purpose)
+    if campaign.message_class is MessageClass.COMMERCIAL and purpose and purpose.consent is ConsentRule.NONE:
+        what = f'a commercial campaign under the purpose "{campaign.purpose}" asks nobody for consent.'
+        yield _warning(position_of(draft, ("purpose",)), what, "Name a purpose with consent: opt_in or opt_out.")
+    if campaign.schedule and _wanders(campaign.schedule):
+        remedy = "Say it with a cron, or set `time_zone: UTC` to accept it."
+        what = "counted in hours, this comes an hour earlier or later by the clock when summer time begins or ends."
+        yield _warning(position_of(draft, ("schedule", "every")), what, remedy)
+
+
+def _wanders(schedule: Schedule) -> bool:
+    """Whether a rhythm of whole days meets a clock change."""
+    if schedule.every is None or schedule.start is None or schedule.every % _DAY:
+        return False
+    months = (datetime(schedule.start.year, month, 1) for month in range(1, 13))  # noqa: DTZ001  (a wall clock's time)
+    return len({_offset(month, schedule.time_zone) for month in months}) > 1
+
+
+def _offset(wall: datetime, zone: ZoneInfo) -> timedelta | None:
+    return wall.replace(tzinfo=zone).utcoffset()
+
+
+# ---------------------------------------------------------------- templates
+
+
+def _templates(found: Survey) -> Iterator[Problem]:
+    """What is wrong in the templates that campaigns name."""
+    for name, campaign in found.workspace.campaigns.items():
+        try:
+            version = templates.read_template(found.workspace.folder / "templates", campaign.template)
+        except UnknownName as error:
+            yield Problem(at=_named_at(found.drafts[name]), what=f"{error.what}.", remedy=_make(campaign, error.remedy))
+        except WorkspaceError as error:
+            yield from error.problems
+        else:
+            known = templates.known_names(
+                found.workspace.settings,
+                campaign.trigger.data if campaign.trigger else None,
+                customer=not (campaign.is_public and campaign.channel is Channel.SOCIAL),
+            )
+            if not found.whole:
+                known["customer"] = None
+            yield from templates.problems(
+                version, channel=campaign.channel, message_class=campaign.message_class, known=known
+            )
+
+
+def _named_at(draft: Pairs) -> Position:
+    """Where a campaign names its template: by `template`, or by its own name."""
+    given = draft.get("template")
+    return position_of(draft, ("template",) if isinstance(given, Text) and not given.empty else ("campaign",))
+
+
+def _make(campaign: Campaign, hint: str) -> str:
+    folder = f"Make the folder templates/{campaign.template}/ with the parts of a message by {campaign.channel}"
+    return (
+        f"{hint} {folder}, or name another."
+        if hint.startswith("Did")
+        else f"{folder}, or name another with `template:`."
+    )
+
+
+def _unused_templates(found: Survey) -> Iterator[Problem]:
+    used = {campaign.template for campaign in found.workspace.campaigns.values()}
+    if any(problem.severity is Severity.ERROR for problem in found.problems):
+        return  # a campaign that could not be read may be the one that uses it
+    for path in sorted((found.workspace.folder / "templates").glob("[!_.]*")):
+        if path.is_dir() and path.name not in used:
+            yield _warning(
+                Position(file=f"templates/{path.name}"), "is used by no campaign.", "Name it in one, or remove it."
+            )
