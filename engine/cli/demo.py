@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import screen
-from engine.cli.pages import report_page
-from engine.demo.play import play
 
 
 def register(app: typer.Typer) -> None:
@@ -22,4 +20,6 @@ def demo(
     ] = None,
 ) -> None:
     """A year and a half of a record shop in about a minute: real purchases, real SMTP and HTTP, no account needed."""
-    play(folder, screen=screen, show_report=report_page)
+    from engine.demo.screen import show
+
+    show(folder, screen)

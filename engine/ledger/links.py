@@ -7,6 +7,24 @@ from sqlalchemy import select
 from engine.store import Database
 from engine.store.tables import links
 
+REMEMBERED = 10_000
+
+
+class LinkNumbers:
+    """The numbers of addresses, given at their first use; the common ones are remembered, so that a bulk run asks once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, int] = {}
+
+    def __call__(self, url: str) -> int:
+        """The number of an address."""
+        if url not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[url] = link_id(self._database, url)
+        return self._known[url]
+
 
 def link_id(database: Database, url: str) -> int:
     """The number of an address, given at its first use."""

@@ -16,7 +16,6 @@ from engine.content.tracking import track, unsubscribe_headers
 from engine.content.values import values_for
 from engine.errors import ContentError, ProviderError, StoreError
 from engine.ledger import hand_over as ledger
-from engine.ledger.links import link_id
 from engine.ledger.settle import settle
 from engine.model import Channel, Message, MessageClass, Plain, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide
@@ -42,7 +41,7 @@ class Setup:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
     """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
-    under this lease; `stopping` tells that the sender should end.
+    under this lease; `stopping` tells that the sender should end. `link_number`: the number of an address for its click link.
     """
 
     setup: Setup
@@ -50,6 +49,7 @@ class Desk:
     now: Callable[[], datetime]
     guard: float
     stopping: Callable[[], bool]
+    link_number: Callable[[str], int]
     jitter: random.Random
 
 
@@ -151,18 +151,19 @@ def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider
 def _values(
     setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
 ) -> dict[str, Plain]:
-    settings, campaign = setup.workspace.settings, run.campaign
-    purpose = settings.purposes.get(campaign.purpose)
-    return values_for(
+    """What the template is given, with the sender beside it: all that a second, equal hand-over needs."""
+    links = {"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {}
+    campaign = run.campaign
+    values = values_for(
+        settings=setup.workspace.settings,
+        campaign=campaign.campaign,
+        purpose=campaign.purpose,
+        now=now,
         customer=facts.customer,
         data=run.data,
-        campaign=campaign.campaign,
-        purpose=(purpose.title if purpose else "") or campaign.purpose,
-        links={"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {},
-        settings=settings,
-        sender=sender,
-        today=now.astimezone(facts.zone).date(),
+        links=links,
     )
+    return {**values, "sender": sender}
 
 
 def _outgoing(
@@ -183,7 +184,7 @@ def _outgoing(
             content,
             links=setup.links,
             message_id=message.id,
-            link_id=lambda url: link_id(desk.database, url),
+            link_id=desk.link_number,
             opens=tracking.opens,
             clicks=tracking.clicks,
         )

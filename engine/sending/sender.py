@@ -23,6 +23,7 @@ from engine.errors import StoreError
 from engine.ledger import claim as ledger
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.hand_over import release
+from engine.ledger.links import LinkNumbers
 from engine.model import Lane, Message, Reason
 from engine.policy import gather
 from engine.sending.hand_over import Desk, Setup, process
@@ -42,7 +43,7 @@ class Sender:
 
     def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock) -> None:
         self._setup, self._database, self._clock = setup, database, clock
-        self._runs = Runs(database)
+        self._runs, self._link_number = Runs(database), LinkNumbers(database)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._due = threading.Condition()
@@ -152,6 +153,7 @@ class Sender:
             now=self._clock.now,
             guard=taken_at + sending.lease.total_seconds() - sending.deadline.total_seconds(),
             stopping=self._stop.is_set,
+            link_number=self._link_number,
             jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)
         )
         return Counter(self._one_by_one(desk, batch))
