@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import email
-import email.policy
+import re
 import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.message import EmailMessage
+from email.header import decode_header, make_header
+from email.message import Message
 from types import TracebackType
 from typing import Any, Self
 
@@ -94,7 +95,7 @@ class SmtpVendor:
 
     def _authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         known = isinstance(data, LoginPassword) and self._users.get(data.login.decode()) == data.password.decode()
-        return AuthResult(success=known)
+        return AuthResult(success=known, handled=False)
 
     async def handle_EHLO(  # noqa: N802
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
@@ -147,17 +148,28 @@ def _transport(server: SMTP) -> asyncio.WriteTransport:
 
 def _parsed(envelope: Envelope, number: int) -> Received:
     raw = envelope.content if isinstance(envelope.content, bytes) else bytes(envelope.content or "", "utf-8")
-    message = email.message_from_bytes(raw, policy=email.policy.default)
-    assert isinstance(message, EmailMessage)
-    parts = {part.get_content_type(): part.get_content() for part in message.walk() if not part.is_multipart()}
+    message = email.message_from_bytes(raw)  # the old policy: the new one takes twenty times as long, and a demo waits
+    headers = {name: _header(value) for name, value in message.items()}
+    parts = {part.get_content_type(): _text(part) for part in message.walk() if not part.is_multipart()}
     return Received(
-        key=message["X-Regulars-Message"],
+        key=headers.get("X-Regulars-Message"),
         to=envelope.rcpt_tos[0] if len(envelope.rcpt_tos) == 1 else ", ".join(envelope.rcpt_tos),
-        sender=str(message["From"]),
-        subject=str(message["Subject"]),
+        sender=headers.get("From", ""),
+        subject=headers.get("Subject", ""),
         text=parts.get("text/plain", ""),
         html=parts.get("text/html"),
-        headers={"Return-Path": envelope.mail_from or "", **{name: str(value) for name, value in message.items()}},
+        headers={"Return-Path": envelope.mail_from or "", **headers},
         provider_message_id=f"Q{number}",
         raw=raw,
     )
+
+
+def _header(value: Any) -> str:
+    """A header's value on one line, its encoded words read (RFC 5322 §2.2.3, RFC 2047)."""
+    line = re.sub(r"\r?\n(?=[ \t])", "", str(value))
+    return str(make_header(decode_header(line))) if "=?" in line else line
+
+
+def _text(part: Message) -> str:
+    data = part.get_payload(decode=True)
+    return data.decode(part.get_content_charset("utf-8"), "replace") if isinstance(data, bytes) else ""
