@@ -8,7 +8,7 @@ from datetime import datetime
 from engine.rules.compile import audience as campaign_audience
 from engine.rules.compile import matches
 from engine.rules.workspace import Workspace
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Dialect, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.document import suggestion
@@ -69,5 +69,5 @@ def sample_of(connection: Connection, chosen: Select[tuple[int]]) -> tuple[str, 
 
 def _sql(chosen: Select[tuple[int]], dialect: str) -> str:
     """The statement with its values written in, for reading and for EXPLAIN."""
-    written = postgresql.dialect() if dialect == "postgresql" else sqlite.dialect()
+    written: Dialect = postgresql.dialect() if dialect == "postgresql" else sqlite.dialect()  # type: ignore[no-untyped-call]
     return str(chosen.compile(dialect=written, compile_kwargs={"literal_binds": True}))
