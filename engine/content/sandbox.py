@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableMapping
 from functools import partial
 from typing import Any
@@ -109,6 +110,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """The syntax tree as written. Raises TemplateSyntaxError."""
         return Parser(self, source, name, None).parse()
 
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """Jinja drops the line end after every tag; here it stays where the line has words of its own."""
+        source = super().preprocess(source, name, filename)
+        return source if _RAW.search(source) else _ENDS_WITH_TAG.sub(_line_end_kept, source)
+
     def forbidden(self, tree: nodes.Template) -> list[syntax.Finding]:
         return syntax.forbidden(tree, filters=self.allowed, tests=self.tests, remedies=filters.REMEDIES)
 
@@ -205,6 +211,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if hasattr(values, "__len__"):
             self.meter.charge(1 + len(values) // 8)
         return values
+
+
+_ENDS_WITH_TAG = re.compile(r"^.*[%#]\}$", re.MULTILINE)
+_RAW = re.compile(r"\{%[-+]?\s*raw\b")
+_TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
+
+
+def _line_end_kept(line: re.Match[str]) -> str:
+    """A line such as `Hello{% if x %} you{% endif %}`, marked with Jinja's + so that what follows stays on its own line."""
+    text = line[0]
+    marked = text[-3] in "-+" if len(text) > 2 else True
+    tags = list(_TAG.finditer(text))
+    if marked or not tags or tags[-1].end() != len(text) or not _TAG.sub("", text).strip():
+        return text
+    return f"{text[:-2]}+{text[-2:]}"
 
 
 def _escapes(name: str | None) -> bool:

@@ -120,11 +120,12 @@ def _names(node: nodes.Expr) -> Iterator[str | None]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """Another file that a template needs."""
+    """Another file that a template needs. `blocks`: the blocks it stands in, here and below."""
 
     name: str
     line: int
     optional: bool
+    blocks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,36 +135,80 @@ class Use:
     root: str
     attribute: str | None
     line: int
+    blocks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uses:
-    """What one file uses: other files, values, names that it makes itself, and its own words."""
+    """What one file uses: other files, values, names that it makes itself, and its own words.
+
+    `parent` is the layout it extends; `replaces` are that layout's blocks of which nothing is left, for want of super().
+    """
 
     references: tuple[Reference, ...]
     values: tuple[Use, ...]
     made: frozenset[str]
     words: str
+    parent: str | None
+    replaces: frozenset[str]
 
 
 def uses(tree: nodes.Template) -> Uses:
     """Raises jinja2.TemplateSyntaxError where the template cannot be compiled."""
     made, outside = frozenset(_made(tree)), meta.find_undeclared_variables(tree)
+    blocks = _Blocks(tree)
+    parents = [name for extends in tree.find_all(nodes.Extends) for name in _names(extends.template)]
     return Uses(
-        references=tuple(_references(tree)),
-        values=tuple(_values(tree, outside, made)),
+        references=tuple(_references(tree, blocks)),
+        values=tuple(_values(tree, outside, made, blocks)),
         made=made,
         words="".join(data.data for data in tree.find_all(nodes.TemplateData)),
+        parent=parents[0] if parents else None,
+        replaces=blocks.replaces,
     )
 
 
-def _references(tree: nodes.Template) -> Iterator[Reference]:
+class _Blocks:
+    """Which blocks each node of a template stands in, and which blocks take nothing from the layout's."""
+
+    def __init__(self, tree: nodes.Template) -> None:
+        self._around: dict[int, frozenset[str]] = {}
+        replaces = set()
+        for block in tree.find_all(nodes.Block):
+            for node in block.find_all(nodes.Node):
+                self._around[id(node)] = self.around(node) | {block.name}
+            if not any(
+                isinstance(call.node, nodes.Name) and call.node.name == "super" for call in block.find_all(nodes.Call)
+            ):
+                replaces.add(block.name)
+        self.replaces = frozenset(replaces)
+
+    def around(self, node: nodes.Node) -> frozenset[str]:
+        return self._around.get(id(node), frozenset())
+
+
+def shown(path: str, files: Mapping[str, Uses]) -> Iterator[Use]:
+    """The values that a page can really show: those of the blocks of a layout that another file replaces are left out."""
+    replaced: frozenset[str] = frozenset()
+    seen: set[str] = set()
+    name: str | None = path
+    while name is not None and name in files and name not in seen:
+        seen.add(name)
+        uses = files[name]
+        yield from (use for use in uses.values if not use.blocks & replaced)
+        for reference in uses.references:
+            if reference.name != uses.parent and not reference.blocks & replaced and reference.name not in seen:
+                yield from shown(reference.name, {other: files[other] for other in files if other not in seen})
+        replaced, name = replaced | uses.replaces, uses.parent
+
+
+def _references(tree: nodes.Template, blocks: _Blocks) -> Iterator[Reference]:
     for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
         names = list(_names(node.template))  # type: ignore[attr-defined]
         optional = len(names) > 1 or (isinstance(node, nodes.Include) and node.ignore_missing)
         for name in names:
             if name is not None:
-                yield Reference(name=name, line=node.lineno, optional=optional)
+                yield Reference(name=name, line=node.lineno, optional=optional, blocks=blocks.around(node))
 
 
 def _made(tree: nodes.Template) -> Iterator[str]:
@@ -178,18 +223,18 @@ def _made(tree: nodes.Template) -> Iterator[str]:
         yield from (name if isinstance(name, str) else name[1] for name in some.names)
 
 
-def _values(tree: nodes.Template, outside: set[str], made: frozenset[str]) -> Iterator[Use]:
+def _values(tree: nodes.Template, outside: set[str], made: frozenset[str], blocks: _Blocks) -> Iterator[Use]:
     called = {id(call.node) for call in tree.find_all(nodes.Call)}
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name in outside:
-            yield Use(root=name.name, attribute=None, line=name.lineno)
+            yield Use(root=name.name, attribute=None, line=name.lineno, blocks=blocks.around(name))
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         attribute = _attribute(node)
         root = node.node  # type: ignore[attr-defined]
         if attribute is None or not isinstance(root, nodes.Name) or root.name not in outside - made:
             continue
         if not (id(node) in called and attribute in MAPPING_METHODS):
-            yield Use(root=root.name, attribute=attribute, line=node.lineno)
+            yield Use(root=root.name, attribute=attribute, line=node.lineno, blocks=blocks.around(node))
 
 
 def _attribute(node: nodes.Node) -> str | None:

@@ -35,7 +35,7 @@ def known_names(
     return {
         "customer": {*BUILT_IN_ATTRIBUTES, *settings.attributes} if customer else frozenset(),
         "data": frozenset(trigger_data or ()),
-        "links": frozenset({"unsubscribe", "open"}) if customer else frozenset(),
+        "links": frozenset({"unsubscribe"}) if customer else frozenset(),
         "campaign": None,
         "purpose": None,
         "postal_address": None,
@@ -190,7 +190,7 @@ _OPT_OUT = "{{ links.unsubscribe }}"
 
 def _commercial(part: str, path: str, reached: Mapping[str, syntax.Uses]) -> Iterator[Problem]:
     """CAN-SPAM and the mailbox providers' rules for bulk senders, as far as a template can show that it keeps them."""
-    used = {(use.root, use.attribute) for uses in reached.values() for use in uses.values}
+    used = {(use.root, use.attribute) for use in syntax.shown(path, reached)}
     words = "".join(uses.words for uses in reached.values())
     opt_out = ("links", "unsubscribe") in used
     if part in ("email.html", "email.txt"):

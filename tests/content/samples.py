@@ -17,7 +17,7 @@ VALUES: Mapping[str, Any] = {
         "items": [{"name": "Tea", "price": 4}, {"name": "Cup", "price": 9}],
         "at": "2026-03-02T22:30Z",
     },
-    "links": {"unsubscribe": "https://shop.example/u/1", "open": "https://shop.example/o/1.gif"},
+    "links": {"unsubscribe": "https://shop.example/u/1"},
     "campaign": "win-back",
     "purpose": "offers",
     "postal_address": "Shop, Street 1, 1000 Ljubljana",

@@ -224,6 +224,25 @@ def test_layouts_macros_and_includes_work() -> None:
     assert page == "<body>base <a>Go &amp; see</a><p>Shop, Street 1, 1000 Ljubljana</p></body>"
 
 
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("Hello{% if true %} Ana{% endif %}\n\nBye", "Hello Ana\n\nBye"),
+        ("Tea {# a note #}\nCup", "Tea \nCup"),
+        ("a\n{% if true %}\nb\n{% endif %}\n  {% set x = 1 %}\nc", "a\nb\nc"),
+        ("a\n{# note #}\nb", "a\nb"),
+        ("{% for i in [1, 2] %}\n- {{ i }}{% if i == 1 %} first{% endif %}\n{% endfor %}\nc", "- 1 first\n- 2\nc"),
+        ("{% for i in [1, 2] %}{{ i }}{% endfor %}\nb", "12\nb"),
+        ("a {% if true -%}  \n b {%- endif %}\nc", "a b\nc"),
+        ("{% raw %}{{ x }} %}\n{% endraw %}a", "{{ x }} %}\na"),
+        ("a {% if\n true %}\nb{% endif %}", "a b"),
+    ],
+)
+def test_a_line_of_tags_alone_leaves_no_line_and_others_keep_theirs(template: str, expected: str) -> None:
+    """A greeting that ends in `{% endif %}` is not glued to the next line."""
+    assert text(template) == expected
+
+
 def test_values_are_escaped_in_html_and_only_there() -> None:
     """A customer who is called by a script tag gets it shown, in HTML as text and in text as it is."""
     name = {"first_name": "<script>'\"&"}

@@ -248,6 +248,35 @@ def test_a_commercial_email_needs_its_way_out_in_both_parts(part: str) -> None:
     assert check(made, Channel.EMAIL) == []
 
 
+LAYOUT = {
+    "_shop/base.html": "{% block main %}{% endblock %}{% block foot %}{% include '_shop/foot.html' %}{% endblock %}",
+    "_shop/foot.html": "{{ links.unsubscribe }}{{ postal_address }}",
+    "_shop/base.fi.html": '{% extends "_shop/base.html" %}{% block foot %}Hei {{ super() }}{% endblock %}',
+    "_shop/bare.html": '{% extends "_shop/base.html" %}{% block foot %}Hi{% endblock %}',
+    "t/email.subject.txt": "s",
+    "t/email.txt": "t" + FOOT,
+}
+
+
+@pytest.mark.parametrize(
+    ("page", "errors"),
+    [
+        ('{% extends "_shop/base.html" %}{% block main %}x{% endblock %}', 0),
+        ('{% extends "_shop/base.fi.html" %}{% block main %}x{% endblock %}', 0),
+        ('{% extends "_shop/base.html" %}{% block foot %}x{{ super() }}{% endblock %}', 0),
+        ('{% extends "_shop/base.html" %}{% block foot %}x{% endblock %}', 1),
+        ('{% extends "_shop/base.fi.html" %}{% block foot %}{% endblock %}', 1),
+        ('{% extends "_shop/bare.html" %}{% block main %}x{% endblock %}', 1),
+        ('{% extends "_shop/bare.html" %}{% block main %}{{ links.unsubscribe }}{% endblock %}', 0),
+    ],
+)
+def test_a_footer_that_a_template_replaces_is_not_counted(page: str, errors: int) -> None:
+    """A layout's unsubscribe link helps nobody when the template that is sent puts something else in its block."""
+    made = of({**LAYOUT, "t/email.html": page})
+    found = problems(made, channel=Channel.EMAIL, message_class=MessageClass.COMMERCIAL, known=KNOWN)
+    assert len([problem for problem in found if problem.severity is Severity.ERROR]) == errors
+
+
 def test_what_the_law_wants_is_warned_of() -> None:
     """No postal address, a subject that plays a reply, an SMS without a way out."""
     mail = version(email_subject_txt="Re: your order", email_txt="{{ links.unsubscribe }}")

@@ -40,7 +40,7 @@ def values(**given: Any) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "customer": CUSTOMER,
         "data": {"lines": [{"n": 1}]},
-        "links": {"unsubscribe": "u", "open": "o"},
+        "links": {"unsubscribe": "u"},
     }
     return dict(values_for(settings=SETTINGS, campaign="c", purpose="offers", now=NOW, **{**defaults, **given}))
 
