@@ -146,7 +146,7 @@ def _dotted(error: MissingValue, source: str, line: int, values: Mapping[str, Pl
 
 
 def _clean(text: str, path: str) -> str:
-    """The text without control characters, and within the limits. Raises ContentError."""
+    """The text without control characters. Raises ContentError where it is empty, too long or no Unicode."""
     if len(text) > LONGEST_PART:
         raise ContentError(f"the text is longer than {LONGEST_PART:,} characters", where=f"templates/{path}")
     try:
@@ -154,28 +154,20 @@ def _clean(text: str, path: str) -> str:
     except UnicodeEncodeError as error:
         raise ContentError("a value is not valid Unicode text", where=f"templates/{path}") from error
     clean = raw.translate(None, CONTROLS)
-    if len(clean) == len(raw):
-        return text
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").translate(None, CONTROLS).decode()
+    if len(clean) != len(raw):
+        text = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").translate(None, CONTROLS).decode()
+    if not text or text.isspace():
+        raise ContentError("this part came out empty", where=f"templates/{path}")
+    return text
 
 
 def _content(channel: Channel, parts: Mapping[str, str]) -> Content:
-    """The parts as the channel's content. Raises ContentError where one came out empty."""
+    """The parts, none of them empty, as the channel's content."""
     match channel:
         case Channel.EMAIL:
             subject = " ".join(parts["email.subject.txt"].split())
-            return EmailContent(
-                subject=_filled(subject, "subject"),
-                text=_filled(parts["email.txt"], "text"),
-                html=_filled(parts["email.html"], "HTML") if "email.html" in parts else None,
-            )
+            return EmailContent(subject=subject, text=parts["email.txt"], html=parts.get("email.html"))
         case Channel.SMS:
-            return TextContent(text=_filled(sms.tidy(parts["sms.txt"]).strip(), "text"))
+            return TextContent(text=sms.tidy(parts["sms.txt"]).strip())
         case Channel.SOCIAL:
-            return TextContent(text=_filled(parts["social.txt"].strip(), "text"))
-
-
-def _filled(text: str, what: str) -> str:
-    if not text.strip():
-        raise ContentError(f"the {what} came out empty")
-    return text
+            return TextContent(text=parts["social.txt"].strip())
