@@ -46,7 +46,7 @@ def set_up(workspace: Workspace) -> Setup:
     """Open the workspace's providers. Raises ProviderError or SecretMissing, saying where in config.yaml."""
     settings = workspace.settings
     links = Links(settings.secret.reveal(), settings.public_url)
-    return Setup(workspace=workspace, providers=open_providers(settings, Http()), links=links)
+    return Setup(workspace=workspace, providers=open_providers(settings, Http(), workspace.folder), links=links)
 
 
 class Installation:

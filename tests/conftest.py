@@ -35,13 +35,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgres_server() -> Iterator[Server]:
     if Server.binaries() is None:
         message = "PostgreSQL is not installed: `apt-get install postgresql` (or `brew install postgresql`)"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    with Server(tmp_path_factory.mktemp("postgres")) as server:
+    with Server() as server:
         open_database(server.create("template_regulars"), secret=SECRET).close()
         yield server
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +23,8 @@ def _free_port() -> int:
 class Server:
     """A server of its own in a folder of its own, gone when the block ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.counter, self.port = folder, itertools.count(), 0
+    def __init__(self) -> None:
+        self.folder, self.counter, self.port = Path(tempfile.mkdtemp(prefix="regulars-postgres-")), itertools.count(), 0
 
     @staticmethod
     def binaries() -> Path | None:
@@ -65,6 +66,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, name: str) -> str:
         return f"postgresql://regulars@127.0.0.1:{self.port}/{name}"

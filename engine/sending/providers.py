@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,13 +34,13 @@ def provider_class(use: str) -> type[Provider]:
     raise ProviderError(f'there is no provider called "{use}"', remedy=document.suggestion(use, installed()))
 
 
-def open_provider(name: str, definition: Mapping[str, Any], http: Http) -> Provider:
-    """One provider, ready to send. Raises ProviderError or SecretMissing, naming the place in config.yaml."""
+def open_provider(name: str, definition: Mapping[str, Any], http: Http, folder: Path) -> Provider:
+    """One provider, ready to send; relative paths in its settings lie in `folder`. Raises ProviderError or SecretMissing, naming the place in config.yaml."""
     where = f"config.yaml: providers.{name}"
     try:
         chosen = provider_class(str(definition.get("use", "")))
         rest = {key: value for key, value in definition.items() if key != "use"}
-        return chosen(chosen.Settings.model_validate(rest), http=http)
+        return chosen(chosen.Settings.model_validate(rest, context={"folder": folder}), http=http)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())
         raise ProviderError(told, where=where, remedy="`regulars check` shows each place.") from error
@@ -48,7 +49,7 @@ def open_provider(name: str, definition: Mapping[str, Any], http: Http) -> Provi
         raise
 
 
-def open_providers(settings: Settings, http: Http) -> dict[str, Provider]:
+def open_providers(settings: Settings, http: Http, folder: Path) -> dict[str, Provider]:
     """Every provider that a route of config.yaml names, by its name there."""
     routed = {
         route.provider
@@ -56,4 +57,4 @@ def open_providers(settings: Settings, http: Http) -> dict[str, Provider]:
         for route in (routes.commercial, routes.transactional)
         if route
     }
-    return {name: open_provider(name, settings.providers[name], http) for name in sorted(routed)}
+    return {name: open_provider(name, settings.providers[name], http, folder) for name in sorted(routed)}
