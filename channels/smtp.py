@@ -139,7 +139,21 @@ class _Connection(smtplib.SMTP):
             self.starttls(context=self.context)
             self.step("EHLO", self.ehlo(), 250)
         if settings.username is not None and settings.password is not None:
-            self.login(reveal(settings.username), settings.password.reveal())
+            self.log_in(reveal(settings.username), settings.password.reveal())
+
+    def log_in(self, user: str, password: str) -> None:
+        """One mechanism, tried once: `smtplib.login` tries them all, and a wrong password then counts several times."""
+        offered = str(self.esmtp_features.get("auth", "")).upper().split()
+        mechanisms: dict[str, Any] = {
+            "PLAIN": self.auth_plain,
+            "LOGIN": self.auth_login,
+            "CRAM-MD5": self.auth_cram_md5,
+        }
+        chosen = next((name for name in mechanisms if name in offered), None)
+        if chosen is None:
+            raise smtplib.SMTPNotSupportedError("the server offers no way to log in that is known here")
+        self.user, self.password = user, password
+        self.auth(chosen, mechanisms[chosen])
 
     def transfer(self, origin: str, to: str, message: bytes) -> tuple[int, bytes]:
         """The whole transaction. Returns the reply to the final dot; `dot_left` tells on which side of it an error fell."""

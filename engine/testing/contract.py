@@ -21,7 +21,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.errors import ForgedWebhook, ProviderError
 from engine.model import Channel, MessageClass
@@ -68,7 +68,7 @@ NASTY = (
 class ProviderContract:
     """What holds for every provider, whatever it speaks. `environment` is set while a test runs; its values are secrets."""
 
-    environment: Mapping[str, str] = {}
+    environment: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def make(self, http: Http) -> Provider:
@@ -212,19 +212,19 @@ class ProviderContract:
         if isinstance(outcome, NotSent):
             assert any(name in outcome.detail for name in self.environment)
 
-    def test_no_content_makes_it_raise(self) -> None:
-        """Whatever text stands in content, address or sender, `send` returns an outcome, to one recipient at most."""
+    def test_no_text_makes_it_raise_or_stray(self) -> None:
+        """Whatever stands in content, sender or address: `send` returns an outcome, and nobody else gets the message."""
         outgoing = self.outgoing()
         for text in NASTY:
             content: Content = TextContent(text=text)
             if isinstance(outgoing.content, EmailContent):
                 content = replace(outgoing.content, subject=text, text=text, html=text or None)
-            for changes in ({"content": content}, {"to": text}, {"sender": text}):
-                outcome = self.send(replace(outgoing, **changes))
-                assert isinstance(outcome, Accepted | Rejected | NotSent | Ambiguous)
-        for taken in self.received():
-            assert "evil.example" not in (taken.to or "").replace("\u200b", "")
-            assert not {"bcc", "cc"} & {name.lower() for name in taken.headers}
+            for changed in (replace(outgoing, content=content), replace(outgoing, sender=text)):
+                assert isinstance(self.send(changed), Accepted | Rejected | NotSent | Ambiguous)
+        assert all(taken.to == outgoing.to for taken in self.received())
+        for text in NASTY:
+            assert isinstance(self.send(replace(outgoing, to=text)), Accepted | Rejected | NotSent | Ambiguous)
+        assert not {"bcc", "cc"} & {name.lower() for taken in self.received() for name in taken.headers}
 
     def test_without_webhooks_it_believes_none(self) -> None:
         """A provider that promises no webhooks refuses every one."""

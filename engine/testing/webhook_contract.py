@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from engine.errors import ForgedWebhook
 from engine.model import EventName
@@ -20,8 +21,8 @@ class WebhookContract(ProviderContract):
     signs_url, signs_time: whether the URL, and the time of signing, are part of what is signed.
     """
 
-    words: Mapping[str, EventName]
-    signature_headers: tuple[str, ...]
+    words: ClassVar[Mapping[str, EventName]]
+    signature_headers: ClassVar[tuple[str, ...]]
     signs_url = False
     signs_time = False
 

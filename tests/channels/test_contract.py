@@ -1,0 +1,235 @@
+"""All six providers pass the one contract."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from channels.console import Console, ConsoleSettings
+from channels.file import File, FileSettings
+from channels.mastodon import Mastodon, MastodonSettings
+from channels.sendgrid import SendGrid, SendGridSettings
+from channels.smtp import Smtp, SmtpSettings
+from channels.twilio import Twilio, TwilioSettings
+from engine.model import Channel, EventName
+from engine.provider import Http, Provider, Webhook
+from engine.testing.contract import FROM, TO, ProviderContract
+from engine.testing.http_contract import HttpContract
+from engine.testing.vendors.mastodon import MastodonVendor
+from engine.testing.vendors.sendgrid import SendGridVendor
+from engine.testing.vendors.server import Received
+from engine.testing.vendors.smtp import SmtpVendor
+from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
+from engine.testing.webhook_contract import WebhookContract
+
+
+class TestSendGrid(HttpContract, WebhookContract):
+    vendor: SendGridVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_SENDGRID_KEY": "SG.canary-key.0123456789abcdef"}
+    words: ClassVar[Mapping[str, EventName]] = {
+        "processed": EventName.ACCEPTED,
+        "deferred": EventName.DEFERRED,
+        "delivered": EventName.DELIVERED,
+        "bounce": EventName.BOUNCED,
+        "dropped": EventName.REJECTED,
+        "open": EventName.OPENED,
+        "click": EventName.CLICKED,
+        "spamreport": EventName.COMPLAINED,
+        "spam report": EventName.COMPLAINED,
+        "unsubscribe": EventName.OPTED_OUT,
+        "group_unsubscribe": EventName.OPTED_OUT,
+        "group_resubscribe": EventName.OPTED_IN,
+        "account_status_change": EventName.OTHER,
+    }
+    signature_headers = ("x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp")
+    signs_time = True
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with SendGridVendor(api_key=self.environment["T_SENDGRID_KEY"]) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"api_key": "${env:T_SENDGRID_KEY}", "base_url": url, "webhook_key": self.vendor.public_key}
+        return SendGrid(SendGridSettings.model_validate(settings), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        about = Received(key=key, to=TO[Channel.EMAIL], provider_message_id="m1")
+        return self.vendor.webhook("https://shop.example/w", [self.vendor.event(about, word, at=now)], now=now)
+
+
+class TestTwilio(HttpContract, WebhookContract):
+    vendor: TwilioVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_TWILIO_TOKEN": "canary0token0123456789abcdef"}
+    words: ClassVar[Mapping[str, EventName]] = {
+        "accepted": EventName.ACCEPTED,
+        "scheduled": EventName.ACCEPTED,
+        "queued": EventName.ACCEPTED,
+        "sending": EventName.ACCEPTED,
+        "sent": EventName.ACCEPTED,
+        "delivered": EventName.DELIVERED,
+        "partially_delivered": EventName.DELIVERED,
+        "read": EventName.OPENED,
+        "undelivered": EventName.BOUNCED_SOFT,
+        "failed": EventName.REJECTED,
+        "canceled": EventName.REJECTED,
+        "receiving": EventName.OTHER,
+        "received": EventName.REPLIED,
+    }
+    signature_headers = ("x-twilio-signature",)
+    signs_url = True
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with TwilioVendor(auth_token=self.environment["T_TWILIO_TOKEN"]) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"account_sid": ACCOUNT, "auth_token": "${env:T_TWILIO_TOKEN}", "base_url": url}
+        return Twilio(TwilioSettings.model_validate(settings), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        url = f"https://shop.example/v1/webhooks/texts?message={key}"
+        about = Received(
+            key=key, to=TO[Channel.SMS], sender=FROM[Channel.SMS], provider_message_id="SM1", callback_url=url
+        )
+        return self.vendor.callback(about, word)
+
+
+class TestMastodon(HttpContract):
+    vendor: MastodonVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_MASTODON_TOKEN": "canary-token-0123456789abcdef"}
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with MastodonVendor(access_token=self.environment["T_MASTODON_TOKEN"]) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"server": url, "access_token": "${env:T_MASTODON_TOKEN}"}
+        return Mastodon(MastodonSettings.model_validate(settings), http=http)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+class TestSmtp(ProviderContract):
+    vendor: SmtpVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_SMTP_PASSWORD": "canary-password-0123456789"}
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with SmtpVendor(users={"regulars": self.environment["T_SMTP_PASSWORD"]}) as self.vendor:
+            yield
+
+    def make(self, http: Http) -> Provider:
+        settings = {
+            "host": self.vendor.host,
+            "port": str(self.vendor.port),
+            "security": "none",
+            "username": "regulars",
+            "password": "${env:T_SMTP_PASSWORD}",
+        }
+        return Smtp(SmtpSettings.model_validate(settings), http=http)
+
+    def received(self) -> Sequence[Received]:
+        return self.vendor.accepted
+
+
+class OnTheScreen(ProviderContract):
+    """The console standing in for one channel; its stream is read back."""
+
+    channel: Channel
+
+    @pytest.fixture(autouse=True)
+    def _stream(self) -> None:
+        self.stream = io.StringIO()
+
+    def make(self, http: Http) -> Provider:
+        return Console(ConsoleSettings.model_validate({"channel": self.channel}), http=http, stream=self.stream)
+
+    def received(self) -> Sequence[Received]:
+        return [_read_frame(frame) for frame in self.stream.getvalue().split("┌─")[1:]]
+
+
+class TestConsoleEmail(OnTheScreen):
+    channel = Channel.EMAIL
+
+
+class TestConsoleSms(OnTheScreen):
+    channel = Channel.SMS
+
+
+class TestConsoleSocial(OnTheScreen):
+    channel = Channel.SOCIAL
+
+
+class InAFolder(ProviderContract):
+    """The folder standing in for one channel; its files are read back."""
+
+    channel: Channel
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "outbox"
+
+    def make(self, http: Http) -> Provider:
+        settings = {"folder": str(self.folder), "channel": self.channel}
+        return File(FileSettings.model_validate(settings), http=http)
+
+    def received(self) -> Sequence[Received]:
+        return [_read_file(path) for path in sorted(self.folder.glob("*"), key=lambda path: path.stat().st_mtime_ns)]
+
+
+class TestFileEmail(InAFolder):
+    channel = Channel.EMAIL
+
+
+class TestFileSms(InAFolder):
+    channel = Channel.SMS
+
+
+class TestFileSocial(InAFolder):
+    channel = Channel.SOCIAL
+
+
+def _read_frame(frame: str) -> Received:
+    title, *lines = frame.splitlines()
+    head, _, body = "\n".join(line.removeprefix("│ ") for line in lines[:-1]).partition("\n\n")
+    fields = dict(line.partition(": ")[::2] for line in head.split("\n"))
+    text, _, html = body.partition("\n\n-- HTML --\n")
+    return Received(
+        key=title.strip(" ─").rpartition(" · ")[2],
+        to=None if fields["To"] == "everybody" else fields["To"],
+        sender=fields["From"],
+        subject=fields.get("Subject", ""),
+        text=text,
+        html=html or None,
+        headers={name: value for name, value in fields.items() if name.startswith("List-")},
+    )
+
+
+def _read_file(path: Path) -> Received:
+    if path.suffix == ".json":
+        record = json.loads(path.read_bytes())
+        return Received(key=record["key"], to=record["to"], sender=record["from"], text=record["text"])
+    if path.suffix == ".txt":
+        head, _, text = path.read_text().partition("\n\n")
+        fields = dict(line.partition(": ")[::2] for line in head.split("\n"))
+        return Received(key=fields["Key"], to=fields["To"], sender=fields["From"], text=text)
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    parts = {part.get_content_type(): part.get_content() for part in message.walk() if not part.is_multipart()}
+    return Received(
+        key=message["X-Regulars-Message"],
+        to=str(message["To"]),
+        subject=str(message["Subject"]),
+        text=parts["text/plain"],
+        html=parts.get("text/html"),
+        headers={name: str(value) for name, value in message.items()},
+    )
