@@ -1,0 +1,1 @@
+"""The HTTP door: triggers and events come in, vendors report back, and customers' links end here."""

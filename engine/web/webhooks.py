@@ -1,0 +1,48 @@
+"""What vendors report: checked by the provider that knows the signature, stored by the ledger, answered only then."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from engine.errors import UnknownName
+from engine.ledger.record import record_events
+from engine.provider import Webhook
+from engine.web.bodies import RawBody
+from engine.web.door import TheDoor
+
+routes = APIRouter(include_in_schema=False)
+
+_NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+"""Twilio's "say nothing": an inbound text answered with anything else would be answered to the person, or logged as an error.
+
+https://www.twilio.com/docs/messaging/twiml
+"""
+
+
+@routes.api_route("/v1/webhooks/{provider}", methods=["GET", "POST"])
+def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBody) -> Response:
+    """A vendor's report. 2xx only after it is on disk, so that a vendor who gets none sends it again."""
+    vendor = door.providers.get(provider)
+    if vendor is None:
+        raise UnknownName("there is no provider of this name", where="path", remedy="See providers in config.yaml.")
+    public_url = door.workspace().settings.public_url
+    webhook = Webhook(
+        method=request.method,
+        url=called(public_url, request),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=body,
+    )
+    now = door.clock.now()
+    events = vendor.parse_events(webhook, now=now)
+    record_events(door.database, events, provider=provider, now=now)
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return Response(_NO_REPLY, media_type="text/xml")
+    return Response(status_code=204)
+
+
+def called(public_url: str, request: Request) -> str:
+    """The URL that the vendor called and signed: our public one with the path and query as they came, never the Host header."""
+    raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw_path.partition(b"?")[0].decode("latin-1")
+    query: bytes = request.scope.get("query_string", b"")
+    return public_url.rstrip("/") + path + ("?" + query.decode("latin-1") if query else "")

@@ -1,0 +1,80 @@
+"""The vendors' own signatures, over the real door: what Twilio and SendGrid sign is what the provider gets to check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from channels.sendgrid import SendGrid
+from channels.twilio import Twilio
+from engine.provider import Http, Webhook
+from engine.store.tables import events, messages, suppressions
+from engine.testing.vendors.sendgrid import OUR_KEY, SendGridVendor
+from engine.testing.vendors.twilio import TwilioVendor
+from engine.web.app import create_app
+from tests.web.conftest import PUBLIC, Shop, path_of
+
+
+@pytest.fixture
+def sendgrid() -> SendGridVendor:
+    return SendGridVendor()
+
+
+@pytest.fixture
+def door(shop: Shop, sendgrid: SendGridVendor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    for name, value in (("TWILIO_AUTH_TOKEN", "token-for-tests"), ("SENDGRID_API_KEY", "SG.for-tests")):
+        monkeypatch.setenv(name, value)
+    twilio = {"account_sid": "AC" + "0" * 32, "auth_token": "${env:TWILIO_AUTH_TOKEN}"}
+    mail = {"api_key": "${env:SENDGRID_API_KEY}", "webhook_key": sendgrid.public_key}
+    providers = {
+        "texts": Twilio(Twilio.Settings.model_validate(twilio), http=Http()),
+        "mail": SendGrid(SendGrid.Settings.model_validate(mail), http=Http()),
+    }
+    return TestClient(create_app(replace(shop.door, providers=providers)))
+
+
+def deliver(door: TestClient, webhook: Webhook, *, body: bytes | None = None) -> Any:
+    """As it arrives here: by way of the proxy, with another host and without TLS."""
+    headers: Mapping[str, str] = {**webhook.headers, "Host": "10.0.0.7:8025"}
+    return door.post(path_of(webhook.url), content=webhook.body if body is None else body, headers=dict(headers))
+
+
+def test_twilios_callback_counts_behind_a_proxy(shop: Shop, door: TestClient) -> None:
+    """The URL that the message carried is the one that was signed, its query included; a changed byte is refused."""
+    message = shop.sent()
+    url = f"{PUBLIC}/v1/webhooks/texts?message={shop.database.message_key(message)}"
+    webhook = TwilioVendor().signed(url, {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+358401234567"})
+    assert deliver(door, webhook, body=webhook.body + b"&x=1").status_code == 403
+    assert shop.count(events) == 0
+    assert deliver(door, webhook).status_code == 200
+    assert shop.rows(messages)[0]["delivered_at"] == shop.clock.now()
+
+
+def test_a_stop_is_obeyed_and_nothing_is_answered_to_the_person(shop: Shop, door: TestClient) -> None:
+    """An inbound STOP suppresses the number before Twilio gets its empty answer."""
+    answer = deliver(door, TwilioVendor().inbound(f"{PUBLIC}/v1/webhooks/texts", sender="+358401234567", text="Stop"))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/xml; charset=utf-8")
+    assert answer.text == '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+    assert [(row["channel"], row["reason"]) for row in shop.rows(suppressions)] == [("sms", "opted_out")]
+
+
+def test_sendgrids_signature_stands_over_the_raw_body(shop: Shop, door: TestClient, sendgrid: SendGridVendor) -> None:
+    """Its CR LF at the end included; the same events without it are forged."""
+    event = {
+        "email": "c1@mail.example",
+        "event": "delivered",
+        "timestamp": int(shop.clock.now().timestamp()),
+        "sg_event_id": "e1",
+        "sg_message_id": "m1.x",
+        OUR_KEY: shop.database.message_key(shop.sent()),
+    }
+    webhook = sendgrid.webhook(f"{PUBLIC}/v1/webhooks/mail", [event], now=shop.clock.now())
+    assert deliver(door, webhook, body=json.dumps([event]).encode()).status_code == 403
+    assert shop.count(events) == 0
+    assert deliver(door, webhook).status_code == 204
+    assert shop.rows(messages)[0]["delivered_at"] == shop.clock.now()
