@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import screen
+from engine.cli.pages import report_page
 
 
 def register(app: typer.Typer) -> None:
@@ -22,4 +23,4 @@ def demo(
     """A year and a half of a record shop in about a minute: real purchases, real SMTP and HTTP, no account needed."""
     from engine.demo.screen import show
 
-    show(folder, screen)
+    show(folder, screen, show_report=report_page)

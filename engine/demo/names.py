@@ -19,243 +19,40 @@ class Country:
     cities: tuple[tuple[str, str], ...]
 
 
-_ENGLISH_FIRST = tuple(
-    [
-        "James",
-        "Mary",
-        "Robert",
-        "Patricia",
-        "John",
-        "Jennifer",
-        "Michael",
-        "Linda",
-        "David",
-        "Elizabeth",
-        "William",
-        "Barbara",
-        "Richard",
-        "Susan",
-        "Joseph",
-        "Jessica",
-        "Thomas",
-        "Sarah",
-        "Charles",
-        "Karen",
-        "Christopher",
-        "Lisa",
-        "Daniel",
-        "Nancy",
-        "Matthew",
-        "Betty",
-        "Anthony",
-        "Sandra",
-        "Mark",
-        "Margaret",
-        "Steven",
-        "Ashley",
-        "Paul",
-        "Emily",
-        "Andrew",
-        "Donna",
-        "Joshua",
-        "Michelle",
-        "Kenneth",
-        "Carol",
-        "Kevin",
-        "Amanda",
-        "Brian",
-        "Melissa",
-        "George",
-        "Deborah",
-    ]
-)
-_AMERICAN_LAST = tuple(
-    [
-        "Smith",
-        "Johnson",
-        "Williams",
-        "Brown",
-        "Jones",
-        "Garcia",
-        "Miller",
-        "Davis",
-        "Rodriguez",
-        "Martinez",
-        "Hernandez",
-        "Lopez",
-        "Gonzalez",
-        "Wilson",
-        "Anderson",
-        "Thomas",
-        "Taylor",
-        "Moore",
-        "Jackson",
-        "Martin",
-        "Lee",
-        "Perez",
-        "Thompson",
-        "White",
-        "Harris",
-        "Sanchez",
-        "Clark",
-        "Ramirez",
-        "Lewis",
-        "Robinson",
-        "Walker",
-        "Young",
-        "Allen",
-        "King",
-        "Wright",
-        "Scott",
-        "Torres",
-        "Nguyen",
-        "Hill",
-        "Flores",
-    ]
-)
-_BRITISH_LAST = tuple(
-    [
-        "Smith",
-        "Jones",
-        "Taylor",
-        "Brown",
-        "Williams",
-        "Wilson",
-        "Johnson",
-        "Davies",
-        "Patel",
-        "Robinson",
-        "Wright",
-        "Thompson",
-        "Evans",
-        "Walker",
-        "White",
-        "Roberts",
-        "Green",
-        "Hall",
-        "Thomas",
-        "Clarke",
-        "Jackson",
-        "Wood",
-        "Harris",
-        "Edwards",
-        "Turner",
-        "Martin",
-        "Cooper",
-        "Hill",
-        "Ward",
-        "Hughes",
-        "Moore",
-    ]
-)
-_FINNISH_FIRST = tuple(
-    [
-        "Maria",
-        "Juhani",
-        "Helena",
-        "Johannes",
-        "Anneli",
-        "Olavi",
-        "Johanna",
-        "Antero",
-        "Kaarina",
-        "Tapani",
-        "Marjatta",
-        "Kalevi",
-        "Aino",
-        "Väinö",
-        "Hanna",
-        "Mikko",
-        "Päivi",
-        "Pekka",
-        "Liisa",
-        "Matti",
-        "Sanna",
-        "Jukka",
-        "Tuula",
-        "Timo",
-    ]
-)
-_FINNISH_LAST = tuple(
-    [
-        "Korhonen",
-        "Virtanen",
-        "Mäkinen",
-        "Nieminen",
-        "Mäkelä",
-        "Hämäläinen",
-        "Laine",
-        "Heikkinen",
-        "Koskinen",
-        "Järvinen",
-        "Lehtonen",
-        "Lehtinen",
-        "Saarinen",
-        "Salminen",
-        "Heinonen",
-        "Niemi",
-        "Heikkilä",
-        "Kinnunen",
-        "Salonen",
-        "Turunen",
-    ]
-)
-_GERMAN_FIRST = tuple(
-    [
-        "Peter",
-        "Ursula",
-        "Michael",
-        "Maria",
-        "Thomas",
-        "Monika",
-        "Andreas",
-        "Petra",
-        "Wolfgang",
-        "Elisabeth",
-        "Claus",
-        "Sabine",
-        "Klaus",
-        "Renate",
-        "Jürgen",
-        "Helga",
-        "Günter",
-        "Karin",
-        "Stefan",
-        "Brigitte",
-        "Jörg",
-        "Ingrid",
-        "Uwe",
-        "Käthe",
-    ]
-)
-_GERMAN_LAST = tuple(
-    [
-        "Müller",
-        "Schmidt",
-        "Schneider",
-        "Fischer",
-        "Weber",
-        "Meyer",
-        "Wagner",
-        "Becker",
-        "Schulz",
-        "Hoffmann",
-        "Schäfer",
-        "Koch",
-        "Bauer",
-        "Richter",
-        "Klein",
-        "Wolf",
-        "Schröder",
-        "Neumann",
-        "Schwarz",
-        "Zimmermann",
-        "Braun",
-        "Krüger",
-        "Hofmann",
-        "Weiß",
-    ]
-)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ENGLISH_FIRST = _words("""
+    James Mary Robert Patricia John Jennifer Michael Linda David Elizabeth William Barbara Richard Susan Joseph
+    Jessica Thomas Sarah Charles Karen Christopher Lisa Daniel Nancy Matthew Betty Anthony Sandra Mark Margaret
+    Steven Ashley Paul Emily Andrew Donna Joshua Michelle Kenneth Carol Kevin Amanda Brian Melissa George Deborah
+""")
+_AMERICAN_LAST = _words("""
+    Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez Wilson
+    Anderson Thomas Taylor Moore Jackson Martin Lee Perez Thompson White Harris Sanchez Clark Ramirez Lewis
+    Robinson Walker Young Allen King Wright Scott Torres Nguyen Hill Flores
+""")
+_BRITISH_LAST = _words("""
+    Smith Jones Taylor Brown Williams Wilson Johnson Davies Patel Robinson Wright Thompson Evans Walker White
+    Roberts Green Hall Thomas Clarke Jackson Wood Harris Edwards Turner Martin Cooper Hill Ward Hughes Moore
+""")
+_FINNISH_FIRST = _words("""
+    Maria Juhani Helena Johannes Anneli Olavi Johanna Antero Kaarina Tapani Marjatta Kalevi Aino Väinö Hanna Mikko
+    Päivi Pekka Liisa Matti Sanna Jukka Tuula Timo
+""")
+_FINNISH_LAST = _words("""
+    Korhonen Virtanen Mäkinen Nieminen Mäkelä Hämäläinen Laine Heikkinen Koskinen Järvinen Lehtonen Lehtinen
+    Saarinen Salminen Heinonen Niemi Heikkilä Kinnunen Salonen Turunen
+""")
+_GERMAN_FIRST = _words("""
+    Peter Ursula Michael Maria Thomas Monika Andreas Petra Wolfgang Elisabeth Claus Sabine Klaus Renate Jürgen
+    Helga Günter Karin Stefan Brigitte Jörg Ingrid Uwe Käthe
+""")
+_GERMAN_LAST = _words("""
+    Müller Schmidt Schneider Fischer Weber Meyer Wagner Becker Schulz Hoffmann Schäfer Koch Bauer Richter Klein
+    Wolf Schröder Neumann Schwarz Zimmermann Braun Krüger Hofmann Weiß
+""")
 
 COUNTRIES = (
     Country(
@@ -319,32 +116,7 @@ COUNTRIES = (
     ),
 )
 
-_AREA_CODES = [
-    "202",
-    "203",
-    "206",
-    "212",
-    "213",
-    "215",
-    "303",
-    "305",
-    "312",
-    "313",
-    "314",
-    "402",
-    "404",
-    "410",
-    "412",
-    "415",
-    "504",
-    "512",
-    "602",
-    "612",
-    "617",
-    "619",
-    "702",
-    "713",
-]
+_AREA_CODES = _words("202 203 206 212 213 215 303 305 312 313 314 402 404 410 412 415 504 512 602 612 617 619 702 713")
 _AUSTRALIA, _NORTH_AMERICA = "+6125550{0:04d}", tuple(f"+1{code}55501{{1:02d}}" for code in _AREA_CODES)
 
 FICTION: Mapping[str, tuple[int, tuple[str, ...]]] = MappingProxyType(

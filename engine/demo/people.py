@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from engine.demo.chance import one_of, share, weighted
 from engine.demo.names import COUNTRIES, FICTION, Country
@@ -18,6 +19,9 @@ WANTS_OFFERS = 0.85
 
 HAS_PHONE, WANTS_SMS = 0.60, 0.72
 """The share with a telephone number, and the share of those who said yes to text messages: four in ten of all, or so."""
+
+WAS_ASKED = 0.4
+"""Of those without a yes, the share who said no; the others were never asked, which is no yes either."""
 
 HAS_MOVED = 0.025
 """The share whose email address has ceased to be."""
@@ -85,6 +89,25 @@ def _phone(number: int, country: Country) -> str | None:
     return patterns[block % len(patterns)].format(number, rest)
 
 
-def customer_rows(everybody: Iterable[Person]) -> Iterator[dict[str, object]]:
-    """The people as `regulars import customers` takes them."""
-    raise AssertionError
+def customer_rows(everybody: Iterable[Person], since: Mapping[int, datetime]) -> Iterator[dict[str, object]]:
+    """The people as `regulars import customers` takes them; `since`: when each became a customer."""
+    for one in everybody:
+        yield {
+            "id": one.number,
+            "created_at": since[one.number].isoformat(),
+            "first_name": one.first_name,
+            "city": one.city,
+            "country": one.country,
+            "locale": one.locale,
+            "time_zone": one.time_zone,
+            "email": one.email,
+            "sms": one.phone or "",
+            "consent.email.offers": _answer(one.number, "offers", one.wants_offers),
+            "consent.sms.loyalty": _answer(one.number, "loyalty", one.wants_sms) if one.phone else "",
+            "consent_proof": "invented for the demo",
+        }
+
+
+def _answer(number: int, purpose: str, wants: bool) -> str:
+    """What stands in the file: a yes, a no, or nothing where the person was never asked."""
+    return "yes" if wants else "no" if share(number, purpose, "was asked") < WAS_ASKED else ""

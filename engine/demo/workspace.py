@@ -11,6 +11,7 @@ from pathlib import Path
 from engine import shipped
 from engine.demo.purchases import SHOP_ZONE
 from engine.errors import RegularsError
+from engine.testing.vendors.twilio import ACCOUNT
 
 EXTRA = Path(__file__).parent / "extra"
 """What the demo adds to the starter: the Christmas campaign and its template."""
@@ -33,7 +34,7 @@ FACTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StandIns:
-    """Where the local vendors listen, and our own HTTP door."""
+    """Where the local vendors listen, and our own HTTP door: URLs, and the mail server's port."""
 
     door: str
     smtp_port: int
@@ -42,19 +43,17 @@ class StandIns:
     mastodon: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Keys:
-    """The secrets of the demo, made anew each time; they stand in the workspace's .env."""
-
-    values: Mapping[str, str]
-
-    @property
-    def api_key(self) -> str:
-        return self.values["DEMO_API_KEYS"]
+SECRETS = ("DEMO_SECRET", "DEMO_API_KEYS", "DEMO_SENDGRID_KEY", "DEMO_TWILIO_TOKEN", "DEMO_MASTODON_TOKEN")
+"""The variables of config.yaml and of the stand-ins."""
 
 
-def build(folder: Path, stand_ins: StandIns, *, sendgrid_webhook_key: str, twilio_token: str) -> Keys:
-    """Make the workspace. Raises RegularsError where the folder holds something already."""
+def new_secrets() -> dict[str, str]:
+    """Fresh secrets by the names of their variables."""
+    return {name: secrets.token_urlsafe(32) for name in SECRETS}
+
+
+def build(folder: Path, stand_ins: StandIns, environment: Mapping[str, str]) -> None:
+    """Make the workspace; `environment` goes into its .env. Raises RegularsError where the folder holds something already."""
     if folder.exists() and any(folder.iterdir()):
         raise RegularsError(
             "the folder is not empty", where=str(folder), remedy="Name one that does not exist yet, or an empty one."
@@ -67,20 +66,9 @@ def build(folder: Path, stand_ins: StandIns, *, sendgrid_webhook_key: str, twili
     for former, new in {**FACTS, "public_url: http://127.0.0.1:8025 ": f"public_url: {stand_ins.door} "}.items():
         config = _replaced(config, former, new)
     (folder / "config.yaml").write_text(config, encoding="utf-8")
-    keys = Keys(
-        values={
-            "DEMO_SECRET": secrets.token_urlsafe(32),
-            "DEMO_API_KEYS": secrets.token_urlsafe(24),
-            "DEMO_SENDGRID_KEY": secrets.token_urlsafe(24),
-            "DEMO_SENDGRID_WEBHOOK_KEY": sendgrid_webhook_key,
-            "DEMO_TWILIO_TOKEN": twilio_token,
-            "DEMO_MASTODON_TOKEN": secrets.token_urlsafe(24),
-        }
-    )
     env = folder / ".env"
     env.touch(mode=0o600)
-    env.write_text("".join(f"{name}={value}\n" for name, value in keys.values.items()), encoding="utf-8")
-    return keys
+    env.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
 
 
 def quieten(folder: Path) -> None:
@@ -121,7 +109,7 @@ providers:
   twilio:
     use: twilio
     base_url: {at.twilio}
-    account_sid: ACdemo
+    account_sid: {ACCOUNT}
     auth_token: ${{env:DEMO_TWILIO_TOKEN}}
   mastodon: {{use: mastodon, server: "{at.mastodon}", access_token: "${{env:DEMO_MASTODON_TOKEN}}"}}
 

@@ -1,7 +1,6 @@
 """The demo's campaigns reckoned a second time, in plain Python over the text file: nothing of the engine is used here.
 
-Times are naive, by the shop's own wall clock. Purchases are at noon and campaigns at 9, 10 or 11, so no rule's edge ever
-falls on a purchase, and a changed clock in spring or autumn moves nothing over an edge.
+Times are instants (UTC); purchases are at noon and campaigns at 9, 10 or 11 by the shop's clock. Spans are half-open.
 """
 
 from __future__ import annotations
@@ -9,12 +8,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+SHOP = ZoneInfo("America/New_York")
 
 FIRST, LAST = date(1997, 1, 1), date(1998, 6, 30)
 """The days that the demo plays, both included."""
+
+JUNE = date(1998, 6, 1)
+"""From this day on every order has its receipt."""
 
 Bought = tuple[datetime, Decimal]
 History = Sequence[Bought]
@@ -25,9 +30,14 @@ def histories(path: Path) -> Mapping[int, History]:
     found: defaultdict[int, list[Bought]] = defaultdict(list)
     for line in path.read_text(encoding="ascii").splitlines():
         _, customer, day, _cds, dollars = line.split()
-        noon = datetime(int(day[:4]), int(day[4:6]), int(day[6:]), 12)
+        noon = shop_time(date(int(day[:4]), int(day[4:6]), int(day[6:])), 12)
         found[int(customer)].append((noon, Decimal(dollars)))
     return {customer: sorted(bought) for customer, bought in found.items()}
+
+
+def shop_time(day: date, hour: int) -> datetime:
+    """An hour of the shop's day, as an instant."""
+    return datetime.combine(day, time(hour), tzinfo=SHOP).astimezone(UTC)
 
 
 def bought_once(history: History, now: datetime) -> bool:
@@ -103,7 +113,7 @@ def _occurrences(rule: Rule, first: date, last: date) -> Iterator[datetime]:
     for days in range((last - first).days + 1):
         day = first + timedelta(days=days)
         if rule.on(day):
-            yield datetime(day.year, day.month, day.day, rule.hour)
+            yield shop_time(day, rule.hour)
 
 
 def _may_again(rule: Rule, before: datetime | None, now: datetime) -> bool:
@@ -118,6 +128,19 @@ def afterwards(
         (customer, index)
         for customer, when in sent
         for index, (at, _) in enumerate(customers[customer])
-        if when < at <= when + rule.counted_for
+        if when <= at < when + rule.counted_for
     }
     return len(counted), sum((customers[customer][index][1] for customer, index in counted), Decimal())
+
+
+NIGHT_ENDS, NIGHT_BEGINS = time(9), time(21)
+"""No text message comes between 21:00 and 9:00 by the recipient's own clock."""
+
+
+def not_at_night(when: datetime, zone: ZoneInfo) -> datetime:
+    """The instant itself, or the end of the night that it falls into."""
+    local = when.astimezone(zone)
+    if NIGHT_ENDS <= local.time() < NIGHT_BEGINS:
+        return when
+    morning = local.date() + timedelta(days=1 if local.time() >= NIGHT_BEGINS else 0)
+    return datetime.combine(morning, NIGHT_ENDS, tzinfo=zone).astimezone(UTC)
