@@ -179,19 +179,7 @@ def _outgoing(
     setup, campaign = desk.setup, run.campaign
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
-        tracking = setup.workspace.settings.tracking
-        content = track(
-            content,
-            links=setup.links,
-            message_id=message.id,
-            link_id=desk.link_number,
-            opens=tracking.opens,
-            clicks=tracking.clicks,
-        )
-        if campaign.message_class is MessageClass.COMMERCIAL:
-            content = replace(
-                content, headers={**content.headers, **unsubscribe_headers(setup.links.unsubscribe(message.id))}
-            )
+        content = _email(desk, message, campaign.message_class, content)
     not_after = message.not_after
     return Outgoing(
         key=desk.database.message_key(message.id),
@@ -205,3 +193,28 @@ def _outgoing(
         valid_for=not_after - now if not_after else None,
         callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
     )
+
+
+def _email(desk: Desk, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
+    """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
+
+    Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
+    """
+    links, tracking = desk.setup.links, desk.setup.workspace.settings.tracking
+    leave = links.unsubscribe(message.id)
+    commercial = message_class is MessageClass.COMMERCIAL
+    if commercial and not shows(content, leave):
+        raise ContentError(
+            "the unsubscribe link does not show in every part",
+            where=f"templates of {message.campaign}",
+            remedy="Take the `if` around it away.",
+        )
+    content = track(
+        content,
+        links=links,
+        message_id=message.id,
+        link_id=desk.link_number,
+        opens=tracking.opens,
+        clicks=tracking.clicks,
+    )
+    return replace(content, headers={**content.headers, **unsubscribe_headers(leave)}) if commercial else content
