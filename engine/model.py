@@ -139,6 +139,7 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     SENDER_STOPPED = "sender_stopped"
     CONTACT_CHANGED = "contact_changed"
+    FAULT = "fault"
 
 
 class EventName(StrEnum):

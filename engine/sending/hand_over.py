@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from engine.content.links import Links
 from engine.content.render import Rendered
-from engine.content.tracking import track, unsubscribe_headers
+from engine.content.tracking import shows, track, unsubscribe_headers
 from engine.content.values import values_for
 from engine.errors import ContentError, ProviderError, StoreError
 from engine.ledger import hand_over as ledger
@@ -20,13 +20,15 @@ from engine.ledger.settle import settle
 from engine.model import Channel, Message, MessageClass, Plain, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide
 from engine.policy.facts import applicable_caps
-from engine.provider import EmailContent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
+from engine.provider import Ambiguous, EmailContent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
 from engine.rules.workspace import Workspace
 from engine.sending.retry import retry
 from engine.sending.runs import Launched
 from engine.store import Database
 
 log = structlog.get_logger()
+
+FAULT_PAUSE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,26 @@ class Desk:
 
 
 def process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
-    """Decide about one claimed message and do what was decided. Returns the word for what came of it."""
+    """Decide about one claimed message and do what was decided. Returns the word for what came of it.
+
+    A fault of ours costs this one message some time, not the others theirs: it is put back, and logged, until its time to
+    be retried is over.
+    """
+    try:
+        return _process(desk, message, run, facts)
+    except StoreError:
+        raise
+    except Exception as error:
+        log.exception("a message could not be processed", message=message.id, run=message.run_id)
+        now, sending = desk.now(), desk.setup.workspace.settings.sending
+        if now < message.owed_at + sending.retry_for:
+            ledger.hold(desk.database, message, until=now + FAULT_PAUSE, reason=Reason.FAULT, now=now)
+            return "held"
+        ledger.withhold(desk.database, message, reason=Reason.FAULT, detail=type(error).__name__, now=now)
+        return "withheld"
+
+
+def _process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
     settings, now = desk.setup.workspace.settings, desk.now()
     verdict = decide(facts, settings, now=now)
     match verdict:
@@ -109,7 +130,11 @@ def _hand_over(desk: Desk, message: Message, outgoing: Outgoing, provider: Provi
     """The provider's call, between two commits. After the first one every way out of here settles the message."""
     sending = desk.setup.workspace.settings.sending
     deadline = time.monotonic() + sending.deadline.total_seconds()
-    outcome = provider.send(outgoing, deadline=deadline)
+    try:
+        outcome = provider.send(outgoing, deadline=deadline)
+    except Exception as error:  # a provider should return, never raise; what a broken one did, nobody knows
+        log.exception("the provider raised", message=message.id, provider=message.provider)
+        outcome = Ambiguous(code="provider_error", detail=type(error).__name__)
     _settle_until_written(desk, message, outcome)
     word = type(outcome).__name__.lower()
     log.debug("handed over", message=message.id, run=message.run_id, provider=message.provider, outcome=word)

@@ -102,10 +102,10 @@ class Sender:
         """Begin to hand over whatever becomes due, until `stop`."""
         lanes: list[tuple[Lane, ...]] = [(Lane.TRIGGERED,), *([tuple(Lane)] * self._sending.threads)]
         self._threads = [
-            threading.Thread(target=self._loop, args=(mine,), name=f"sender-{number}")
+            threading.Thread(target=self._loop, args=(mine,), name=f"sender-{number}", daemon=True)
             for number, mine in enumerate(lanes)
         ]
-        self._threads.append(threading.Thread(target=self._sweep, name="sweeper"))
+        self._threads.append(threading.Thread(target=self._sweep, name="sweeper", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -130,6 +130,9 @@ class Sender:
             except StoreError as error:  # no durable intent, no send: wait until the database can be written again
                 log.error("sending waits for the database", error=str(error))
                 self._stop.wait(BACK_OFF_SECONDS)
+            except Exception:  # the thread must live: what it held goes back when the lease is over
+                log.exception("a sender failed")
+                self._stop.wait(BACK_OFF_SECONDS)
 
     def _sweep(self) -> None:
         while not self._stop.is_set():
@@ -137,6 +140,8 @@ class Sender:
                 self.tidy()
             except StoreError as error:
                 log.error("tidying waits for the database", error=str(error))
+            except Exception:
+                log.exception("tidying failed")
             self._stop.wait(SWEEP_SECONDS)
 
     # ------------------------------------------------------------ one batch

@@ -171,6 +171,21 @@ def test_an_opt_out_during_the_run_stops_the_message_still_to_come(
     assert (shop.rows()[5].state, shop.rows()[5].reason) == (State.SKIPPED, Reason.OPTED_OUT)
 
 
+def test_a_provider_that_raises_leaves_a_doubt_and_the_others_go_on(shop: Shop) -> None:
+    """Against its contract it raised: nobody knows what it did, so nothing is sent again."""
+
+    def answer(outgoing: Outgoing) -> Accepted:
+        if outgoing.to == "c2@customers.example":
+            raise RuntimeError("a broken plugin")
+        return Accepted()
+
+    shop.provider.answer = answer
+    shop.launch()
+    shop.sender().drain()
+    assert shop.states().count(State.ACCEPTED) == 8
+    assert shop.states()[1] is State.IN_DOUBT
+
+
 def test_a_refusal_is_final(shop: Shop) -> None:
     """The provider said no for good: once, and never again."""
     shop.provider.answer = lambda outgoing: Rejected(code="550 5.7.1")
