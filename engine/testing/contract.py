@@ -15,6 +15,7 @@ pytest collects the inherited tests. They need no network but this machine's loo
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from abc import abstractmethod
@@ -66,9 +67,13 @@ NASTY = (
 
 
 class ProviderContract:
-    """What holds for every provider, whatever it speaks. `environment` is set while a test runs; its values are secrets."""
+    """What holds for every provider, whatever it speaks.
+
+    environment: set while a test runs; its values are secrets. vendor_loggers: names of loggers that are the vendor's own.
+    """
 
     environment: ClassVar[Mapping[str, str]] = {}
+    vendor_loggers: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def make(self, http: Http) -> Provider:
@@ -212,6 +217,23 @@ class ProviderContract:
         if isinstance(outcome, NotSent):
             assert any(name in outcome.detail for name in self.environment)
 
+    def test_logs_tell_neither_address_nor_secret(self) -> None:
+        """Whatever a provider and the libraries under it log, at any level, no recipient and no secret is in it."""
+        outgoing, kept = self.outgoing(), _Kept()
+        logging.getLogger().addHandler(kept)
+        former = logging.getLogger().level
+        logging.getLogger().setLevel(logging.DEBUG)
+        try:
+            self.send(outgoing)
+            self.send(replace(outgoing, key="0a1b2c3d-9"), within=-1)
+        finally:
+            logging.getLogger().setLevel(former)
+            logging.getLogger().removeHandler(kept)
+        for name, line in kept.lines:
+            if not name.startswith(self.vendor_loggers or ("\0",)):
+                for word in (outgoing.to or "", *self.environment.values()):
+                    assert not word or word not in line, f"the logger {name} tells an address or a secret"
+
     def test_no_text_makes_it_raise_or_stray(self) -> None:
         """Whatever stands in content, sender or address: `send` returns an outcome, and nobody else gets the message."""
         outgoing = self.outgoing()
@@ -236,6 +258,17 @@ class ProviderContract:
         """The events in a webhook, by a provider opened for it."""
         events: Sequence[ProviderEvent] = self.use(lambda provider: provider.parse_events(webhook, now=now))
         return events
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged, by logger."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.name, record.getMessage()))
 
 
 def raises(kind: type[Exception], act: Callable[..., Any], *arguments: Any) -> bool:

@@ -121,6 +121,7 @@ class TestMastodon(HttpContract):
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
 class TestSmtp(ProviderContract):
     vendor: SmtpVendor
+    vendor_loggers = ("mail.log", "mail.debug")
     environment: ClassVar[Mapping[str, str]] = {"T_SMTP_PASSWORD": "canary-password-0123456789"}
 
     @pytest.fixture(autouse=True)

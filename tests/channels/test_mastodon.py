@@ -1,0 +1,115 @@
+"""Mastodon: public posts, direct messages that only their reader is named in, and the idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+import responses
+from pydantic import ValidationError
+
+from channels.mastodon import Mastodon, MastodonSettings
+from engine.provider import Accepted, Ambiguous, Http, NotSent, Rejected, TextContent
+from engine.testing.vendors.mastodon import MastodonVendor
+from engine.testing.vendors.server import Silence
+from tests.channels.messages import POST, soon
+
+STATUSES = "https://social.example/api/v1/statuses"
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T_TOKEN", "token-for-tests")
+
+
+@pytest.fixture
+def vendor() -> Iterator[MastodonVendor]:
+    with MastodonVendor() as vendor:
+        yield vendor
+
+
+def provider(server: str = "https://social.example", **changes: Any) -> Mastodon:
+    given = {"server": server, "access_token": "${env:T_TOKEN}", **changes}
+    return Mastodon(MastodonSettings.model_validate(given), http=Http())
+
+
+@responses.activate
+def test_a_post_is_public_and_carries_its_key() -> None:
+    """The status, its visibility, the token and the message's key as Idempotency-Key."""
+    responses.post(STATUSES, json={"id": "110"})
+    assert provider().send(POST, deadline=soon()) == Accepted(provider_message_id="110")
+    request = responses.calls[0].request
+    assert parse_qs(str(request.body)) == {"status": ["New records!"], "visibility": ["public"]}
+    assert (request.headers["Idempotency-Key"], request.headers["Authorization"]) == (
+        POST.key,
+        "Bearer token-for-tests",
+    )
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("Hello Ana", "@ana@social.example Hello Ana"),
+        ("@ana@social.example hello", "@ana@social.example hello"),
+        ("@Ana@Social.example hello", "@ana@social.example hello"),
+        ("Hello @bob@evil.example and @carl", "@ana@social.example Hello @\u200bbob@evil.example and @\u200bcarl"),
+        ("write to help@shop.example", "@ana@social.example write to help@shop.example"),
+        ("see https://social.example/@records", "@ana@social.example see https://social.example/@records"),
+    ],
+)
+def test_a_direct_message_names_one_reader(text: str, status: str) -> None:
+    """Everybody whom a direct post names can read it: the recipient is named, every other handle is made harmless."""
+    responses.post(STATUSES, json={"id": "110"})
+    outgoing = replace(POST, to="@ana@social.example", content=TextContent(text=text))
+    provider().send(outgoing, deadline=soon())
+    assert parse_qs(str(responses.calls[0].request.body)) == {"status": [status], "visibility": ["direct"]}
+
+
+@pytest.mark.parametrize("handle", ["ana", "@", "@a b", "@ana @bob", "@ana@social.example\n@bob", "", "@@"])
+def test_what_is_no_handle_is_rejected(handle: str, vendor: MastodonVendor) -> None:
+    """A recipient that is not one handle never becomes a post."""
+    assert isinstance(provider(vendor.url).send(replace(POST, to=handle), deadline=soon()), Rejected)
+    assert not vendor.requests
+
+
+def test_a_lost_answer_is_settled_by_the_key(vendor: MastodonVendor) -> None:
+    """After a silence in which the post was taken, the same key brings the same post back: one post, not two."""
+    opened = provider(vendor.url)
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(opened.send(POST, deadline=soon(0.2)), Ambiguous)
+    again = opened.send(POST, deadline=soon())
+    assert again == Accepted(provider_message_id=vendor.accepted[0].provider_message_id)
+    assert len(vendor.accepted) == 1
+    vendor.forget()
+    opened.send(POST, deadline=soon())
+    assert len(vendor.accepted) == 2  # the window is over: why the promise has one
+
+
+def test_the_vendor_refuses_as_mastodon_does(vendor: MastodonVendor) -> None:
+    """Too long a text is rejected with Mastodon's words; a wrong token is our set-up."""
+    outcome = provider(vendor.url).send(replace(POST, content=TextContent(text="x" * 501)), deadline=soon())
+    assert outcome == Rejected(code="http_422", detail="Validation failed: Text character limit of 500 exceeded")
+    with MastodonVendor(access_token="another") as other:
+        assert isinstance(provider(other.url).send(POST, deadline=soon()), NotSent)
+
+
+@responses.activate
+def test_broken_calls_have_their_meaning() -> None:
+    """A connection that timed out before it stood is not sent; any other break is doubt."""
+    responses.post(STATUSES, body=requests.ConnectTimeout())
+    assert isinstance(provider().send(POST, deadline=soon()), NotSent)
+    responses.replace(responses.POST, STATUSES, body=requests.ReadTimeout())
+    assert isinstance(provider().send(POST, deadline=soon()), Ambiguous)
+
+
+def test_visibility_is_a_setting() -> None:
+    """Public, unlisted or private; direct is for messages to one person and cannot be set."""
+    for visibility in ("public", "unlisted", "private"):
+        assert provider(visibility=visibility).settings.visibility == visibility
+    with pytest.raises(ValidationError):
+        provider(visibility="direct")

@@ -1,0 +1,254 @@
+"""The ground that providers stand on: secrets, safe text, one deadline, and what a broken call proves."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from engine.errors import SecretMissing
+from engine.provider import (
+    Ambiguous,
+    Answer,
+    Http,
+    NotSent,
+    ProviderSettings,
+    Rejected,
+    Secret,
+    SecretRef,
+    TextOrSecret,
+    outcome_of_status,
+    retry_after,
+    reveal,
+    safe_header,
+    storable,
+    without_personal,
+)
+from engine.testing.vendors.server import Drip, HttpVendor, Received, Reply, Request
+from tests.channels.certificates import authority
+from tests.channels.messages import NOW, soon
+
+
+class Echo(HttpVendor):
+    """Answers with the headers it got."""
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        return Reply(status=200, body=dict(request.headers)), None
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    http = Http()
+    yield http
+    http.close()
+
+
+# ---------------------------------------------------------------- secrets
+
+
+class Account(ProviderSettings):
+    name: TextOrSecret
+    key: SecretRef
+    spare: SecretRef | None = None
+
+
+def test_secrets_are_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is read when it is needed, and never shown; a value in its place is refused without being repeated."""
+    monkeypatch.setenv("T_KEY", "canary-value")
+    account = Account.model_validate({"name": "${env:T_NAME}", "key": "${env:T_KEY}"})
+    assert account.key.reveal() == "canary-value" and "canary-value" not in repr(account)
+    assert account.secrets() == (Secret("T_NAME"), Secret("T_KEY"))
+    assert reveal("plain") == "plain" and Account.model_validate({"name": "n", "key": "${env:T_KEY}"}).name == "n"
+    with pytest.raises(SecretMissing, match="T_NAME"):
+        reveal(account.name)
+    for wrong in ("canary-value", "${T_KEY}", "${env:}", "x${env:T_KEY}", "${env:T_KEY}x"):
+        with pytest.raises(ValidationError) as caught:
+            Account.model_validate({"name": "n", "key": wrong})
+        assert "put ${env:NAME} here" in str(caught.value)
+
+
+# ---------------------------------------------------------------- text
+
+
+@given(st.text(st.characters()))
+def test_a_safe_header_is_one_line(value: str) -> None:
+    """No control character, no line separator, no encoded word is left; what was safe stays as it was."""
+    safe = safe_header(value)
+    assert len(safe.splitlines()) <= 1 and not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in safe)
+    safe.encode()
+    assert safe_header(safe) == safe
+
+
+def test_encoded_words_are_broken_up() -> None:
+    """What a mail program would decode is not left to be decoded; an innocent question stays."""
+    assert safe_header("=?utf-8?q?a=0Ab?=") == "= ?utf-8?q?a=0Ab?="
+    assert safe_header("=?=?x?B?YQ==?=") == "=?= ?x?B?YQ==?="
+    assert safe_header("2+2=? or a?=b") == "2+2=? or a?=b"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("550 5.1.1 <ana@customer.example>: no such user", "550 5.1.1 <…>: no such user"),
+        ("The number +358 40 123 4567 is not valid", "The number … is not valid"),
+        ("The number 358401234567 is not valid", "The number … is not valid"),
+        ("call 555-123-4567", "call …"),
+        ("no handle @ana@social.example here", "no handle … here"),
+        ("see https://x.example/?to=ana%40customer.example", "see https://x.example/?to=…"),
+        ("550 5.7.1 policy 421 of 2026", "550 5.7.1 policy 421 of 2026"),
+        ("key CANARY-value and Canary-Value", "key … and …"),
+        ("a\r\nb\x1b[2J", "a b [2J"),
+    ],
+)
+def test_a_vendors_words_lose_who(text: str, kept: str) -> None:
+    """Addresses, numbers and known secrets are struck out; codes and reasons stay."""
+    assert without_personal(text, "canary-value") == kept.replace("=…", "=…")
+
+
+def test_a_vendors_words_are_short() -> None:
+    """A page of HTML does not become a detail, and known words are found before the text is cut."""
+    assert len(without_personal("x " * 5000)) <= 200
+    assert "canary" not in without_personal("y" * 195 + "canary-value", "canary-value")
+
+
+def test_what_databases_cannot_hold_is_taken_out() -> None:
+    """NUL and half surrogate pairs go; None is empty; everything else stays."""
+    assert storable("a\x00b\ud800c") == "ab?c" and storable(None) == "" and storable("Grüße 🎉\n") == "Grüße 🎉\n"
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_retry_after_understands_both_forms() -> None:
+    """Seconds or a date, never below nothing or above the cap; nonsense is no answer."""
+    later = {"retry-after": "Mon, 02 Mar 2026 12:05:00 GMT"}
+    assert retry_after(later, now=NOW) == timedelta(minutes=5)
+    assert retry_after(later, now=NOW + timedelta(hours=1)) == timedelta()
+    assert retry_after({"retry-after": "Mon, 02 Mar 2026 12:05:00 -0000"}, now=NOW) == timedelta(minutes=5)
+    assert retry_after({"retry-after": "90"}) == timedelta(seconds=90)
+    assert retry_after({"retry-after": "9" * 400}) == timedelta(hours=1)
+    for nonsense in ({}, {"retry-after": ""}, {"retry-after": "soon"}, {"retry-after": "-1"}, {"retry-after": "²"}):
+        assert retry_after(nonsense, now=NOW) is None
+
+
+def test_statuses_without_codes_of_their_own() -> None:
+    """Redirects that keep the method say that our address is wrong; other redirects and 1xx prove nothing."""
+    meant = {301: NotSent, 302: Ambiguous, 303: Ambiguous, 307: NotSent, 308: NotSent, 400: Rejected, 600: Ambiguous}
+    for status, kind in meant.items():
+        assert isinstance(outcome_of_status(Answer(status=status, headers={}, text="")), kind)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[1]", '"x"', "{", "[" * 100_000, '{"a":' * 100_000, "1" * 5000])
+def test_a_body_that_is_no_object_is_empty(text: str) -> None:
+    """Fields are read from a JSON object or not at all; no body makes it raise."""
+    assert Answer(status=200, headers={}, text=text).fields() == {}
+
+
+# ---------------------------------------------------------------- the call
+
+
+def test_connections_are_kept_and_counted(http: Http) -> None:
+    """Calls of one thread share a connection, and each call's evidence is its own."""
+    with Echo() as vendor:
+        for _ in range(3):
+            assert isinstance(http.call("POST", vendor.url, deadline=soon(), body=b"x"), Answer)
+        assert len(vendor._connections) == 1
+        vendor.fail_next(Drip(seconds=0.05))
+        assert isinstance(http.call("POST", vendor.url, deadline=soon(0.2), body=b"x"), Ambiguous)
+        assert isinstance(http.call("POST", vendor.url, deadline=0.0), NotSent)
+        assert isinstance(http.call("POST", vendor.url, deadline=soon(), body={"a": "b"}), Answer)
+
+
+def test_a_request_that_is_not_taken_up_is_cut(http: Http) -> None:
+    """A server that accepts and never reads cannot hold a large request beyond the deadline; part of it left: doubt."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        assert isinstance(http.call("POST", url, deadline=soon(0.3), body=b"x" * 30_000_000), Ambiguous)
+        assert time.monotonic() - began < 2
+
+
+def test_no_stranger_password_is_used(http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header that a provider set is what leaves, though ~/.netrc has a password for the host."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with Echo() as vendor:
+        answer = http.call("POST", vendor.url, deadline=soon(), headers={"Authorization": "Bearer ours"})
+        assert isinstance(answer, Answer) and answer.fields()["authorization"] == "Bearer ours"
+
+
+@contextmanager
+def proxy(reply: bytes) -> Iterator[str]:
+    """A proxy that answers every CONNECT so, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(reply)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 403 no\r\n\r\n", b"HTTP/1.1 502 no\r\n\r\n", b"", b"nonsense\r\n\r\n"])
+def test_a_proxy_that_refuses_the_way_is_not_sent(http: Http, monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    """CONNECT is not the request: where a proxy of ours opens no tunnel, the vendor saw nothing."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with proxy(reply) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        outcome = http.call("POST", "https://vendor.example/", deadline=soon(), body=b"x")
+    assert isinstance(outcome, NotSent), outcome
+
+
+@pytest.mark.parametrize(("name", "days"), [("localhost", 1), ("evil.example", 1), ("localhost", -1)])
+def test_certificates_are_checked_before_anything_leaves(
+    http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, days: int
+) -> None:
+    """An authority that the operator trusts is used; another name or an expired certificate is not sent to."""
+    ca_file, context = authority(tmp_path, name=name, days=days)
+    heard: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as raw:
+            try:
+                with context.wrap_socket(raw, server_side=True) as connection:
+                    heard.append(connection.recv(65536))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            except OSError:
+                pass
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        outcome: Any = http.call("POST", url, deadline=soon(), body=b"x")
+        thread.join(5)
+    if (name, days) == ("localhost", 1):
+        assert outcome.good and heard
+    else:
+        assert outcome == NotSent(code="not_connected", detail="SSLError") and not heard
+
+
+def test_dates_are_compared_in_utc() -> None:
+    """A vendor's clock in another zone is the same instant."""
+    until = {"retry-after": "Mon, 02 Mar 2026 14:00:10 +0200"}
+    assert retry_after(until, now=datetime(2026, 3, 2, 12, tzinfo=UTC)) == timedelta(seconds=10)

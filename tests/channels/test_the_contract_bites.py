@@ -1,0 +1,207 @@
+"""The contract itself: a sound provider passes it, and each flaw is caught by the test that is there for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+import requests
+
+from engine.errors import SecretMissing
+from engine.model import Channel
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Answer,
+    Capabilities,
+    Http,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    ProviderEvent,
+    ProviderSettings,
+    Secret,
+    SecretRef,
+    Webhook,
+    outcome_of_status,
+    storable,
+)
+from engine.testing.http_contract import HttpContract
+from engine.testing.vendors.server import HttpVendor, Received, Reply, Request
+
+FOREVER = timedelta(days=1)
+
+
+class SoundVendor(HttpVendor):
+    """As small as a vendor can be."""
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        if request.method != "POST":
+            return Reply(status=405), None
+        sent = request.json()
+        if request.headers.get("authorization") != "Bearer canary-token":
+            return Reply(status=401), None
+        number = str(len(self.accepted))
+        received = Received(key=sent.get("key"), to=sent["to"], text=sent["text"], provider_message_id=number)
+        return Reply(status=200, body={"id": number}), received
+
+
+class SoundSettings(ProviderSettings):
+    url: str
+    token: SecretRef = Secret("T_SOUND_TOKEN")
+
+
+class Sound(Provider):
+    """As small as a provider can be."""
+
+    Settings = SoundSettings
+    capabilities = Capabilities(channel=Channel.SMS, echoes_key=True)
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        try:
+            headers = {"Authorization": f"Bearer {self.settings.token.reveal()}"}
+        except SecretMissing as error:
+            return NotSent(code="set_up", detail=error.what)
+        body = json.dumps({"key": outgoing.key, "to": storable(outgoing.to), "text": storable(outgoing.content.text)})
+        answer = self.http.call("POST", self.settings.url, deadline=deadline, headers=headers, body=body.encode())
+        if not isinstance(answer, Answer):
+            return answer
+        if answer.good:
+            return Accepted(provider_message_id=answer.fields().get("id"))
+        return outcome_of_status(answer, detail=self.words(answer.text, outgoing))
+
+
+class TestSound(HttpContract):
+    """A sound provider of thirty lines passes."""
+
+    environment: ClassVar[dict[str, str]] = {"T_SOUND_TOKEN": "canary-token"}
+    flawed: ClassVar[type[Provider]] = Sound
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with SoundVendor() as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        return self.flawed(SoundSettings(url=url), http=http)
+
+
+class Hasty(Sound):
+    """Takes doubt for a failure: its messages arrive twice."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        outcome = super().send(outgoing, deadline=deadline)
+        return NotSent(code=outcome.code) if isinstance(outcome, Ambiguous) else outcome
+
+
+class Pedantic(Sound):
+    """Takes an unreadable yes for doubt."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        outcome = super().send(outgoing, deadline=deadline)
+        return Ambiguous(code="?") if outcome == Accepted() else outcome
+
+
+class Credulous(Sound):
+    """Takes every answer for a yes."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        outcome = super().send(outgoing, deadline=deadline)
+        return outcome if isinstance(outcome, NotSent) else Accepted(provider_message_id="0")
+
+
+class Talkative(Sound):
+    """Repeats what the vendor said."""
+
+    def words(self, text: object, outgoing: Outgoing) -> str:
+        return str(text)
+
+
+class Logging(Sound):
+    """Logs whom it writes to."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        import logging
+
+        logging.getLogger("chatty").debug("sending to %s", outgoing.to)
+        return super().send(outgoing, deadline=deadline)
+
+
+class Anonymous(Sound):
+    """Promises to echo the key and does not send it."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        return super().send(replace(outgoing, key="another"), deadline=deadline)
+
+
+class Boastful(Sound):
+    """Promises a key that the vendor does not remember."""
+
+    capabilities = Capabilities(channel=Channel.SMS, idempotency_window=FOREVER)
+
+
+class Sleepy(Sound):
+    """Sends after its time is up."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        return super().send(outgoing, deadline=deadline + 5)
+
+
+class Nervous(Sound):
+    """Raises."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        assert isinstance(outgoing.content.text, str)
+        outgoing.content.text.encode()
+        return super().send(outgoing, deadline=deadline)
+
+
+class Gullible(Sound):
+    """Takes a webhook that nobody signed."""
+
+    def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
+        return []
+
+
+class Follower(Sound):
+    """Follows a redirect."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        headers = {"Authorization": f"Bearer {os.environ['T_SOUND_TOKEN']}"}
+        text = outgoing.content.text
+        answer = requests.post(self.settings.url, json={"to": outgoing.to, "text": text}, headers=headers, timeout=5)
+        return Accepted() if answer.ok else NotSent(code="x")
+
+
+FLAWS: dict[type[Sound], str] = {
+    Hasty: "test_silence_is_doubt",
+    Pedantic: "test_an_unreadable_yes_is_a_yes",
+    Credulous: "test_each_status_has_one_meaning",
+    Talkative: "test_each_status_has_one_meaning",
+    Logging: "test_logs_tell_neither_address_nor_secret",
+    Anonymous: "test_what_is_promised_is_visible",
+    Boastful: "test_a_second_hand_over_is_the_same_message",
+    Sleepy: "test_nothing_leaves_after_the_deadline",
+    Nervous: "test_no_text_makes_it_raise_or_stray",
+    Gullible: "test_without_webhooks_it_believes_none",
+    Follower: "test_redirects_are_not_followed",
+}
+
+
+@pytest.mark.parametrize(("flaw", "test"), FLAWS.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_each_flaw_is_caught(flaw: type[Sound], test: str) -> None:
+    """A provider with one flaw fails the contract."""
+    contract: Any = TestSound()
+    contract.flawed = flaw
+    contract.setup_method()
+    try:
+        with SoundVendor() as contract.vendor, pytest.raises((AssertionError, UnicodeEncodeError)):
+            getattr(contract, test)()
+    finally:
+        contract.teardown_method()
