@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from engine.errors import Position, Problem
-from engine.rules.syntax import Attribute, Condition, Did, InSegment, Segment, Test, members, parts
+from engine.rules.syntax import All, AnyOf, Attribute, Condition, Did, InSegment, Segment, Test, members, parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weight:
-    """What an audience comes to: single conditions, values compared with, and levels of nesting."""
+    """What an audience comes to: single conditions, values compared with, levels of `all` and `any` in each other (depth),
+    and levels of whatever, mentions of segments included.
+    """
 
     conditions: int = 0
     values: int = 0
     depth: int = 0
+    levels: int = 0
 
 
-MOST = Weight(conditions=500, values=20_000, depth=60)
+MOST = Weight(conditions=500, values=20_000, depth=20, levels=100)
 """What both databases take in one statement, with room to spare."""
 
 
@@ -58,13 +61,15 @@ def weights(segments: Mapping[str, Segment]) -> dict[str, Weight]:
 def weigh(condition: Condition, segments: Mapping[str, Weight]) -> Weight:
     """The weight of a condition, given those of the segments."""
     if isinstance(condition, InSegment):
-        return segments.get(condition.segment, Weight(conditions=1))
+        mentioned = segments.get(condition.segment, Weight(conditions=1))
+        return replace(mentioned, levels=mentioned.levels + 1)
     inner = [weigh(part, segments) for part in parts(condition)]
     tests = tuple(_tests(condition))
     return Weight(
         conditions=max(len(tests), 0 if inner else 1) + sum(weight.conditions for weight in inner),
         values=sum(len(test.values) for test in tests) + sum(weight.values for weight in inner),
-        depth=1 + max((weight.depth for weight in inner), default=0),
+        depth=isinstance(condition, All | AnyOf) + max((weight.depth for weight in inner), default=0),
+        levels=1 + max((weight.levels for weight in inner), default=0),
     )
 
 
@@ -84,7 +89,8 @@ def too_heavy(subject: str, at: Position, weight: Weight) -> list[Problem]:
     told = (
         (weight.conditions, MOST.conditions, "conditions"),
         (weight.values, MOST.values, "values"),
-        (weight.depth, MOST.depth, "levels of nesting"),
+        (weight.depth, MOST.depth, "levels of `all` and `any` in each other"),
+        (weight.levels, MOST.levels, "levels of nesting"),
     )
     return [
         Problem(
