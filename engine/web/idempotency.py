@@ -22,6 +22,7 @@ from engine.store.tables import idempotency as kept
 from engine.web.answers import refusal
 
 MAX_LENGTH = 255
+SWEPT = 10
 KEPT_FOR = timedelta(days=30)
 """How long an answer is remembered. Repeats come within minutes; a month survives a long weekend of a broken caller."""
 
@@ -94,7 +95,7 @@ def remember(connection: Connection, this: Call, answer: Mapping[str, Any], *, n
     """Put the answer beside the key, and let the oldest rows go whose time is over."""
     mine = (kept.c.api_key == this.caller, kept.c.key == this.key)
     connection.execute(update(kept).where(*mine).values(answer=dict(answer)))
-    oldest = select(kept.c.id).order_by(kept.c.id).limit(2).with_for_update(skip_locked=True)
+    oldest = select(kept.c.id).order_by(kept.c.id).limit(SWEPT).with_for_update(skip_locked=True)
     connection.execute(delete(kept).where(kept.c.id.in_(oldest), kept.c.at < now - KEPT_FOR))
 
 

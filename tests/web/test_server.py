@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -21,15 +22,18 @@ from engine.web.server import Background, serve
 from tests.web.conftest import KEY, Shop, open_shop
 
 
-def test_it_answers_inside_the_with_and_not_after_it(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_answers_inside_the_with_and_not_after_it(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """On a port of its own choice, without naming itself, and without a line about who came for what."""
+    caplog.set_level(logging.DEBUG)
     with Background(create_app(shop.door), "127.0.0.1", 0) as server:
         answer = requests.get(f"{server.url}/healthz", timeout=10)
         requests.get(f"{server.url}/u/token-of-ana", timeout=10)
         assert (answer.status_code, "Server" in answer.headers) == (200, False)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{server.url}/healthz", timeout=10)
-    assert "token-of-ana" not in "".join(capfd.readouterr())
+    assert "regulars-web" not in [thread.name for thread in threading.enumerate()]
+    served = [record for record in caplog.records if record.name.startswith("uvicorn")]
+    assert "token-of-ana" not in " ".join(record.getMessage() for record in served)
 
 
 def test_closing_lets_a_running_request_end(workspace: Workspace, database: Database) -> None:
