@@ -112,7 +112,7 @@ _SAYINGS: tuple[tuple[str, str, bool, tuple[str, str]], ...] = (
     ("expected key", "", False, _UNLIKE_ABOVE),
     ("could not find expected ':'", "", True, ("this line has no colon.", "Write `key: value`.")),
     ("unknown escape", "", False, ("this \\ means nothing here.", "Use single quotes, or write \\\\ for one \\.")),
-    ("alphabetic or numeric character", "", False, ("a value that begins with * or & needs quotes.", 'Write it as "*/5 …", for example.')),
+    ("alphabetic or numeric character", "", True, ("a value that begins with * or & needs quotes.", 'Write it as "*/5 …", for example.')),
     ("cannot start any token", "", False, ("a value cannot begin with this character.", 'Quote it ("…").')),
 )  # fmt: skip
 
