@@ -1,4 +1,4 @@
-"""Email through any SMTP server: one connection a thread, one deadline a message, and a clear line at the final dot.
+"""Email through any SMTP server: kept connections, one deadline a message, and a clear line at the final dot.
 
 Until the final dot has left, a message surely was not taken; a reply code to the dot says what became of it; silence or
 a closed connection after it says nothing (RFC 5321 §4.2.5, §4.5.3.2). `smtplib` raises the same error on both sides.
@@ -16,7 +16,7 @@ import time
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -39,8 +39,6 @@ from engine.provider import (
     reveal,
     time_left,
 )
-
-QUIET_SECONDS = 5.0  # a connection that lay idle for longer is asked with NOOP before it is trusted
 
 BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 """Enhanced codes that blame the recipient's address itself (RFC 3463 §3.2, RFC 7505); policy codes (5.7.x) never do."""
@@ -104,7 +102,7 @@ class _Connection(smtplib.SMTP):
     def __init__(self, settings: SmtpSettings, context: ssl.SSLContext | None, deadline: float) -> None:
         self.deadline, self.context = deadline, context
         self.implicit_tls = settings.security is Security.TLS
-        self.dot_left, self.messages, self.used_at = False, 0, time.monotonic()
+        self.dot_left, self.lost, self.messages, self.used_at = False, False, 0, time.monotonic()
         port = settings.port or _PORTS[settings.security]
         super().__init__(settings.host, port, local_hostname="localhost", timeout=time_left(deadline))
         assert self.sock is not None
@@ -171,24 +169,37 @@ class _Connection(smtplib.SMTP):
         self.dot_left = True  # before this line not all of it had left, and without its end nothing is taken
         return self.getreply()
 
-    def alive(self, limit: int) -> bool:
-        """Whether the next message may go over this connection."""
-        if self.sock is None or self.messages >= limit:
-            return False
-        return time.monotonic() - self.used_at < QUIET_SECONDS or self.noop()[0] == 250
+    def abandon(self) -> None:
+        """Close a connection that broke or that cannot be trusted any more."""
+        self.lost = True
+        self.close()
+
+    def alive(self, deadline: float, *, quiet: float, stale: float) -> bool:
+        """Whether the next message may be risked on it; it is not asked for long."""
+        self.deadline = min(deadline, time.monotonic() + 2)
+        idle = time.monotonic() - self.used_at
+        alive = idle < quiet or (idle < stale and self.noop()[0] == 250)
+        self.deadline = deadline
+        return alive
 
 
 class Smtp(Provider):
-    """https://www.rfc-editor.org/rfc/rfc5321"""
+    """https://www.rfc-editor.org/rfc/rfc5321
+
+    A connection that lay idle for `quiet_seconds` is asked with NOOP before it is trusted; after `stale_seconds` it is not
+    asked any more.
+    """
 
     Settings = SmtpSettings
     settings: SmtpSettings
     capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True)
+    connection_class: ClassVar[type[_Connection]] = _Connection
+    quiet_seconds = 5.0
+    stale_seconds = 60.0
 
     def __init__(self, settings: SmtpSettings, *, http: Any) -> None:
         super().__init__(settings, http=http)
-        self._mine = threading.local()
-        self._open: list[_Connection] = []
+        self._idle: list[_Connection] = []  # the last used one at the end; each carries one message at a time
         self._lock = threading.Lock()
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -201,7 +212,7 @@ class Smtp(Provider):
         kept = self._kept(deadline)
         if kept is not None:
             outcome = self._transfer(kept, origin, to, message, outgoing)
-            if not (isinstance(outcome, NotSent) and kept.sock is None):
+            if not (isinstance(outcome, NotSent) and kept.lost):
                 return outcome
         try:
             fresh = self._connect(deadline)
@@ -219,7 +230,7 @@ class Smtp(Provider):
 
     def close(self) -> None:
         with self._lock:
-            connections, self._open = self._open, []
+            connections, self._idle = self._idle, []
         for connection in connections:
             _hang_up(connection)
 
@@ -228,58 +239,63 @@ class Smtp(Provider):
         return ssl.create_default_context(cafile=self.settings.ca_file)
 
     def _kept(self, deadline: float) -> _Connection | None:
-        """This thread's connection, if it is fit for one more message."""
-        connection: _Connection | None = getattr(self._mine, "connection", None)
-        if connection is None or connection.sock is None:
-            return None
-        connection.deadline = deadline
-        try:
-            if connection.alive(self.settings.messages_per_connection):
-                return connection
-        except (smtplib.SMTPException, OSError):
-            pass
-        self._drop(connection)
-        return None
+        """An idle connection that is fit for one more message."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            try:
+                if connection.alive(deadline, quiet=self.quiet_seconds, stale=self.stale_seconds):
+                    return connection
+            except (smtplib.SMTPException, OSError):
+                pass
+            connection.close()
+
+    def _keep(self, connection: _Connection) -> None:
+        """Put a connection back, unless it is closed or has carried its share."""
+        if connection.sock is None:
+            return
+        if connection.messages >= self.settings.messages_per_connection:
+            _hang_up(connection)
+            return
+        connection.used_at = time.monotonic()
+        with self._lock:
+            self._idle.append(connection)
 
     def _connect(self, deadline: float) -> _Connection:
         context = None if self.settings.security is Security.NONE else self._context
-        connection = _Connection(self.settings, context, deadline)
+        connection = self.connection_class(self.settings, context, deadline)
         try:
             connection.begin(self.settings)
         except BaseException:
             connection.close()
             raise
-        self._mine.connection = connection
-        with self._lock:
-            self._open.append(connection)
         return connection
-
-    def _drop(self, connection: _Connection) -> None:
-        with self._lock:
-            if connection in self._open:
-                self._open.remove(connection)
-        _hang_up(connection)
 
     def _transfer(self, connection: _Connection, origin: str, to: str, message: bytes, outgoing: Outgoing) -> Outcome:
         try:
             code, reply = connection.transfer(origin, to, message)
-            connection.used_at = time.monotonic()
-            return self._after_the_dot(connection, code, reply.decode("utf-8", "replace"), outgoing)
+            outcome = self._after_the_dot(connection, code, reply.decode("utf-8", "replace"), outgoing)
         except _Refusal as refusal:
-            return self._before_the_dot(connection, refusal, outgoing)
+            outcome = self._before_the_dot(connection, refusal, outgoing)
         except smtplib.SMTPNotSupportedError:
-            return Rejected(code="smtputf8", detail="the server cannot take an address that is not ASCII")
+            outcome = Rejected(code="smtputf8", detail="the server cannot take an address that is not ASCII")
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            left = connection.dot_left
-            self._drop(connection)
-            if left:
+            connection.abandon()
+            if connection.dot_left:
                 return Ambiguous(code="no_answer", detail=f"{type(error).__name__} after the final dot")
             return NotSent(code="disconnected", detail=f"{type(error).__name__} before the final dot")
+        except BaseException:
+            connection.abandon()  # in the middle of a message: nothing else may ever be said on it
+            raise
+        self._keep(connection)
+        return outcome
 
     def _before_the_dot(self, connection: _Connection, refusal: _Refusal, outgoing: Outgoing) -> Outcome:
         """A 5xx at MAIL blames our set-up (but for the message's size), at RCPT and DATA the message."""
         if refusal.code == 421 or refusal.code < 400:
-            self._drop(connection)
+            connection.abandon()
         else:
             self._reset(connection)
         code, detail = _code(refusal.code, refusal.reply), self.words(refusal.reply, outgoing)
@@ -295,7 +311,7 @@ class Smtp(Provider):
         if 200 <= code < 300:
             return Accepted(detail=detail)
         if code == 421 or not 400 <= code < 600:
-            self._drop(connection)
+            connection.abandon()
             return Ambiguous(code=_code(code, ""), detail=detail)
         word = _code(code, reply)
         if code < 500:
@@ -306,9 +322,8 @@ class Smtp(Provider):
     def _reset(self, connection: _Connection) -> None:
         try:
             connection.step("RSET", connection.rset(), 250)
-            connection.used_at = time.monotonic()
         except (_Refusal, smtplib.SMTPException, OSError):
-            self._drop(connection)
+            connection.abandon()
 
 
 def _hang_up(connection: _Connection) -> None:

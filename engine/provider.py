@@ -295,7 +295,7 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
 
 
 class Http(Wire):
-    """The HTTP client given to every provider: pooled, one session a thread, redirects never followed, one deadline a call."""
+    """The HTTP client given to every provider: pooled, redirects never followed, one deadline a call."""
 
     def call(
         self,

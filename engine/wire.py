@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -159,25 +161,26 @@ def _left(error: Exception) -> bool:
     return not isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | ValueError)
 
 
-def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An `auth` that adds none: without it requests would put one from ~/.netrc over the header we set."""
-    return request
-
-
 class Wire:
-    """A pooled HTTP client, one session a thread, redirects never followed.
+    """A pooled HTTP client for all threads; redirects are never followed, cookies never kept.
 
     One deadline holds over the whole exchange; only the resolver's own time-out may exceed it, before any byte has left.
+    Of the environment, proxies and REQUESTS_CA_BUNDLE are heeded, read once; ~/.netrc is not.
     """
 
     def __init__(self) -> None:
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "regulars"
+        self._session.trust_env = False  # it would be read anew at each call, which costs more than all else here
+        self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=64))
+        self._proxies_of: dict[str, dict[str, str]] = {}
 
     def close(self) -> None:
-        """Close every thread's connections. Later exchanges open new ones."""
-        for session in self._sessions:
-            session.close()
+        """Close all idle connections. Later exchanges open new ones."""
+        self._session.close()
 
     def exchange(
         self,
@@ -196,13 +199,14 @@ class Wire:
         if left <= 0:
             return Broken(left=False, kind="TimeoutError")
         try:
-            response = self._session().request(
+            response = self._session.request(
                 method,
                 url,
                 data=body,
                 params=query,
                 headers=headers,
-                auth=auth or _as_given,
+                auth=auth,
+                proxies=self._proxies(url),
                 timeout=left,
                 allow_redirects=False,
                 stream=True,
@@ -211,16 +215,13 @@ class Wire:
             return Broken(left=_left(error), kind=type(error).__name__)
         return _read(response)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.headers["User-Agent"] = "regulars"
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=8))
-            self._local.session = session
-            self._sessions.append(session)
-        return session
+    def _proxies(self, url: str) -> dict[str, str]:
+        """The proxies of the environment for this URL's host, as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say."""
+        host = "/".join(url.split("/", 3)[:3])
+        found = self._proxies_of.get(host)
+        if found is None:
+            found = self._proxies_of[host] = dict(requests.utils.get_environ_proxies(url))
+        return found
 
 
 def _read(response: requests.Response) -> Answer:

@@ -202,7 +202,7 @@ def test_a_connection_is_reused_and_renewed() -> None:
 
 
 def test_threads_do_not_share_a_connection() -> None:
-    """Each sender thread has its own connection; none of the messages is mixed up."""
+    """A connection carries one thread's message at a time; none of the messages is mixed up, no connection is left behind."""
     with SmtpVendor() as vendor, opened(vendor.port) as provider:
         outcomes: list[Outcome] = []
 
@@ -217,7 +217,7 @@ def test_threads_do_not_share_a_connection() -> None:
         for thread in threads:
             thread.join()
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
-        assert vendor.connections == 4
+        assert vendor.connections <= 4 and len(provider._idle) == vendor.connections
         assert len({taken.key for taken in vendor.accepted}) == 40
         assert all((taken.to or "")[1] == (taken.key or "").partition("-")[2][0] for taken in vendor.accepted)
 
@@ -226,23 +226,45 @@ def test_a_dead_connection_costs_nothing() -> None:
     """A kept connection that the server closed meanwhile is replaced within the same hand-over."""
     with TinySmtp({"RSET": CLOSE}) as server, opened(server.port) as provider:
         assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
-        connection = provider._mine.connection
+        (connection,) = provider._idle
+        assert connection.sock
         connection.sock.shutdown(2)
         assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
         assert server.connections == 2
 
 
-def test_a_long_idle_connection_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a pause the connection is tried with NOOP before a message is risked on it."""
-    monkeypatch.setattr(smtp, "QUIET_SECONDS", 0.0)
+@pytest.mark.parametrize(
+    ("quiet", "stale", "noop", "asked", "connections"),
+    [(60, 60, "250 ok", 0, 1), (0, 60, "250 ok", 1, 1), (0, 60, "421 4.4.2 timed out", 1, 2), (0, 0, "250 ok", 0, 2)],
+    ids=["fresh", "idle", "timed out", "stale"],
+)
+def test_an_idle_connection_is_asked_first(quiet: float, stale: float, noop: str, asked: int, connections: int) -> None:
+    """After a pause a connection is tried with NOOP before a message is risked on it; after a long one it is left."""
+    with TinySmtp({"NOOP": noop}) as server, opened(server.port) as provider:
+        provider.quiet_seconds, provider.stale_seconds = quiet, stale
+        for _ in range(2):
+            assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
+        assert (server.commands.count("NOOP"), server.connections) == (asked, connections)
+
+
+def test_an_interrupted_message_ends_its_connection() -> None:
+    """Stopped in the middle of a message (Ctrl-C), the connection is never used again: the next words would be its text."""
+
+    class Interrupted(smtp._Connection):
+        def getreply(self) -> tuple[int, bytes]:
+            reply = super().getreply()
+            if reply[0] == 354:
+                raise KeyboardInterrupt
+            return reply
+
     with TinySmtp() as server, opened(server.port) as provider:
-        for _ in range(2):
-            assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
-        assert server.commands.count("NOOP") == 1 and server.connections == 1
-    with TinySmtp({"NOOP": "421 4.4.2 timed out"}) as server, opened(server.port) as provider:
-        for _ in range(2):
-            assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
-        assert server.connections == 2
+        provider.connection_class = Interrupted  # type: ignore[misc]
+        with pytest.raises(KeyboardInterrupt):
+            provider.send(EMAIL, deadline=soon())
+        assert not provider._idle
+        provider.connection_class = smtp._Connection  # type: ignore[misc]
+        assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
+        assert len(server.messages) == 1
 
 
 def test_after_a_refusal_the_connection_goes_on() -> None:
