@@ -170,7 +170,9 @@ def _tests(kind: AttributeType) -> Schema:
 
 
 def _operators(kind: AttributeType, *, whole: bool = False) -> Schema:
-    one: Schema = {"type": "integer", "minimum": 0} if whole else values.schema(kind)
+    one: Schema = (
+        {"type": ["integer", "string"], "minimum": 0, "pattern": r"^[0-9]+$"} if whole else values.schema(kind)
+    )
     return {name: _operator(row, one) for (name, taken), row in OPERATORS.items() if taken is kind}
 
 

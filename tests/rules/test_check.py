@@ -1,0 +1,137 @@
+"""`check` finds what would go wrong later: in providers, secrets, routes and templates, beside the rules."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.errors import Severity
+from engine.questions.check import check
+from engine.shipped import starter
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the starter workspace, with its secrets in the environment."""
+    monkeypatch.setenv("REGULARS_API_KEYS", "k")
+    shutil.copy(starter() / "config.yaml", tmp_path)
+    for name in ("rules", "templates"):
+        shutil.copytree(starter() / name, tmp_path / name)
+    return tmp_path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def place_of(path: Path, word: str) -> str:
+    """Line and column of a word in a file."""
+    before = path.read_text().split(word)[0]
+    return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+
+
+def found(folder: Path) -> list[str]:
+    return [str(problem) for problem in check(folder)]
+
+
+def test_the_starter_workspace_is_clean(folder: Path) -> None:
+    """Not even a warning on the first day."""
+    assert found(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("use: file,", "use: fil,", 'error: there is no provider called "fil". Did you mean "file"?'),
+        ("use: file, folder", "use: file, foldr", 'error: unknown key "foldr". Did you mean "folder"?'),
+        ("channel: sms}", "channel: fax}", '"channel" cannot be "fax". It is one of: email, sms, social.'),
+        ("provider: outbox, from: Example Records <hello", "provider: screen-sms, from: Example Records <hello", 'the provider "screen-sms" carries sms, not email. Name a provider that carries email.'),
+        ("provider: outbox, from: Example Records <hello", "provider: outbx, from: Example Records <hello", 'there is no provider "outbx". Did you mean "outbox"?'),
+        ("${env:REGULARS_SECRET}", "${env:NOT_SET_HERE}", "error: the environment variable NOT_SET_HERE is not set. Set NOT_SET_HERE, or put it into .env beside config.yaml."),
+        ("  # Your mail server:", "  spare: {use: console}", 'warning: nothing is sent through the provider "spare".'),
+        ("receipts@shop", "hello@news.shop", "warning: commercial and transactional email have the same From address."),
+        ("postal_address: Example Records, Example Street 1, 00100 Helsinki, Finland", "#", "warning: commercial email without a postal address is against the law"),
+        ("consent: opt_in}\n  loyalty", "consent: none}\n  loyalty", 'a commercial campaign under the purpose "offers" asks nobody for consent.'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_config_is_found(folder: Path, old: str, new: str, expected: str) -> None:
+    """Each in its own words; the places are tested with config.yaml itself."""
+    change(folder / "config.yaml", old, new)
+    assert any(expected in line for line in found(folder)), found(folder)
+
+
+def test_a_vendors_missing_secrets_are_named_where_they_are_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable and the line; a secret's value never. A provider that nothing uses needs none."""
+    monkeypatch.delenv("SENDGRID_API_KEY", raising=False)
+    vendor = 'outbox: {use: file, folder: outbox}\n  vendor: {use: sendgrid, api_key: "${env:SENDGRID_API_KEY}"}'
+    change(folder / "config.yaml", "outbox: {use: file, folder: outbox}", vendor)
+    assert not any("SENDGRID_API_KEY" in line for line in found(folder))
+    change(folder / "config.yaml", "commercial: {provider: outbox", "commercial: {provider: vendor")
+    (line,) = [line for line in found(folder) if "SENDGRID_API_KEY" in line]
+    place = place_of(folder / "config.yaml", '"${env:SENDGRID_API_KEY}"')
+    assert line.startswith(f"config.yaml:{place}: error: the environment variable SENDGRID_API_KEY is not set.")
+    monkeypatch.setenv("SENDGRID_API_KEY", "a-secret-value")
+    assert not any("SENDGRID_API_KEY" in line or "a-secret-value" in line for line in found(folder))
+
+
+def test_a_missing_template_is_told_where_the_campaign_names_it(folder: Path) -> None:
+    """By its `template`, or by its own name where it leaves that out."""
+    shutil.rmtree(folder / "templates" / "win-back")
+    (line,) = found(folder)
+    named = folder / "rules/campaigns/win-back.yaml"
+    place = place_of(named, "win-back\n")
+    assert line.startswith(f'rules/campaigns/win-back.yaml:{place}: error: there is no template "win-back".')
+    assert "templates/win-back/" in line
+    change(named, "channel: email", "template: second-purchas\nchannel: email")
+    (line,) = found(folder)
+    wanted = f"rules/campaigns/win-back.yaml:{place_of(named, 'second-purchas')}: error: there is no template"
+    assert line.startswith(f'{wanted} "second-purchas". Did you mean "second-purchase"?')
+
+
+def test_what_is_wrong_in_a_template_is_found(folder: Path) -> None:
+    """A syntax error, an unknown value, and a commercial mail without the way out; each in its file and line."""
+    change(folder / "templates/win-back/email.txt", "{{ customer.first_name", "{{ customer.frist_name")
+    lines = found(folder)
+    assert lines and all(line.startswith("templates/win-back/email.txt:") for line in lines)
+    assert any("frist_name" in line and 'first_name"' in line for line in lines)
+
+
+def test_a_template_that_nobody_uses_is_a_warning(folder: Path) -> None:
+    """It may be a misspelt name; it harms nobody."""
+    (folder / "templates" / "old-offer").mkdir()
+    (problem,) = check(folder)
+    assert str(problem.at.file) == "templates/old-offer" and problem.severity is Severity.WARNING
+
+
+def test_an_interval_of_days_warns_of_the_clock_change_and_utc_silences_it(folder: Path) -> None:
+    """`every: 14 days` counts hours: by the clock it moves twice a year, which nobody expects."""
+    path = folder / "rules/campaigns/win-back.yaml"
+    change(path, '{cron: "0 10 * * mon"}', "{every: 14 days, from: 2026-01-05T10:00}")
+    (problem,) = check(folder)
+    assert problem.severity is Severity.WARNING and "an hour earlier or later" in problem.what
+    change(path, "from: 2026-01-05T10:00", "from: 2026-01-05T10:00, time_zone: UTC")
+    assert check(folder) == []
+
+
+def test_mistakes_in_all_places_come_in_one_list_in_order(folder: Path) -> None:
+    """config.yaml first, then rules, then templates; nothing hides anything."""
+    change(folder / "config.yaml", "use: file,", "use: fil,")
+    change(folder / "rules/segments.yaml", "times: {is: 1}", "times: {iss: 1}")
+    change(folder / "templates/receipt/email.txt", "{{", "{% if %}{{")
+    assert [line.split(":")[0] for line in found(folder)] == [
+        "config.yaml",
+        "rules/segments.yaml",
+        "templates/receipt/email.txt",
+    ]
+
+
+def test_a_folder_that_is_no_workspace_has_one_problem(tmp_path: Path) -> None:
+    """And no stack of calls."""
+    (problem,) = check(tmp_path)
+    assert "there is no config.yaml here" in problem.what
