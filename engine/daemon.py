@@ -83,6 +83,7 @@ class Installation:
         return launched
 
     def close(self) -> None:
+        self.sender.stop()
         for provider in self.setup.providers.values():
             provider.close()
         self.database.close()
@@ -132,7 +133,6 @@ class Daemon:
     def stop(self) -> None:
         """End cleanly: no new launches, messages in flight settled, the rest given back."""
         self._scheduler.shutdown(wait=True)
-        self.installation.sender.stop()
         self.installation.close()
         log.info("stopped")
 

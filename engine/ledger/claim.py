@@ -22,7 +22,9 @@ def claim(database: Database, lane: Lane, *, owner: str, limit: int, lease: time
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("due")
-        .prefix_with("MATERIALIZED", dialect="postgresql")  # else PostgreSQL may run it again and take more than `limit`
+        .prefix_with(
+            "MATERIALIZED", dialect="postgresql"
+        )  # else PostgreSQL may run it again and take more than `limit`
     )
     taking = (
         update(messages)
@@ -50,6 +52,18 @@ def anything_due(database: Database, lane: Lane, *, now: datetime) -> bool:
     )
     with database.reading() as connection:
         return connection.execute(query.limit(1)).first() is not None
+
+
+def count_due(database: Database, *, now: datetime, most: int) -> int:
+    """How many messages are due on all lanes, counted no further than `most`."""
+    due = [
+        select(messages.c.id)
+        .where(in_state(State.PENDING), messages.c.lane == rank, messages.c.due_at <= now)
+        .limit(most)
+        for rank in LANE_RANK.values()
+    ]
+    with database.reading() as connection:
+        return min(most, sum(len(connection.execute(lane).all()) for lane in due))
 
 
 def _message(row: Row[Any]) -> Message:

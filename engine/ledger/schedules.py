@@ -22,5 +22,7 @@ def launched_until(database: Database, campaign: str, *, now: datetime) -> datet
     if since is None:
         since = now - GRACE
         with database.writing() as connection:
-            connection.execute(database.insert(schedules).values(campaign=campaign, known_since=since).on_conflict_do_nothing())
+            connection.execute(
+                database.insert(schedules).values(campaign=campaign, known_since=since).on_conflict_do_nothing()
+            )
     return max(last, since) if last else since

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import structlog
@@ -36,6 +37,8 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.2
 SWEEP_SECONDS = 1.0
 BACK_OFF_SECONDS = 1.0
+SHARE = 25
+"""One pass puts a further thread to work for each so many due messages."""
 
 
 class Sender:
@@ -48,36 +51,23 @@ class Sender:
         self._stop = threading.Event()
         self._due = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._failure: BaseException | None = None
+        # The same threads from pass to pass: providers keep a connection open for each.
+        self._crew = ThreadPoolExecutor(setup().workspace.settings.sending.threads, thread_name_prefix="sender")
 
     # ------------------------------------------------------------ one pass, for `--once` and the stepped clock
 
     def drain(self) -> Counter[str]:
         """Tidy up, then hand over everything that is due now. Returns how many ended how."""
         self.tidy()
-        counts: Counter[str] = Counter()
-        now = self._clock.now()
-        if not any(ledger.anything_due(self._database, lane, now=now) for lane in Lane):
-            return counts
-        threads = [
-            threading.Thread(target=self._drain, args=(counts,), daemon=True) for _ in range(self._sending.threads)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        return counts
+        due = ledger.count_due(self._database, now=self._clock.now(), most=self._sending.threads * SHARE)
+        crew = [self._crew.submit(self._drain) for _ in range(-(-due // SHARE))]
+        return sum((worker.result() for worker in crew), Counter[str]())
 
-    def _drain(self, counts: Counter[str]) -> None:
-        try:
-            while not self._stop.is_set() and (done := self._work(tuple(Lane))):
-                with self._due:
-                    counts.update(done)
-        except BaseException as error:  # handed to drain's caller, which raises it
-            self._failure = error
+    def _drain(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        while not self._stop.is_set() and (done := self._work(tuple(Lane))):
+            counts.update(done)
+        return counts
 
     def tidy(self) -> None:
         """Take back what dead senders held, end what is too late, and decide about what is in doubt."""
@@ -115,6 +105,7 @@ class Sender:
         self.wake()
         for thread in self._threads:
             thread.join()
+        self._crew.shutdown()
 
     def wake(self) -> None:
         """Something became due: do not wait for the next look."""
