@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
 from engine.measure.report import Afterwards, Line, Report
-from engine.model import OPEN, State
+from engine.model import State
 from engine.questions.audience import Audience
 from engine.questions.plan import Plan
 from engine.scalars import spoken
@@ -54,70 +55,81 @@ def plan_page(screen: Console, planned: Plan) -> None:
 
 
 def report_page(screen: Console, read: Report, *, currency: str) -> None:
-    """The report: the funnel in one table, then what was held and withheld, in words."""
-    table = Table(title=f"Report as of {read.as_of:%Y-%m-%d %H:%M} UTC", title_justify="left")
-    for name in (
-        "campaign",
-        "channel",
-        "runs",
-        "owed",
-        "sent",
-        "delivered",
-        "opened",
-        "clicked",
-        "withheld",
-        "bounced",
-        "opted out",
-        "unknown",
-        "open",
-        "bought after",
-        "revenue after",
-    ):
-        table.add_column(name, justify="left" if name in ("campaign", "channel") else "right")
-    for line in read.lines:
-        table.add_row(
-            line.campaign, line.channel, *map(_number, _counts(line)), *_afterwards(line.afterwards, currency)
-        )
-    screen.print(table)
+    """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns."""
+    screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]")
+    screen.print(_table("What became of what was owed", read.lines, _BOOKS, channel=True), "")
+    screen.print(
+        _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
+    )
     for line in read.lines:
         reasons = {"withheld": line.withheld, "held for a while": line.held, "rejected": line.rejected}
         words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
         if words:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
-    wrong = [line.campaign for line in read.lines if not line.balanced]
-    goals = {
-        f"{line.afterwards.event} within {spoken(line.afterwards.within)}" for line in read.lines if line.afterwards
-    }
-    screen.print(
-        (
-            "[green]The books balance: every message that was owed is in exactly one state.[/green]"
-            if not wrong
-            else f"[red]The books do not balance: {', '.join(wrong)}.[/red]"
-        )
-        + (
-            f"\n[dim]Bought after: {', '.join(sorted(goals))} of the accepted message. Afterwards, not because of: only a holdout can tell.[/dim]"
-            if goals
-            else ""
-        ),
-        highlight=False,
+    screen.print(_balance(read), highlight=False)
+
+
+def _table(
+    title: str,
+    lines: tuple[Line, ...],
+    columns: Mapping[str, Callable[[Line], int]],
+    after: tuple[str, ...] = (),
+    *,
+    channel: bool = False,
+) -> Table:
+    """One line a campaign and channel; `after` heads the columns of what was bought."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
     )
+    for name in ("campaign", "channel") if channel else ("campaign",):
+        table.add_column(name, no_wrap=name == "channel", overflow="fold")
+    for name in (*columns, *after):
+        table.add_column(name, justify="right")
+    for line in lines:
+        bought = _afterwards(line.afterwards) if after else ()
+        names = (line.campaign, line.channel) if channel else (line.campaign,)
+        table.add_row(*names, *(_number(count(line)) for count in columns.values()), *bought)
+    return table
 
 
-def _counts(line: Line) -> tuple[int, ...]:
-    withheld = sum(line.states.get(state, 0) for state in (State.SKIPPED, State.EXPIRED, State.CANCELLED, State.DEAD))
-    waiting = sum(line.states.get(state, 0) for state in OPEN)
+def _in(*states: State) -> Callable[[Line], int]:
+    return lambda line: sum(line.states.get(state, 0) for state in states)
+
+
+_BOOKS: Mapping[str, Callable[[Line], int]] = {
+    "runs": lambda line: line.runs,
+    "owed": lambda line: line.owed,
+    "sent": lambda line: line.sent,
+    "rejected": _in(State.REJECTED),
+    "withheld": _in(State.SKIPPED, State.EXPIRED, State.CANCELLED, State.DEAD),
+    "unknown": _in(State.UNKNOWN),
+    "open": lambda line: line.open,
+}
+"""owed = sent + rejected + withheld + unknown + open."""
+
+_PEOPLE: Mapping[str, Callable[[Line], int]] = {
+    "delivered": lambda line: line.delivered,
+    "opened": lambda line: line.opened,
+    "clicked": lambda line: line.clicked,
+    "bounced": lambda line: line.bounced,
+    "left": lambda line: line.opted_out + line.complained,
+}
+
+
+def _balance(read: Report) -> str:
+    wrong = [line.campaign for line in read.lines if not line.balanced]
+    spans = {line.afterwards.within: line.afterwards.event for line in read.lines if line.afterwards}
+    books = (
+        f"[red]The books do not balance: {', '.join(wrong)}.[/red]"
+        if wrong
+        else "[green]The books balance: every message that was owed is in exactly one state.[/green]"
+    )
+    if not spans:
+        return books
+    goals = ", ".join(f"{event} within {spoken(within)}" for within, event in sorted(spans.items()))
     return (
-        line.runs,
-        line.owed,
-        line.sent,
-        line.delivered,
-        line.opened,
-        line.clicked,
-        withheld,
-        line.bounced,
-        line.opted_out,
-        line.states.get(State.UNKNOWN, 0),
-        waiting,
+        f"{books}\n[dim]Bought: {goals} of the accepted message. Afterwards, not because of: only a holdout can tell. "
+        "Delivered: where the provider reports it (SMTP does not).[/dim]"
     )
 
 
@@ -129,7 +141,7 @@ def _words(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items())
 
 
-def _afterwards(afterwards: Afterwards | None, currency: str) -> tuple[str, str]:
+def _afterwards(afterwards: Afterwards | None) -> tuple[str, str]:
     if afterwards is None:
         return "–", "–"
-    return f"{afterwards.events:,}", f"{afterwards.revenue:,.2f} {currency}" if afterwards.revenue is not None else "–"
+    return _number(afterwards.events), f"{afterwards.revenue:,.2f}" if afterwards.revenue is not None else "–"

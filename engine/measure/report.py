@@ -88,7 +88,7 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
         lines = []
         for row in rows:
             which = and_(messages.c.campaign == row.campaign, messages.c.channel == row.channel)
-            goal = goals.get(row.campaign)
+            goal = goals.get(row.campaign) if row.people else None  # what followed a public post, nobody can tell
             lines.append(
                 Line(
                     campaign=row.campaign,
@@ -121,6 +121,7 @@ def _totals(campaign: str | None) -> Any:
         m.channel,
         func.count(m.run_id.distinct()).label("runs"),
         func.count().label("owed"),
+        func.count(m.customer_id).label("people"),
         func.sum(case((m.possible_duplicate, 1), else_=0)).label("possible_duplicates"),
         *(func.count(column).label(name) for name, column in _STAMPS.items()),
     )

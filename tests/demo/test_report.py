@@ -82,6 +82,7 @@ def test_posts_and_receipts_are_as_many_as_months_and_orders(
     """A public post each month, a receipt for each order of June 1998."""
     orders = [at for history in histories.values() for at, _ in history if at >= oracle.shop_time(oracle.JUNE, 0)]
     assert line(played, "new-releases").owed == line(played, "new-releases").sent == oracle.POSTS
+    assert line(played, "new-releases").afterwards is None, "what followed a public post, nobody can tell"
     assert line(played, "receipt").owed == len(orders) > 20
 
 
