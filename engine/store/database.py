@@ -116,7 +116,8 @@ def _pool(url: str, folder: Path | None) -> sa.Engine:
         return pool
     if target.get_backend_name() == "postgresql":
         target = target.set(drivername="postgresql+psycopg")
-        return sa.create_engine(target, pool_size=32, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"})
+        # jit: PostgreSQL compiles large rules for longer than it runs them (164 conditions: 19.9 s against 0.07 s)
+        return sa.create_engine(target, pool_size=32, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC -c jit=off"})
     raise StoreError(
         f"the database is {target.get_backend_name()}, not SQLite or PostgreSQL", where="config.yaml: database"
     )
