@@ -10,17 +10,19 @@ from typing import Protocol
 
 import structlog
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from engine.demo.perform import END, START, Moment, Played, perform
 from engine.demo.purchases import SHOP_ZONE
 from engine.demo.vendors import Vendors
 from engine.measure.report import Report
 
-PROLOGUE = """[bold]A record shop, 1 January 1997 to 30 June 1998[/bold]
-6,919 real purchases of 2,357 customers (CDNOW; Fader & Hardie 2001). Their names, addresses, languages and time zones are
-invented, and so is what they do with their mail. Email goes over SMTP, the rest over HTTP, to stand-ins of the vendors on
-this machine; what people do comes back through signed webhooks and links."""
+PROLOGUE = (
+    "[bold]A record shop, 1 January 1997 to 30 June 1998[/bold]\n"
+    "6,919 real purchases of 2,357 customers (CDNOW; Fader & Hardie 2001). Their names, addresses, languages and time "
+    "zones are invented, and so is what they do with their mail. Email goes over SMTP, the rest over HTTP, to stand-ins "
+    "of the vendors on this machine; what people do comes back through signed webhooks and links.\n"
+)
 
 EPILOGUE = """
 The workspace stays in [bold]{folder}[/bold]: rules, templates, config.yaml, the customers and the ledger. The stand-ins are
@@ -54,7 +56,7 @@ def show(folder: Path | None, screen: Console, *, show_report: ShowReport) -> No
 
 
 def _perform(folder: Path, screen: Console) -> Played:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[so_far]}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[so_far]}"))
     with Progress(*columns, console=screen) as progress:
         task = progress.add_task("taking in", total=(END - START).days, so_far="the customers and their purchases")
 
@@ -74,7 +76,6 @@ def _perform(folder: Path, screen: Console) -> Played:
 def _so_far(moment: Moment) -> str:
     counts = {
         "sent": moment.messages["accepted"],
-        "withheld": moment.messages["withheld"],
         "opened": moment.opened,
         "clicked": moment.clicked,
         "left": moment.left,
