@@ -182,6 +182,7 @@ class Stepped:
         self.installation = Installation(folder, self.clock)
         self.others, self.end = list(others), end
         self.counts: Counter[str] = Counter()
+        self._next_launch: datetime | None = start  # at the start, campaigns become known
 
     def run(self, *, on_step: Callable[[datetime], None] = lambda now: None) -> Counter[str]:
         """Step to the end. Returns how many messages ended how. `on_step` is told each moment after it is done."""
@@ -198,21 +199,25 @@ class Stepped:
     def _step(self, now: datetime) -> None:
         for world in self.others:
             world.act(now)
-        self.installation.launch_due()
+        if self._next_launch is not None and now >= self._next_launch:
+            self.installation.launch_due()
+            self._next_launch = self._next_occurrence(now)
         self.counts.update(self.installation.sender.drain())
 
     def next_moment(self, now: datetime) -> datetime | None:
         """The earliest instant after `now` at which a schedule, an open message or the world wants something."""
         later = now + timedelta(microseconds=1)
-        workspace = self.installation.setup.workspace
-        moments = [
-            next_due(self.installation.database, after=later, resolve_window=workspace.settings.sending.resolve_window)
-        ]
-        for campaign in workspace.campaigns.values():
-            following = next_occurrence(campaign.schedule, after=now) if campaign.schedule else None
-            moments.append(following.nominal_at if following else None)
+        window = self.installation.setup.workspace.settings.sending.resolve_window
+        moments = [next_due(self.installation.database, after=later, resolve_window=window), self._next_launch]
         moments += [world.next_at(later) for world in self.others]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _next_occurrence(self, now: datetime) -> datetime | None:
+        schedules = [
+            campaign.schedule for campaign in self.installation.setup.workspace.campaigns.values() if campaign.schedule
+        ]
+        following = [next_occurrence(schedule, after=now) for schedule in schedules]
+        return min((occurrence.nominal_at for occurrence in following if occurrence), default=None)
 
 
 def once(folder: Path, *, now: datetime) -> tuple[list[Launch], Counter[str]]:
