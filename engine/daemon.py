@@ -74,6 +74,11 @@ class Installation:
         log.info("rules reloaded", fingerprint=self.setup.workspace.fingerprint[:12])
         return True
 
+    def keep_current(self, stop: threading.Event) -> None:
+        """Look for changed rules every other second, until `stop`."""
+        while not stop.wait(RELOAD_SECONDS):
+            self.reload()
+
     def launch_due(self) -> list[Launch]:
         """Launch what is due now."""
         launched = launch_due(self.setup.workspace, self.database, now=self.clock.now())

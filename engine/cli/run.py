@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Annotated
 
 import typer
@@ -77,9 +78,12 @@ def serve(folder: Where = HERE, listen: Address = "127.0.0.1:8025") -> None:
     notes.print(
         f"Listening on {listen}; OpenAPI at /openapi.json. Messages are sent by `regulars run`.", highlight=False
     )
+    stop = threading.Event()
+    threading.Thread(target=installation.keep_current, args=(stop,), name="reload", daemon=True).start()
     try:
         serve_forever(create_app(door_of(installation)), *_address(listen))
     finally:
+        stop.set()
         installation.close()
 
 
@@ -100,7 +104,7 @@ def door_of(installation: Installation) -> Door:
         workspace=lambda: installation.setup.workspace,
         database=installation.database,
         clock=installation.clock,
-        providers=installation.setup.providers,
+        providers=lambda: installation.setup.providers,
         links=installation.setup.links,
         wake=installation.sender.wake,
     )

@@ -128,7 +128,7 @@ def _opened_door(installation: Installation, url: str) -> Background:
         workspace=lambda: installation.setup.workspace,
         database=installation.database,
         clock=installation.clock,
-        providers=installation.setup.providers,
+        providers=lambda: installation.setup.providers,
         links=installation.setup.links,
         wake=lambda: None,  # the stepped daemon looks by itself after everybody acted
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import Update, bindparam, insert, update
 
 from engine.ledger.moves import move_claimed
 from engine.model import Message, Plain, Reason
 from engine.store import Database
-from engine.store.tables import attempts, customers, messages, runs
+from engine.store.tables import attempts, customers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,18 +37,7 @@ def begin(database: Database, message: Message, intent: Intent, *, now: datetime
     """Commit the intent to hand `message` over. False, with nothing written, where it may not be: the lease is over,
     somebody else has it, the run was cancelled, or what we may send this customer has changed since the decision.
     """
-    live = exists(select(runs.c.id).where(runs.c.id == message.run_id, runs.c.cancelled_at.is_(None)))
-    unchanged = (
-        (
-            exists(
-                select(customers.c.id).where(
-                    customers.c.id == message.customer_id, customers.c.revision == intent.revision
-                )
-            ),
-        )
-        if message.customer_id is not None
-        else ()
-    )
+    guards = ("leased", "run_live", *(("same_revision",) if message.customer_id is not None else ()))
     frozen = (
         {}
         if message.first_sent_at
@@ -62,20 +52,27 @@ def begin(database: Database, message: Message, intent: Intent, *, now: datetime
     )
     with database.writing() as connection:
         mine = move_claimed(
-            connection, "begin", message.claim, messages.c.lease_until > now, live, *unchanged,
-            now=now, provider=intent.provider, attempts=message.attempts + 1, reason=None, detail=None, **frozen,
+            connection, "begin", message.claim, *guards,
+            now=now, revision=intent.revision, provider=intent.provider, attempts=message.attempts + 1, reason=None, detail=None, **frozen,
         )  # fmt: skip
         if not mine:
             return False
-        number = message.attempts + 1
-        connection.execute(
-            insert(attempts).values(message_id=message.id, number=number, provider=intent.provider, began_at=now)
-        )
+        attempt = {
+            "message_id": message.id,
+            "number": message.attempts + 1,
+            "provider": intent.provider,
+            "began_at": now,
+        }
+        connection.execute(insert(attempts), attempt)
         if intent.bump:
-            connection.execute(
-                update(customers).where(customers.c.id == message.customer_id).values(revision=customers.c.revision + 1)
-            )
+            connection.execute(_bump(), {"customer": message.customer_id})
     return True
+
+
+@cache
+def _bump() -> Update:
+    """Makes other decisions about the customer void: this message counts under a frequency cap."""
+    return update(customers).where(customers.c.id == bindparam("customer")).values(revision=customers.c.revision + 1)
 
 
 def hold(database: Database, message: Message, *, until: datetime, reason: Reason, now: datetime) -> bool:

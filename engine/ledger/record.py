@@ -98,10 +98,11 @@ def record_engagement(
     machine: bool = False,
 ) -> bool:
     """Store an open or click that came through a link of our own. False where the message does not exist."""
+    link = (detail or {}).get("link", "")  # two links of one message, followed in the same instant, are two clicks
     event = ProviderEvent(
         name=name,
         at=at,
-        dedupe=f"{name}:{message_id}:{at.isoformat()}:{machine}",
+        dedupe=f"{name}:{message_id}:{link}:{at.isoformat()}:{machine}",
         message_key=database.message_key(message_id),
         machine=machine,
         detail=detail or {},

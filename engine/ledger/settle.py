@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, Update, bindparam, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
@@ -39,9 +40,20 @@ def settle(database: Database, message: Message, outcome: Outcome, retry: Retry,
 def _close_attempt(connection: Connection, message: Message, outcome: Outcome, now: datetime) -> None:
     word = _WORDS[type(outcome)]
     code = outcome.provider_message_id if isinstance(outcome, Accepted) else outcome.code
-    values = {"ended_at": now, "outcome": word, "code": code, "detail": outcome.detail or None}
-    this = (attempts.c.message_id == message.id, attempts.c.number == message.attempts)
-    connection.execute(update(attempts).where(*this).values(values))
+    ended = {"ended": now, "end": word, "end_code": code, "end_detail": outcome.detail or None}
+    connection.execute(_closing(), {"message": message.id, "attempt": message.attempts, **ended})
+
+
+@cache
+def _closing() -> Update:
+    c = attempts.c
+    values = {
+        c.ended_at: bindparam("ended", type_=c.ended_at.type),
+        c.outcome: bindparam("end"),
+        c.code: bindparam("end_code"),
+        c.detail: bindparam("end_detail"),
+    }
+    return update(attempts).where(c.message_id == bindparam("message"), c.number == bindparam("attempt")).values(values)
 
 
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}

@@ -109,7 +109,10 @@ def _pool(url: str, folder: Path | None) -> sa.Engine:
         if folder and target.database and not Path(target.database).is_absolute():
             target = target.set(database=str(folder / target.database))
         pool = sa.create_engine(
-            target, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}, pool_size=32
+            target,
+            connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False},
+            pool_size=32,
+            hide_parameters=True,
         )
         event.listen(pool, "connect", _sqlite_connect)
         event.listen(pool, "begin", _sqlite_begin)
@@ -117,7 +120,13 @@ def _pool(url: str, folder: Path | None) -> sa.Engine:
     if target.get_backend_name() == "postgresql":
         target = target.set(drivername="postgresql+psycopg")
         # jit: PostgreSQL compiles large rules for longer than it runs them (164 conditions: 19.9 s against 0.07 s)
-        return sa.create_engine(target, pool_size=32, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC -c jit=off"})
+        return sa.create_engine(
+            target,
+            pool_size=32,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"options": "-c timezone=UTC -c jit=off"},
+        )
     raise StoreError(
         f"the database is {target.get_backend_name()}, not SQLite or PostgreSQL", where="config.yaml: database"
     )

@@ -19,14 +19,15 @@ from engine.store import Database
 class Door:
     """What every endpoint works with.
 
-    workspace: gives the rules in force now, so that a reload needs no restart. providers: by their names in config.yaml.
+    workspace: gives the rules in force now, so that a reload needs no restart. providers: the open ones
+    now, by their names in config.yaml.
     wake: tells the sender that something is due; it must return at once and never raise.
     """
 
     workspace: Callable[[], Workspace]
     database: Database
     clock: Clock
-    providers: Mapping[str, Provider]
+    providers: Callable[[], Mapping[str, Provider]]
     links: Links
     wake: Callable[[], None]
 

@@ -22,7 +22,7 @@ https://www.twilio.com/docs/messaging/twiml
 @routes.api_route("/v1/webhooks/{provider}", methods=["GET", "POST"])
 def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBody) -> Response:
     """A vendor's report. 2xx only after it is on disk, so that a vendor who gets none sends it again."""
-    vendor = door.providers.get(provider)
+    vendor = door.providers().get(provider)
     if vendor is None:
         raise UnknownName("there is no provider of this name", where="path", remedy="See providers in config.yaml.")
     public_url = door.workspace().settings.public_url

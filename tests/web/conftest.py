@@ -227,7 +227,7 @@ def open_shop(workspace: Workspace, database: Database, *, wake: Callable[[], No
         workspace=lambda: workspace,
         database=database,
         clock=clock,
-        providers={"signing": Signing(Signing.Settings(), http=Http())},
+        providers=lambda: {"signing": Signing(Signing.Settings(), http=Http())},
         links=Links(SECRET, PUBLIC),
         wake=wake or (lambda: woken.append(clock.now())),
     )

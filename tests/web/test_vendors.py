@@ -35,7 +35,7 @@ def door(shop: Shop, sendgrid: SendGridVendor, monkeypatch: pytest.MonkeyPatch) 
         "texts": Twilio(Twilio.Settings.model_validate(twilio), http=Http()),
         "mail": SendGrid(SendGrid.Settings.model_validate(mail), http=Http()),
     }
-    return TestClient(create_app(replace(shop.door, providers=providers)))
+    return TestClient(create_app(replace(shop.door, providers=lambda: providers)))
 
 
 def deliver(door: TestClient, webhook: Webhook, *, body: bytes | None = None) -> Any:
