@@ -20,7 +20,6 @@ LARGEST = 10**18
 
 Convert = Callable[[object], Plain]
 
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?")
 _YES_NO: Mapping[str, bool] = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -47,18 +46,22 @@ def read(row: Mapping[str, object], columns: Mapping[str, Callable[[object], obj
 
 def text(value: object) -> str:
     """Text that both databases can hold; a whole number from JSON counts as its digits."""
-    if not isinstance(value, str):
-        if type(value) is int:
-            return str(value)
-        raise ValueError("this is a text, not a list, an object or a truth value")
-    if "\0" in value:
-        raise ValueError("a NUL character is in the text")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("half of a character (a lone surrogate) is in the text") from error
-    return value
+    if isinstance(value, str):
+        if value.isascii() or _whole(value):
+            if "\0" not in value:
+                return value
+            raise ValueError("a NUL character is in the text")
+        raise ValueError("half of a character (a lone surrogate) is in the text")
+    if type(value) is int:
+        return str(value)
+    raise ValueError("this is a text, not a list, an object or a truth value")
+
+
+def _whole(value: str) -> bool:
+    try:
+        return bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def identity(value: object) -> str:
@@ -72,13 +75,20 @@ def identity(value: object) -> str:
 def number(value: object) -> int | float:
     """`12`, `12.50`, `-3`, `1e3`: a decimal point, no thousands separators."""
     if isinstance(value, str):
-        if value.isdecimal() and value.isascii() and len(value) < 19:
+        if value.removeprefix("-").isdecimal() and value.isascii() and len(value) < 19:
             return int(value)
-        if _NUMBER.fullmatch(value):
-            value = float(value)
+        value = _decimal(value)
     if type(value) in (int, float) and -LARGEST < cast(float, value) < LARGEST:
         return cast(float, value)
     raise ValueError("a number is written 12 or 12.50, with nothing around it")
+
+
+def _decimal(value: str) -> float | None:
+    """Python takes 1_000 and the digits of every script for numbers too; a shop's export that has them is a mistake."""
+    try:
+        return float(value) if value.isascii() and "_" not in value else None
+    except ValueError:
+        return None
 
 
 def yes_no(value: object) -> bool:
@@ -96,21 +106,23 @@ def day(value: object) -> str:
         raise ValueError('a date is written "2026-11-22"') from error
 
 
-def moment(value: object, zone: ZoneInfo) -> datetime:
-    """An instant (UTC). Without an offset it is local time in `zone`; a date alone is its midnight there.
+def moments(zone: ZoneInfo) -> Callable[[object], datetime]:
+    """Reads an instant (UTC). Without an offset it is local time in `zone`; a date alone is its midnight there.
 
     A local time that a clock change repeats is the earlier of the two.
     """
-    try:
-        found = datetime.fromisoformat(text(value))
-    except ValueError as error:
-        raise ValueError(
-            'a time is written "2026-11-22T10:00" or, with its offset, "2026-11-22T10:00+02:00"'
-        ) from error
-    try:
-        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("this time is out of range") from error
+
+    def moment(value: object) -> datetime:
+        try:
+            found = datetime.fromisoformat(value if isinstance(value, str) else text(value))
+            return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+        except ValueError as error:
+            like = '"2026-11-22T10:00" or, with its offset, "2026-11-22T10:00+02:00"'
+            raise ValueError(f"a time is written {like}") from error
+        except OverflowError as error:
+            raise ValueError("this time is out of range") from error
+
+    return moment
 
 
 def texts(value: object) -> list[Plain]:
@@ -136,14 +148,12 @@ def time_zone(value: object) -> str:
 def converters(zone: ZoneInfo) -> Mapping[AttributeType, Convert]:
     """For each declared type, how its cells are read; `zone` is where local times are."""
 
-    def moment_text(value: object) -> str:
-        return moment(value, zone).isoformat(timespec="seconds")
-
+    moment = moments(zone)
     return {
         AttributeType.TEXT: text,
         AttributeType.NUMBER: number,
         AttributeType.BOOLEAN: yes_no,
         AttributeType.DATE: day,
-        AttributeType.TIME: moment_text,
+        AttributeType.TIME: lambda value: moment(value).isoformat(timespec="seconds"),
         AttributeType.LIST: texts,
     }

@@ -57,7 +57,7 @@ class CsvRows(Source):
             if (lines.flaws or first <= lines.put_back_until) and (reason := self._flaw()):
                 yield first, Flaw(reason=reason, text=shown(lines.raw))
             elif len(cells) == width:
-                yield first, _corrected(columns, cells) if again else dict(zip(columns, cells, strict=True))
+                yield first, _corrected(columns, cells) if again else dict(zip(columns, cells))  # noqa: B905
             elif cells:
                 reason = f"this row has {len(cells)} cells, the header has {width}"
                 yield first, Flaw(reason=reason, cells=tuple(cells))

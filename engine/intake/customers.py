@@ -14,7 +14,7 @@ from engine.errors import IntakeError
 from engine.intake import cells, profiles
 from engine.intake.columns import refuse_unknown, require
 from engine.intake.imported import Imported
-from engine.intake.importing import Progress, opened, take_all
+from engine.intake.importing import CHUNK, Progress, opened, take_all
 from engine.intake.profiles import Said
 from engine.intake.result import Taken, rejected
 from engine.intake.rows import Row
@@ -37,11 +37,13 @@ def import_customers(
     proof: str = "",
     rejects: Path | None = None,
     progress: Progress | None = None,
+    chunk: int = CHUNK,
 ) -> Imported:
     """Take a file of customers. `proof` says how and when those who agreed did so, where the file itself does not.
 
     Raises IntakeError, with nothing taken, where the file cannot be read, has an unknown column, or has consents without
     a proof. Importing a file again, or again after a kill, changes nothing that it did before.
+    `chunk`: rows of a transaction.
     """
     with opened(path) as intake:
         source, where, known = intake.source, f"{path}:1", known_columns(settings)
@@ -55,6 +57,7 @@ def import_customers(
             database=database,
             rejects=rejects,
             progress=progress,
+            chunk=chunk,
         )
 
 
@@ -83,7 +86,7 @@ def take_customers(
     proof: str = "",
     source: str = "import",
 ) -> list[Taken]:
-    """Take at most 5,000 customers in an open transaction; gives the end of each, in their order.
+    """Take customers in an open transaction; gives the end of each, in their order.
 
     proof: of the consents in rows that bring none. source: what is written beside a consent (import, api). A yes never
     overrides a no that came from elsewhere than an import or this very source: what people said themselves stands.
@@ -122,7 +125,7 @@ def _columns(settings: Settings) -> dict[str, Callable[[object], object]]:
         **{channel.value: partial(_address, channel) for channel in Channel},
         "locale": cells.locale,
         "time_zone": cells.time_zone,
-        "created_at": partial(cells.moment, zone=settings.time_zone),
+        "created_at": cells.moments(settings.time_zone),
     }
     attributes = {name: convert[kind] for name, kind in settings.attributes.items() if name not in own}
     consents = {f"{CONSENT}{channel}.{purpose}": _status for channel in Channel for purpose in settings.purposes}

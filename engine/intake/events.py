@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -15,10 +13,9 @@ from engine.errors import IntakeError
 from engine.intake import cells
 from engine.intake.columns import SHOWN, refuse_unknown, require
 from engine.intake.imported import Imported
-from engine.intake.importing import Progress, opened, take_all
+from engine.intake.importing import CHUNK, Progress, opened, take_all
 from engine.intake.result import ADDED, CHANGED, UNCHANGED, Taken, rejected
 from engine.intake.rows import Row
-from engine.model import Plain
 from engine.settings import Settings
 from engine.store import Database, bulk
 from engine.store.bulk import EventRow
@@ -37,11 +34,12 @@ def import_events(
     name: str | None = None,
     rejects: Path | None = None,
     progress: Progress | None = None,
+    chunk: int = CHUNK,
 ) -> Imported:
     """Take a file of events. `name` says which event a row is that does not say so itself.
 
     Raises IntakeError, with nothing taken, where the file cannot be read or has an unknown column. Importing a file
-    again, or again after a kill, changes nothing that it did before.
+    again, or again after a kill, changes nothing that it did before. `chunk`: rows of a transaction.
     """
     if name is not None and name not in settings.events:
         raise IntakeError(f'there is no event "{name}" in config.yaml', remedy=suggestion(name, settings.events))
@@ -57,6 +55,7 @@ def import_events(
             database=database,
             rejects=rejects,
             progress=progress,
+            chunk=chunk,
         )
 
 
@@ -83,23 +82,14 @@ def take_events(
     """
     reader = _Reader(settings, name)
     said = [reader.read(row) for row in rows]
-    good = [each for each in said if isinstance(each, _Said)]
+    good = [each for each in said if isinstance(each, EventRow)]
     owners = bulk.customer_ids(connection, {each.customer for each in good})
-    events = _Events(bulk.stored_events(connection, [each.external_id for each in good]))
-    ends = [each if isinstance(each, Taken) else events.take(each, owners.get(each.customer)) for each in said]
-    bulk.insert_events(connection, events.added.values(), received_at=now)
+    stored = bulk.stored_events(connection, [each.external_id for each in good])
+    events = _Events(stored, owners)
+    ends = [events.take(each) if isinstance(each, EventRow) else each for each in said]
+    bulk.insert_events(connection, events.added.values(), owners, received_at=now)
     bulk.update_events(connection, events.changed.values())
     return ends
-
-
-class _Said(NamedTuple):
-    """What one row says. A tuple, because a million of them pass through."""
-
-    external_id: str
-    customer: str
-    name: str
-    at: datetime
-    properties: dict[str, Plain]
 
 
 class _Reader:
@@ -111,7 +101,7 @@ class _Reader:
         own: dict[str, Callable[[object], object]] = {
             "id": cells.identity,
             "customer": cells.identity,
-            "at": partial(cells.moment, zone=settings.time_zone),
+            "at": cells.moments(settings.time_zone),
             "name": cells.text,
         }
         self._columns = {
@@ -119,7 +109,7 @@ class _Reader:
             for event, properties in settings.events.items()
         }
 
-    def read(self, row: Row) -> _Said | Taken:
+    def read(self, row: Row) -> EventRow | Taken:
         """What the row says, or its end where it makes no sense."""
         try:
             name = self._event(row)
@@ -130,7 +120,7 @@ class _Reader:
             if column not in values:
                 return rejected(f"{column} is missing")
         values.pop("name", None)
-        return _Said(PREFIX + values.pop("id"), values.pop("customer"), name, values.pop("at"), values)
+        return EventRow(PREFIX + values.pop("id"), values.pop("customer"), name, values.pop("at"), values)
 
     def _event(self, row: Row) -> str:
         name = str(row.get("name") or "").strip() or self._name
@@ -144,27 +134,24 @@ class _Reader:
 class _Events:
     """The events that a chunk speaks of, as they are stored and as they will be."""
 
-    def __init__(self, stored: dict[str, EventRow]) -> None:
-        self._now = stored
+    def __init__(self, stored: dict[str, EventRow], owners: Collection[str]) -> None:
+        self._now, self._owners = stored, owners
         self.added: dict[str, EventRow] = {}
         self.changed: dict[str, EventRow] = {}
 
-    def take(self, said: _Said, owner: int | None) -> Taken:
+    def take(self, said: EventRow) -> Taken:
         """What a row does."""
-        if owner is None:
+        if said.customer not in self._owners:
             return rejected("there is no customer with this id: import the customers first")
         key = said.external_id
-        after = EventRow(key, owner, said.name, said.at, said.properties)
         before = self._now.get(key)
-        self._now[key] = after
         if before is None:
-            self.added[key] = after
+            self._now[key] = self.added[key] = said
             return ADDED
-        if before == after:
+        if before == said:
             return UNCHANGED
-        if (before.customer_id, before.name) != (owner, said.name):
-            self._now[key] = before
+        if (before.customer, before.name) != (said.customer, said.name):
             return rejected("this id belongs to another event already: another customer's, or one of another name")
         changes = self.added if key in self.added else self.changed
-        changes[key] = after
+        self._now[key] = changes[key] = said
         return CHANGED

@@ -25,7 +25,7 @@ from engine.intake.rows import Flaw, Rejects, Row, Source
 from engine.store import Database
 
 CHUNK = 5_000
-"""Rows of a transaction."""
+"""Rows of a transaction: enough that its cost is spread thin, few enough that others get their turn."""
 
 FORMATS: Mapping[str, Callable[[BinaryIO, str], Source]] = MappingProxyType(
     {".csv": CsvRows, ".jsonl": JsonRows, ".ndjson": JsonRows}
@@ -88,20 +88,20 @@ def _clear_errors(path: Path) -> Iterator[None]:
 
 
 def take_all(
-    intake: Intake, take: Take, *, database: Database, rejects: Path | None, progress: Progress | None
+    intake: Intake, take: Take, *, database: Database, rejects: Path | None, progress: Progress | None, chunk: int
 ) -> Imported:
-    """Take every row of the file. What `take` rejects, and what cannot be read, goes into the file `rejects`."""
+    """Take every row of the file, `chunk` rows a transaction. What `take` rejects, and what cannot be read, goes into the file `rejects`."""
     began = time.monotonic()
     writer = _rejects(intake, rejects)
     counts: Counter[Fate] = Counter()
     kept_out = 0
     try:
-        for chunk in _chunks(intake):
-            ends = _take(chunk, take, database)
+        for rows in _chunks(intake, chunk):
+            ends = _take(rows, take, database)
             fates = [end.fate for end in ends]
             counts.update({fate: fates.count(fate) for fate in Fate})
             kept_out += sum(end.kept_out for end in ends)
-            for (line, row), end in zip(chunk, ends, strict=True):
+            for (line, row), end in zip(rows, ends, strict=True):
                 if end.fate is Fate.REJECTED:
                     writer.write(line, end.reason, row)
             if progress is not None:
@@ -127,10 +127,10 @@ def _rejects(intake: Intake, path: Path | None) -> Rejects:
     return intake.source.rejects(chosen)
 
 
-def _chunks(intake: Intake) -> Iterator[_Chunk]:
+def _chunks(intake: Intake, size: int) -> Iterator[_Chunk]:
     with _clear_errors(intake.path):
         rows = intake.source.rows()
-        while chunk := list(islice(rows, CHUNK)):
+        while chunk := list(islice(rows, size)):
             yield chunk
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from engine.intake.result import ADDED, CHANGED, UNCHANGED, Taken, rejected
 from engine.model import Channel, ConsentRule, ConsentStatus, Plain
 from engine.settings import Settings
-from engine.store import Database
+from engine.store import Database, bulk
 from engine.store.tables import consents, contact_points, customers
 
 IMPORT = "import"
@@ -163,7 +163,7 @@ def _stored(connection: Connection, external_ids: Collection[str]) -> _Profiles:
     c, point, consent = customers.c, contact_points.c, consents.c
     mine = (
         select(c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at)
-        .where(c.external_id.in_(external_ids))
+        .where(bulk.among(connection, c.external_id, external_ids))
         .order_by(c.external_id)  # everybody locks in the same order, so nobody waits for ever
         .with_for_update(key_share=True)
     )
@@ -177,12 +177,14 @@ def _stored(connection: Connection, external_ids: Collection[str]) -> _Profiles:
         for row in connection.execute(mine)
     }
     points: dict[int, _Point] = {}
-    theirs = select(point.id, point.customer_id, point.channel, point.address).where(point.customer_id.in_(by_id))
+    theirs = select(point.id, point.customer_id, point.channel, point.address).where(
+        bulk.among(connection, point.customer_id, by_id)
+    )
     for row in connection.execute(theirs):
         points[row.id] = by_id[row.customer_id].points[Channel(row.channel)] = _Point(id=row.id, address=row.address)
     words = (
         select(consent.contact_point_id, consent.purpose, consent.status, consent.source)
-        .where(consent.contact_point_id.in_(points))
+        .where(bulk.among(connection, consent.contact_point_id, points))
         .order_by(consent.at, consent.id)  # the newest comes last and stays
     )
     for row in connection.execute(words):

@@ -3,58 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import ARRAY, Column, ColumnElement, Connection, any_, func, literal, select
 
 from engine.model import Plain
-from engine.store.tables import EPOCH, MICROSECOND, microseconds
+from engine.store.tables import customers, events, microseconds
 
 
 class EventRow(NamedTuple):
-    """One event of a customer, as it is stored; `at` in UTC. A tuple, because a million of them pass through."""
+    """One event. `customer` is the customer's external id, `at` in UTC. A tuple, because a million of them pass through."""
 
     external_id: str
-    customer_id: int
+    customer: str
     name: str
     at: datetime
     properties: dict[str, Plain]
 
 
+def among(connection: Connection, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """The column is one of the values, which travel as one parameter, however many they are."""
+    if connection.dialect.name == "sqlite":
+        given = func.json_each(json.dumps(list(values))).table_valued("value")
+        return column.in_(select(given.c.value))
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
 def customer_ids(connection: Connection, external_ids: Collection[str]) -> dict[str, int]:
     """The ids of those customers that there are."""
-    select = "SELECT external_id, id FROM customers WHERE external_id "
-    return dict(_among(connection, select, external_ids))
+    c = customers.c
+    query = select(c.external_id, c.id).where(among(connection, c.external_id, external_ids))
+    return dict(connection.execute(query).all())
 
 
 def stored_events(connection: Connection, external_ids: Collection[str]) -> dict[str, EventRow]:
-    """The events that there are already, by external id."""
-    select = "SELECT external_id, customer_id, name, at, properties FROM events WHERE external_id "
-    rows = _among(connection, select, external_ids)
-    if connection.dialect.name == "sqlite":
-        rows = [(*row[:3], EPOCH + row[3] * MICROSECOND, json.loads(row[4])) for row in rows]
-    return {row[0]: EventRow(*row) for row in rows}
+    """The events that there are already, by external id. The customer of one that nobody has any more is empty."""
+    e, owner = events.c, func.coalesce(customers.c.external_id, "")
+    query = (
+        select(e.external_id, owner, e.name, e.at, e.properties)
+        .join_from(events, customers, e.customer_id == customers.c.id, isouter=True)
+        .where(among(connection, e.external_id, external_ids))
+    )
+    return {row[0]: EventRow(*row) for row in connection.execute(query)}
 
 
-def _among(connection: Connection, select: str, values: Collection[str]) -> Sequence[Any]:
-    """Rows whose last-named column is one of the values, which travel as one parameter, however many there are."""
-    if connection.dialect.name == "sqlite":
-        wanted, parameter = "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
-        return connection.exec_driver_sql(select + wanted, (parameter,)).all()
-    return connection.exec_driver_sql(select + "= ANY(%s)", (list(values),)).all()
-
-
-def insert_events(connection: Connection, rows: Collection[EventRow], *, received_at: datetime) -> None:
-    """Store new events; one whose external id was stored meanwhile stays as it was."""
+def insert_events(
+    connection: Connection, rows: Collection[EventRow], owners: Mapping[str, int], *, received_at: datetime
+) -> None:
+    """Store new events of customers whose ids are in `owners`; one that was stored meanwhile stays as it was."""
     if not rows:
         return
     if connection.dialect.name == "sqlite":
         at = microseconds(received_at)
         values = [
-            (row[0], row[1], row[2], microseconds(row[3]), properties, at)
-            for row, properties in zip(rows, _json(rows), strict=True)
+            (external_id, owners[customer], name, microseconds(moment), properties, at)
+            for (external_id, customer, name, moment, _), properties in zip(rows, _json(rows), strict=True)
         ]
         connection.exec_driver_sql(
             "INSERT INTO events (external_id, customer_id, name, at, properties, received_at)"
@@ -67,7 +72,7 @@ def insert_events(connection: Connection, rows: Collection[EventRow], *, receive
         " SELECT %s, e, c, n, a, p::jsonb"
         " FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[]) AS given (e, c, n, a, p)"
         " ON CONFLICT (external_id) DO NOTHING",
-        (received_at, *_columns(rows)),
+        (received_at, *_columns(rows, owners)),
     )
 
 
@@ -86,16 +91,15 @@ def update_events(connection: Connection, rows: Collection[EventRow]) -> None:
         return
     connection.exec_driver_sql(
         "UPDATE events SET at = a, properties = p::jsonb"
-        " FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::text[]) AS given (e, c, n, a, p)"
-        " WHERE events.external_id = e",
-        _columns(rows),
+        " FROM unnest(%s::text[], %s::timestamptz[], %s::text[]) AS given (e, a, p) WHERE events.external_id = e",
+        ([row.external_id for row in rows], [row.at for row in rows], _json(rows)),
     )
 
 
-def _columns(rows: Collection[EventRow]) -> tuple[list[Any], ...]:
+def _columns(rows: Collection[EventRow], owners: Mapping[str, int]) -> tuple[list[Any], ...]:
     """The rows turned by a quarter, as PostgreSQL's unnest takes them."""
-    external_ids, owners, names, times, _ = zip(*rows, strict=True)
-    return list(external_ids), list(owners), list(names), list(times), _json(rows)
+    external_ids, them, names, times, _ = zip(*rows, strict=True)
+    return list(external_ids), [owners[each] for each in them], list(names), list(times), _json(rows)
 
 
 def _json(rows: Collection[EventRow]) -> list[str]:
