@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ MONDAY = datetime(1998, 7, 6, 8, 0, tzinfo=UTC)
 
 
 def main(folder: Path) -> None:
-    screen = Console(record=True, width=WIDTH, force_terminal=True, file=Path("/dev/null").open("w"))
+    screen = Console(record=True, width=WIDTH, force_terminal=True, file=io.StringIO())
     with opened(folder) as (workspace, database):
         screen.print("[bold green]$[/bold green] regulars audience lapsing", highlight=False)
         audience_page(screen, audience(workspace, database, "lapsing", now=MONDAY), sql=False)

@@ -29,7 +29,8 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
 
 
 def plan_page(screen: Console, planned: Plan) -> None:
-    table = Table(title=f"Plan as of {planned.as_of:%Y-%m-%d %H:%M} UTC", title_justify="left")
+    screen.print(f"[italic]Plan as of {planned.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name, justify in (
         ("campaign", "left"),
         ("channel", "left"),
@@ -56,7 +57,7 @@ def plan_page(screen: Console, planned: Plan) -> None:
 
 def report_page(screen: Console, read: Report, *, currency: str) -> None:
     """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns."""
-    screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]")
+    screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
     screen.print(_table("What became of what was owed", read.lines, _BOOKS, channel=True), "")
     screen.print(
         _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
