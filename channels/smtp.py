@@ -122,9 +122,11 @@ class _Connection(smtplib.SMTP):
         return super().getreply()
 
     def send(self, s: Any) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(time_left(self.deadline))
-        super().send(s)
+        data = s.encode(self.command_encoding) if isinstance(s, str) else bytes(s)
+        for start in range(0, len(data), 16384):
+            if self.sock is not None:
+                self.sock.settimeout(time_left(self.deadline))
+            super().send(data[start : start + 16384])
 
     def step(self, name: str, reply: tuple[int, bytes], *good: int) -> None:
         if reply[0] not in good:

@@ -146,7 +146,7 @@ class Outgoing:
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _ENCODED_WORD = re.compile(r"=\?(?=[^?]*\?[bBqQ]\?)")
 _PERSONAL = re.compile(
-    r"[^\s<>\"'(),;:=]*(?:@|%40)[^\s<>\"'(),;]+|\+\d[\d\s().-]{5,}\d|\b\d{7,}\b|\b\d{3}[-. ]\d{3}[-. ]\d{4}\b"
+    r"(?<![^\s<>\"'(),;:=])[^\s<>\"'(),;:=]*(?:@|%40)[^\s<>\"'(),;]+|\+\d[\d\s().-]{5,}\d|\b\d{7,}\b|\b\d{3}[-. ]\d{3}[-. ]\d{4}\b"
 )
 
 
@@ -166,6 +166,7 @@ def storable(value: object) -> str:
 
 def without_personal(text: str, *known: str, limit: int = 200) -> str:
     """A vendor's own words, fit for a log: no `known` address or secret, nothing that looks like an address or a number."""
+    text = text[:20_000]  # a word cut in two here is not among the first that are shown
     for word in sorted(filter(None, known), key=len, reverse=True):
         text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
     return _PERSONAL.sub("…", _CONTROLS.sub(" ", text)).strip()[:limit]

@@ -119,6 +119,10 @@ def test_a_vendors_words_are_short() -> None:
     """A page of HTML does not become a detail, and known words are found before the text is cut."""
     assert len(without_personal("x " * 5000)) <= 200
     assert "canary" not in without_personal("y" * 195 + "canary-value", "canary-value")
+    began = time.monotonic()
+    for monster in ("x" * 1_000_000, "@" * 1_000_000, "+1" * 500_000, "1 " * 500_000, "%40" * 300_000):
+        assert len(without_personal(monster, "canary-value")) <= 200
+    assert time.monotonic() - began < 5
 
 
 def test_what_databases_cannot_hold_is_taken_out() -> None:
@@ -176,6 +180,25 @@ def test_a_request_that_is_not_taken_up_is_cut(http: Http) -> None:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
         assert isinstance(http.call("POST", url, deadline=soon(0.3), body=b"x" * 30_000_000), Ambiguous)
         assert time.monotonic() - began < 2
+
+
+def test_a_request_that_is_taken_up_slowly_is_cut(http: Http) -> None:
+    """A server that reads a little now and then, so that no single write is late, is left at the deadline as well."""
+    stopping = threading.Event()
+
+    def read(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            while not stopping.wait(0.02) and connection.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        threading.Thread(target=read, args=(listener,), daemon=True).start()
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert isinstance(http.call("POST", url, deadline=soon(0.4), body=b"x" * 40_000_000), Ambiguous)
+        assert time.monotonic() - began < 2
+        stopping.set()
 
 
 def test_no_stranger_password_is_used(http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from channels import smtp
+from channels import mime, smtp
 from channels.smtp import Smtp, SmtpSettings
 from engine.model import SuppressionReason
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Outgoing, Rejected
@@ -179,15 +180,35 @@ def test_bounces_go_where_they_should() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [".\r\n", "a\r\n.\r\nMAIL FROM:<x@evil.example>\r\n", "\n.\n\r.\r\r\n.\n", ".\n" * 500, "QUIT\n."]
+    "text",
+    [
+        ".\r\n",
+        "a\r\n.\r\nMAIL FROM:<x@evil.example>\r\n",
+        "\n.\n\r.\r\r\n.\n",
+        ".\n" * 500,
+        "QUIT\n.",
+        ".a\n..b\n...\n.. c\n",
+    ],
 )
 def test_no_text_ends_the_message_early(text: str) -> None:
-    """Dots and line ends in the text stay text: one message goes in, one comes out (SMTP smuggling)."""
+    """Dots and line ends in the text stay text: one message goes in, the same one comes out (SMTP smuggling)."""
+    outgoing = letter(text=text, html=text)
     with TinySmtp() as server:
-        assert isinstance(sent(server.port, letter(text=text, html=text)), Accepted)
-        assert len(server.messages) == 1
-        assert b"\n" not in server.messages[0].replace(b"\r\n", b"")
+        assert isinstance(sent(server.port, outgoing), Accepted)
+        (message,) = server.messages
+        assert b"\n" not in message.replace(b"\r\n", b"")
+        assert re.sub(rb"(?m)^\.", b"", message) == mime.build(outgoing)
         assert [line.split(" ")[0] for line in server.commands] == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+
+
+@pytest.mark.parametrize("pace", [SILENT, DRIP])
+def test_a_server_that_takes_its_time_to_read_is_left(pace: str) -> None:
+    """A server that takes the message up slowly, or not at all, cannot hold the sender; the dot never left."""
+    with TinySmtp({"body": pace, "EHLO": "250 tiny"}) as server:
+        began = time.monotonic()
+        assert isinstance(sent(server.port, letter(text="x" * 30_000_000), within=1.0), NotSent)
+        assert time.monotonic() - began < 3
+        assert not server.messages
 
 
 # ---------------------------------------------------------------- connections

@@ -81,7 +81,11 @@ class TinySmtp:
         return verb
 
     def _data(self, connection: socket.socket, stream: BinaryIO) -> bool:
-        lines = []
+        lines: list[bytes] = []
+        if self._steps.get("body") == SILENT:
+            return self._stopping.wait(20)
+        while self._steps.get("body") == DRIP and not self._stopping.wait(0.02) and connection.recv(65536):
+            pass
         while (line := stream.readline()) not in (b".\r\n", b""):
             lines.append(line)
         if line:
