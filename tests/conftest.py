@@ -13,7 +13,7 @@ import pytest
 from engine.store import Database, open_database
 from tests.postgres import Server
 
-SECRET = "a secret for tests, long enough"  # noqa: S105
+SECRET = "a secret for tests, long enough"
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.campaigns.schedules import Occurrence, due
-from engine.content.templates import TemplateVersion, read_template
-from engine.rules.campaign import Campaign
-from engine.rules.compile import audience
-from engine.rules.workspace import Workspace
 from sqlalchemy import Connection, Select, select
 
+from engine.campaigns.schedules import Occurrence, due
+from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
 from engine.errors import IntakeError, UnknownName
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
 from engine.ledger.schedules import launched_until
 from engine.model import Lane, Plain
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience
+from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers, messages
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.rules.compile import audience as campaign_audience
-from engine.rules.compile import matches
-from engine.rules.workspace import Workspace
 from sqlalchemy import Connection, Dialect, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.document import suggestion
 from engine.errors import UnknownName
+from engine.rules.compile import audience as campaign_audience
+from engine.rules.compile import matches
+from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers
 

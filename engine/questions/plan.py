@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.campaigns.schedules import next_occurrence
-from engine.rules.campaign import Campaign
-from engine.rules.compile import audience
-from engine.rules.workspace import Workspace
 from sqlalchemy import func, select
 
 from engine.campaigns.launch import campaign_of
+from engine.campaigns.schedules import next_occurrence
 from engine.model import Channel, MessageClass
 from engine.questions.audience import count_of, sample_of
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience
+from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import runs
 

@@ -70,7 +70,7 @@ def consents_of(database: Database) -> list[tuple[str, str, str, str, str, str]]
         .order_by(s.id)
     )
     with database.reading() as connection:
-        return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def events_of(database: Database) -> dict[str, tuple[Any, ...]]:

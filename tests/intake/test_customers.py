@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from engine.errors import IntakeError
 from engine.intake import Fate, Imported, import_customers, take_customers
-from engine.model import Channel, SuppressionReason
+from engine.model import Channel, Plain, SuppressionReason
 from engine.store import Database
 from engine.store.tables import consents, contact_points, customers, suppressions
 from tests.intake.shop import SETTINGS, consents_of, customers_of, numbers, read_rejects, write
@@ -163,7 +163,7 @@ def test_a_yes_may_follow_the_no_of_an_import_or_of_its_own_source(
     assert numbers(take("id,consent.email.offers\nc2,yes\n", proof="form 9")) == (0, 1, 0, 0)
     _say(database, "c1", "opted_out", "api", now)
     with database.writing() as connection:
-        row = {"id": "c1", "consent.email.offers": True}
+        row: dict[str, Plain] = {"id": "c1", "consent.email.offers": True}
         (end,) = take_customers(connection, database, SETTINGS, [row], now=now, proof="page", source="api")
     assert (end.fate, end.kept_out) == (Fate.CHANGED, False)
 
