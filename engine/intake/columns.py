@@ -7,12 +7,15 @@ from collections.abc import Collection, Sequence
 from engine.document import suggestion
 from engine.errors import IntakeError
 
-SHOWN = 60
+
+def quoted(name: str) -> str:
+    """The beginning of a name as it was given, fit for any screen."""
+    return f'"{name[:60].encode(errors="backslashreplace").decode()}"'
 
 
 def unknown(column: str, known: Collection[str]) -> str:
     """What is said of a row's column that has no place, with the nearest one that has."""
-    return f'unknown column "{column[:SHOWN]}". {suggestion(column[:SHOWN].lower(), known)}'
+    return f"unknown column {quoted(column)}. {suggestion(column[:60].lower(), known)}"
 
 
 def require(columns: Sequence[str], needed: Sequence[str], known: Collection[str], where: str) -> None:
@@ -28,10 +31,10 @@ def require(columns: Sequence[str], needed: Sequence[str], known: Collection[str
 
 def refuse_unknown(columns: Sequence[str], known: Collection[str], where: str) -> None:
     """Raises IntakeError where a file has a column that leads nowhere: nothing of it is taken."""
-    strange = [column[:SHOWN] for column in columns if column not in known]
+    strange = [column for column in columns if column not in known]
     if strange:
-        names = ", ".join(f'"{column}"' for column in strange)
-        near = suggestion(strange[0].lower(), known)
+        names = ", ".join(map(quoted, strange))
+        near = suggestion(strange[0][:60].lower(), known)
         hint = f"{near} " if near.startswith("Did") else ""
         raise IntakeError(
             f"unknown column{'s' if len(strange) > 1 else ''} {names}",

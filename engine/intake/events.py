@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from engine.document import suggestion
 from engine.errors import IntakeError
 from engine.intake import cells
-from engine.intake.columns import SHOWN, refuse_unknown, require
+from engine.intake.columns import quoted, refuse_unknown, require
 from engine.intake.imported import Imported
 from engine.intake.importing import CHUNK, Progress, opened, take_all
 from engine.intake.result import ADDED, CHANGED, UNCHANGED, Taken, rejected
@@ -127,7 +127,7 @@ class _Reader:
         if name is None:
             raise ValueError("name is missing")
         if name not in self._columns:
-            raise ValueError(f'there is no event "{name[:SHOWN]}". {suggestion(name[:SHOWN], self._columns)}')
+            raise ValueError(f"there is no event {quoted(name)}. {suggestion(name[:60], self._columns)}")
         return name
 
 

@@ -90,7 +90,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
 def take_all(
     intake: Intake, take: Take, *, database: Database, rejects: Path | None, progress: Progress | None, chunk: int
 ) -> Imported:
-    """Take every row of the file, `chunk` rows a transaction. What `take` rejects, and what cannot be read, goes into the file `rejects`."""
+    """Take every row of the file, `chunk` rows a transaction. What is rejected or cannot be read goes into `rejects`."""
     began = time.monotonic()
     writer = _rejects(intake, rejects)
     counts: Counter[Fate] = Counter()

@@ -116,6 +116,7 @@ def test_progress_tells_bytes_and_rows_up_to_the_end(tmp_path: Path, database: D
         ("f.csv", b"id," + b"x" * MAX_LINE, "longer than"),
         ("f.csv.gz", b"id\n1\n", "damaged or cut off"),
         ("f.jsonl", b'{"id": "1", "pionts": 2}\n', 'unknown column "pionts". Did you mean "points"?'),
+        ("f.jsonl", b'{"id": "1", "\\ud800": 2}\n', 'unknown column "\\ud800"'),
         ("f.jsonl", b'{"id": "1", "consent.email.offers": true}\n', "need a proof"),
     ],
 )
