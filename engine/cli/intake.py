@@ -105,6 +105,8 @@ def _conclude(done: Imported, as_json: bool) -> None:
             f"{done.read:,} rows: {done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected ({done.seconds:.1f} s, {rate})",
             highlight=False,
         )
+        if done.kept_out:
+            notes.print(f"{done.kept_out:,} said no before, and stay out.", highlight=False)
         if done.rejected:
             notes.print(
                 f"[yellow]The rejected rows, with line and reason, are in {done.rejects}: correct them there and import that file.[/yellow]",

@@ -19,16 +19,16 @@ def bump(connection: Connection, customer_ids: list[int]) -> None:
         )
 
 
-def current(connection: Connection, contact_point_id: int, purpose: str) -> ConsentStatus | None:
-    """What a contact point agreed to for a purpose: the newest word, None where nothing was ever said."""
-    newest = (
-        select(consents.c.status)
+def newest(connection: Connection, contact_point_id: int, purpose: str) -> tuple[ConsentStatus, datetime] | None:
+    """What a contact point said last for a purpose, and when; None where nothing was ever said."""
+    last = (
+        select(consents.c.status, consents.c.at)
         .where(consents.c.contact_point_id == contact_point_id, consents.c.purpose == purpose)
         .order_by(consents.c.at.desc(), consents.c.id.desc())
         .limit(1)
     )
-    word = connection.execute(newest).scalar()
-    return ConsentStatus(word) if word else None
+    row = connection.execute(last).first()
+    return (ConsentStatus(row.status), row.at) if row else None
 
 
 def give(
@@ -41,9 +41,15 @@ def give(
     source: str,
     proof: str,
 ) -> bool:
-    """Append a consent; False, with nothing written, where the same is in force already."""
-    if current(connection, contact_point_id, purpose) is status:
+    """Append a consent; False, with nothing written, where the same is in force already.
+
+    A no stands even where its report comes late: it counts from the newest word on record, not before it.
+    """
+    last = newest(connection, contact_point_id, purpose)
+    if last and last[0] is status:
         return False
+    if last and status is ConsentStatus.OPTED_OUT:
+        at = max(at, last[1])
     row = {
         "contact_point_id": contact_point_id,
         "purpose": purpose,

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from engine.ledger.claim import recover
+from engine.ledger.consent import give, newest
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.record import record_engagement, record_events
-from engine.model import DeliveryClass, EventName, State
+from engine.model import ConsentStatus, DeliveryClass, EventName, State
 from engine.provider import Accepted, Ambiguous, ProviderEvent
 from engine.store import Database
 from engine.store.tables import events, messages, suppressions
@@ -133,6 +134,18 @@ def test_stop_by_text_suppresses_and_start_lifts_it_but_never_a_bounce(database:
     )
     text("start", now + 4 * HOUR)
     assert reasons() == ["complained"]
+
+
+def test_a_no_stands_even_where_its_report_comes_late(database: Database, now: datetime) -> None:
+    """An opt-out of ten o'clock that is reported after an import's yes of eleven still ends our right to write."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    with database.writing() as connection:
+        give(connection, 1, "offers", ConsentStatus.OPTED_IN, at=now + HOUR, source="import", proof="a stale file")
+    told = reported(database, sent.id, EventName.OPTED_OUT, now)
+    record_events(database, [told], provider="relay", now=now + 2 * HOUR)
+    with database.reading() as connection:
+        assert newest(connection, 1, "offers") == (ConsentStatus.OPTED_OUT, now + HOUR)
 
 
 def test_a_receipt_in_doubt_is_handed_over_once_more_and_marked(database: Database, now: datetime) -> None:
