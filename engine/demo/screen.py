@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -28,7 +30,7 @@ EPILOGUE = """
 The workspace stays in [bold]{folder}[/bold]: rules, templates, config.yaml, the customers and the ledger. The stand-ins are
 gone; from now on email is written into its outbox/ and the rest onto the screen. Try:
 
-  cd {folder}
+  cd {folder}{path}
   regulars audience lapsing --now 1998-07-06T16:00Z      who has gone quiet by then
   regulars plan --now 1998-07-06T16:00Z                  what would be sent, to whom, and when
   regulars run --once --now 1998-07-06T16:00Z            send what is due that Monday: look into outbox/
@@ -52,7 +54,15 @@ def show(folder: Path | None, screen: Console, *, show_report: ShowReport) -> No
     played = _perform(place, screen)
     show_report(screen, played.report, currency="USD")
     screen.print(_records(played), highlight=False)
-    screen.print(EPILOGUE.format(folder=place), highlight=False, soft_wrap=True)
+    screen.print(EPILOGUE.format(folder=place, path=_path()), highlight=False, soft_wrap=True)
+
+
+def _path() -> str:
+    """How to reach the command, where the shell does not find it by itself."""
+    own = Path(sys.argv[0]).resolve()
+    if shutil.which("regulars") or own.name != "regulars":
+        return ""
+    return f"\n  export PATH={own.parent}:$PATH"
 
 
 def _perform(folder: Path, screen: Console) -> Played:
