@@ -136,7 +136,7 @@ def _tally(connection: Connection, column: ColumnElement[Any], which: ColumnElem
         .group_by(column)
         .order_by(func.count().desc(), column)
     )
-    return {word: count for word, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def _refusals(connection: Connection, which: ColumnElement[bool]) -> dict[str, int]:
