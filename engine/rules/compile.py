@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, or_, select
@@ -25,7 +25,20 @@ from engine.rules.columns import Typed, attribute, in_json
 from engine.rules.measures import MEASURES
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.read import Reading, read_condition
-from engine.rules.syntax import Ago, All, AnyOf, Attribute, Condition, Did, InSegment, Not, Segment, Test, Value
+from engine.rules.syntax import (
+    Ago,
+    All,
+    AnyOf,
+    Attribute,
+    Condition,
+    Did,
+    InSegment,
+    Measured,
+    Not,
+    Segment,
+    Test,
+    Value,
+)
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers, events, messages
@@ -40,6 +53,22 @@ def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialec
     return _sql(
         condition, _Frame(segments=workspace.segments, zone=workspace.settings.time_zone, now=at, dialect=dialect)
     )
+
+
+def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[Any] | None:
+    """The value that a single condition tests, in SQL: the attribute, or the measure over the events that count (how many,
+    where none is named). None for conditions that look at no value of their own.
+    """
+    at = now.astimezone(UTC)
+    frame = _Frame(segments=workspace.segments, zone=workspace.settings.time_zone, now=at, dialect=dialect)
+    match condition:
+        case Attribute():
+            return attribute(condition.name, condition.type, dialect).column
+        case Did():
+            measured = condition.measured or Measured(measure="times", of=None, tests=())
+            return _amount(condition, measured, frame).column
+        case _:
+            return None
 
 
 def audience(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
@@ -118,17 +147,28 @@ def _segment(member: InSegment, frame: _Frame) -> Segment:
 
 
 def _did(did: Did, frame: _Frame) -> ColumnElement[bool]:
+    if did.measured is None:
+        return exists(select(1).where(*_counted(did, frame)).correlate(customers))
+    amount = _amount(did, did.measured, frame)
+    return _tests(did.measured.tests, MEASURES[did.measured.measure].type, amount, frame)
+
+
+def _counted(did: Did, frame: _Frame) -> list[ColumnElement[bool]]:
+    """Which events count."""
     counted = [events.c.customer_id == customers.c.id, events.c.name == did.event, events.c.at <= frame.now]
     if did.within is not None:
         counted.append(events.c.at > frame.now - did.within)
     for part in did.where:
         counted.append(_tests(part.tests, part.type, _property(part.name, part.type, frame), frame))
-    if did.measured is None:
-        return exists(select(1).where(*counted).correlate(customers))
-    measure, of = MEASURES[did.measured.measure], did.measured.of
+    return counted
+
+
+def _amount(did: Did, measured: Measured, frame: _Frame) -> Typed:
+    """What is measured over the events that count."""
+    measure, of = MEASURES[measured.measure], measured.of
     taken = measure.take(_property(of, measure.of, frame) if of and measure.of else None, frame.dialect)
-    amount = select(taken.column).where(*counted).correlate(customers).scalar_subquery()
-    return _tests(did.measured.tests, measure.type, Typed(column=amount, bind=taken.bind, dialect=frame.dialect), frame)
+    amount = select(taken.column).where(*_counted(did, frame)).correlate(customers).scalar_subquery()
+    return Typed(column=amount, bind=taken.bind, dialect=frame.dialect)
 
 
 def _property(name: str, kind: AttributeType, frame: _Frame) -> Typed:
