@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from engine.cli import ask, demo, intake, run, workspace
-from engine.cli.app import app, fail
+from engine.cli.app import app, fail  # the commands are listed in engine/cli/commands.py
 from engine.errors import RegularsError
-
-for room in (workspace, intake, ask, run, demo):
-    room.register(app)
 
 
 def main() -> None:

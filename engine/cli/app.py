@@ -13,12 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from engine.daemon import open_workspace_database
+from engine.cli.commands import Commands
 from engine.errors import Problem, RegularsError, Severity, WorkspaceError
 from engine.rules.workspace import Workspace, load_workspace
 from engine.scalars import instant, spoken
@@ -27,11 +26,13 @@ from engine.store import Database
 
 app = typer.Typer(
     name="regulars",
+    cls=Commands,
     help="Turns customers into regulars: segments in YAML, messages by email, SMS and social, a ledger that neither loses nor doubles one.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.callback()(lambda: None)
 screen = Console()
 notes = Console(stderr=True)
 
@@ -59,6 +60,8 @@ def moment(text: str | None) -> datetime:
 @contextmanager
 def opened(folder: Path) -> Iterator[tuple[Workspace, Database]]:
     """The workspace's rules and its database."""
+    from engine.daemon import open_workspace_database  # here, so that `check` starts without it and what it needs
+
     load_environment(folder)
     workspace = load_workspace(folder)
     database = open_workspace_database(workspace)
@@ -115,6 +118,8 @@ def fail(error: RegularsError) -> int:
 
 def log_to_stderr(level: int = logging.INFO) -> None:
     """The daemon's log: one line an event; ids and counts, never an address or a secret."""
+    import structlog  # here: only the daemon logs
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

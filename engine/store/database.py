@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -160,6 +158,9 @@ def _assert_durable(pool: sa.Engine) -> None:
 
 def migrate(pool: sa.Engine) -> None:
     """Bring the tables up to date. Several processes may start at once: one migrates, the others wait."""
+    from alembic import command  # here: 0.2 s that a command without a database need not wait for
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with pool.connect().execution_options(writing=True) as connection, connection.begin():
