@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 
 from sqlalchemy import Connection, Select, select
 
@@ -58,7 +60,7 @@ def launch(
     workspace: Workspace, database: Database, campaign: Campaign, occurrence: Occurrence, *, now: datetime
 ) -> Launch:
     """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`."""
-    version = read_template(workspace.folder / "templates", campaign.template)
+    version = _template(workspace.folder, campaign.template, workspace.fingerprint)
     chosen = audience(workspace, campaign, now=now, dialect=database.dialect)
     with database.writing() as connection:
         run = _new_run(workspace, campaign, version, occurrence.key, occurrence.nominal_at, {})
@@ -112,12 +114,18 @@ def trigger(
             f'there is no customer "{customer}"',
             remedy="Import the customer, or send the customer's data with the trigger.",
         )
-    version = read_template(workspace.folder / "templates", campaign.template)
+    version = _template(workspace.folder, campaign.template, workspace.fingerprint)
     run_id, new = open_run(connection, database, _new_run(workspace, campaign, version, occurrence, now, data), now=now)
     if new:
         owe(connection, database, run_id, name, _owed_to(campaign, who, Lane.TRIGGERED, now), now=now)
     message_id = connection.execute(select(messages.c.id).where(messages.c.run_id == run_id)).scalar_one()
     return Triggered(run_id=run_id, message_id=message_id, new=new)
+
+
+@lru_cache(maxsize=256)
+def _template(folder: Path, name: str, _fingerprint: str) -> TemplateVersion:
+    """A template as the rules in force know it: read once for each fingerprint of the workspace, not at every launch."""
+    return read_template(folder / "templates", name)
 
 
 def _owed_to(campaign: Campaign, chosen: Select[tuple[int]] | None, lane: Lane, now: datetime) -> OwedTo:
