@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from engine.cli.app import opened
-from engine.cli.pages import audience_page, plan_page, report_page
+from engine.cli.pages import audience_page, report_page
+from engine.cli.plan import plan_page
 from engine.measure.report import report
 from engine.questions.audience import audience
 from engine.questions.plan import plan

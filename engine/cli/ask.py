@@ -1,4 +1,4 @@
-"""The questions: `regulars audience`, `regulars plan`, `regulars report`. They only read."""
+"""The questions: `regulars audience`, `regulars report`. They only read. (`regulars plan` has a file of its own.)"""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, screen, show_json
-from engine.cli.pages import audience_page, plan_page, report_page
+from engine.cli.pages import audience_page, report_page
 from engine.measure.report import report as read_report
 from engine.questions.audience import audience as ask_audience
-from engine.questions.plan import plan as ask_plan
 
 Campaign = Annotated[str | None, typer.Argument(help="Only this campaign.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command()(audience)
-    app.command()(plan)
     app.command()(report)
 
 
@@ -35,16 +33,6 @@ def audience(
         show_json(found)
     else:
         audience_page(screen, found, sql=sql)
-
-
-def plan(campaign: Campaign = None, folder: Where = HERE, now: Now = None, as_json: AsJson = False) -> None:
-    """What would happen if this were live: each campaign's audience now, a sample, and when it sends next."""
-    with opened(folder) as (workspace, database):
-        planned = ask_plan(workspace, database, campaign=campaign, now=moment(now))
-    if as_json:
-        show_json(planned)
-    else:
-        plan_page(screen, planned)
 
 
 def report(campaign: Campaign = None, folder: Where = HERE, now: Now = None, as_json: AsJson = False) -> None:

@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "workspace",
         "import": "intake",
         "audience": "ask",
-        "plan": "ask",
+        "plan": "plan",
         "report": "ask",
         "run": "run",
         "serve": "run",

@@ -1,4 +1,4 @@
-"""The pages that a person reads on the terminal: audience, plan, report."""
+"""The pages that a person reads on the terminal: audience, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rich.table import Table
 from engine.measure.report import Afterwards, Line, Report
 from engine.model import State
 from engine.questions.audience import Audience
-from engine.questions.plan import Plan
 from engine.scalars import spoken
 
 
@@ -26,33 +25,6 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
         screen.print(f"[dim]for example[/dim] {escape(', '.join(found.sample))}", highlight=False)
     if sql:
         screen.print(Syntax(found.sql, "sql", word_wrap=True, background_color="default"))
-
-
-def plan_page(screen: Console, planned: Plan) -> None:
-    screen.print(f"[italic]Plan as of {planned.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for name, justify in (
-        ("campaign", "left"),
-        ("channel", "left"),
-        ("class", "left"),
-        ("next (UTC)", "left"),
-        ("audience now", "right"),
-        ("for example", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for one in planned.campaigns:
-        when = (
-            f"{one.next_at:%Y-%m-%d %H:%M}"
-            if one.next_at
-            else ("when triggered" if one.started_by == "trigger" else "never again")
-        )
-        size = (
-            f"{one.audience:,}"
-            if one.audience is not None
-            else ("one customer" if one.started_by == "trigger" else "public")
-        )
-        table.add_row(one.campaign, one.channel, one.message_class, when, size, escape(", ".join(one.sample[:3])))
-    screen.print(table)
 
 
 def report_page(screen: Console, read: Report, *, currency: str) -> None:
