@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from engine import document
 from engine.errors import Position, Problem, WorkspaceError
@@ -80,6 +82,62 @@ class Sending(Part):
         return self
 
 
+DEFAULT_PRICE = "default"
+_PERCENT = re.compile(r"^(\d{1,4}(?:\.\d{1,2})?)\s*%$")
+
+
+def share(value: Any) -> Decimal:
+    """`50 %` as 0.5. Raises ValueError."""
+    if isinstance(value, Decimal):
+        return value
+    match = _PERCENT.match(str(value).strip())
+    if match is None:
+        raise ValueError('a share is written with a percent sign, like "50 %"')
+    return Decimal(match[1]) / 100
+
+
+def _country(value: Any) -> str:
+    """Of an SMS's price: a country as phone numbers know it, or the price of all the others."""
+    import phonenumbers  # only for those who have prices: it takes a while to load
+
+    if value != DEFAULT_PRICE and value not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("a country has two capital letters, like FI; `default` stands for all that are not named")
+    return str(value)
+
+
+Share = Annotated[
+    Decimal,
+    BeforeValidator(share),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? *%$", "examples": ["50 %"]}),
+]
+Country = Annotated[str, BeforeValidator(_country)]
+Price = Annotated[Decimal, Field(ge=0, le=1000)]
+
+
+class Prices(Part):
+    """What a message costs, in the workspace's currency: an SMS by the part and the country of its number, an email each."""
+
+    sms: Mapping[Country, Price] = Field(
+        default_factory=dict, description="For one part, by country: `{FI: 0.05, default: 0.08}`."
+    )
+    email: Price | None = Field(default=None, description="For one email.")
+
+
+class Guards(Part):
+    """How far an audience may change before somebody should look."""
+
+    audience_jump: Share = Field(
+        default=Decimal("0.5"),
+        description="A plan warns when an audience grew by more than this since its last run.",
+        json_schema_extra={"default": "50 %"},
+    )
+    plan_drift: Share = Field(
+        default=Decimal("0.1"),
+        description="`run --plan` launches nothing whose audience changed by more than this since the plan.",
+        json_schema_extra={"default": "10 %"},
+    )
+
+
 class Tracking(Part):
     """Whether opens and clicks of email are recorded by links of our own."""
 
@@ -112,6 +170,8 @@ class Settings(Part):
     pressure: tuple[Cap, ...] = ()
     sending: Sending = Sending()
     tracking: Tracking = Tracking()
+    prices: Prices = Prices()
+    guards: Guards = Guards()
 
     def route(self, channel: Channel, message_class: MessageClass) -> Route | None:
         """The route of a channel for a class; a channel that names only one class has no route for the other."""
