@@ -49,9 +49,31 @@ def known_names(
 # ---------------------------------------------------------------- what is wrong
 
 
-def problems(version: TemplateVersion, *, channel: Channel, message_class: MessageClass, known: Known) -> list[Problem]:
-    """Everything wrong in a channel's parts, in every locale, in the order of the files; empty where all is well."""
-    files = _Files(version, known)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What one file says by itself. `uses` is None where it cannot be used, for the reasons in `findings`."""
+
+    uses: syntax.Uses | None
+    findings: tuple[syntax.Finding, ...] = ()
+
+
+Readings = dict[tuple[str, str], Reading]
+"""What was read already, by path and text. Parsing costs most, and campaigns share their templates and layouts."""
+
+
+def problems(
+    version: TemplateVersion,
+    *,
+    channel: Channel,
+    message_class: MessageClass,
+    known: Known,
+    readings: Readings | None = None,
+) -> list[Problem]:
+    """Everything wrong in a channel's parts, in every locale, in the order of the files; empty where all is well.
+
+    With the same `readings` for several versions, a file that they share is parsed once.
+    """
+    files = _Files(version, known, {} if readings is None else readings)
     variants = [variant(version, channel, tag) for tag in (None, *sorted(locale_folders(version, channel)))]
     for one in variants:
         files.found += _missing_parts(version, one, channel)
@@ -83,6 +105,7 @@ class _Files:
 
     version: TemplateVersion
     known: Known
+    readings: Readings
     found: list[Problem] = field(default_factory=list)
     sandbox: Sandbox = field(init=False)
     _uses: dict[str, syntax.Uses | None] = field(default_factory=dict)
@@ -114,31 +137,21 @@ class _Files:
 
     def _read(self, name: str) -> syntax.Uses | None:
         if name not in self._uses:
-            self._uses[name] = self._parse(name)
+            self._uses[name] = self._noted(name)
         return self._uses[name]
 
-    def _parse(self, name: str) -> syntax.Uses | None:
-        source = self.version.sources[name]
-        try:
-            tree = self.sandbox.tree(source, name)
-            findings = self.sandbox.forbidden(tree)
-            for finding in findings:
-                self._tell(name, finding.line, finding.word, finding.what, finding.remedy)
-            if findings:
-                return None
-            self.sandbox.compile(source, name)
-            uses = syntax.uses(tree)
-        except TemplateSyntaxError as error:
-            self._tell(name, error.lineno, "", f"{(error.message or 'not a valid template').rstrip('.')}.")
-            return None
-        except (RecursionError, SyntaxError, MemoryError):
-            self._tell(name, 1, "", "is nested too deeply.", "Split it into several files.")
-            return None
-        for reference in uses.references:
+    def _noted(self, name: str) -> syntax.Uses | None:
+        key = (name, self.version.sources[name])
+        if key not in self.readings:
+            self.readings[key] = _parse(self.sandbox, *key)
+        read = self.readings[key]
+        for finding in read.findings:
+            self._tell(name, finding.line, finding.word, finding.what, finding.remedy)
+        for reference in read.uses.references if read.uses else ():
             if reference.name not in self.version.sources and not reference.optional:
                 remedy = _remedy_for_file(reference.name, self.version.sources)
                 self._tell(name, reference.line, reference.name, f'there is no file "{reference.name}".', remedy)
-        return uses
+        return read.uses
 
     def _check_values(self, reached: Mapping[str, syntax.Uses]) -> None:
         made = frozenset[str]().union(*(uses.made for uses in reached.values()))
@@ -156,6 +169,22 @@ class _Files:
     def _tell(self, name: str, line: int, word: str, what: str, remedy: str = "", *, after: str = "") -> None:
         column = _column(self.version.sources[name], line, word, after)
         self.found.append(Problem(at=_at(name, line, column), what=what, remedy=remedy))
+
+
+def _parse(sandbox: Sandbox, name: str, source: str) -> Reading:
+    try:
+        tree = sandbox.tree(source, name)
+        findings = sandbox.forbidden(tree)
+        if findings:
+            return Reading(uses=None, findings=tuple(findings))
+        sandbox.compile(source, name)
+        return Reading(uses=syntax.uses(tree))
+    except TemplateSyntaxError as error:
+        what = f"{(error.message or 'not a valid template').rstrip('.')}."
+        return Reading(uses=None, findings=(syntax.Finding(line=error.lineno, word="", what=what),))
+    except (RecursionError, SyntaxError, MemoryError):
+        what, remedy = "is nested too deeply.", "Split it into several files."
+        return Reading(uses=None, findings=(syntax.Finding(line=1, word="", what=what, remedy=remedy),))
 
 
 def _column(source: str, line: int, word: str, after: str = "") -> int:

@@ -174,25 +174,38 @@ def _offset(wall: datetime, zone: ZoneInfo) -> timedelta | None:
 
 
 def _templates(found: Survey) -> Iterator[Problem]:
-    """What is wrong in the templates that campaigns name."""
+    """What is wrong in the templates that campaigns name. Each is read once, however many campaigns share it."""
+    versions: dict[str, templates.TemplateVersion] = {}
+    readings: templates.Readings = {}
     for name, campaign in found.workspace.campaigns.items():
         try:
-            version = templates.read_template(found.workspace.folder / "templates", campaign.template)
+            if campaign.template not in versions:
+                folder = found.workspace.folder / "templates"
+                versions[campaign.template] = templates.read_template(folder, campaign.template)
         except UnknownName as error:
             yield Problem(at=_named_at(found.drafts[name]), what=f"{error.what}.", remedy=_make(campaign, error.remedy))
         except WorkspaceError as error:
             yield from error.problems
         else:
-            known = templates.known_names(
-                found.workspace.settings,
-                campaign.trigger.data if campaign.trigger else None,
-                customer=not (campaign.is_public and campaign.channel is Channel.SOCIAL),
-            )
-            if not found.whole:
-                known["customer"] = None
             yield from templates.problems(
-                version, channel=campaign.channel, message_class=campaign.message_class, known=known
+                versions[campaign.template],
+                channel=campaign.channel,
+                message_class=campaign.message_class,
+                known=_known(found, campaign),
+                readings=readings,
             )
+
+
+def _known(found: Survey, campaign: Campaign) -> templates.Known:
+    """The values that a campaign's templates may use."""
+    known = templates.known_names(
+        found.workspace.settings,
+        campaign.trigger.data if campaign.trigger else None,
+        customer=not (campaign.is_public and campaign.channel is Channel.SOCIAL),
+    )
+    if not found.whole:
+        known["customer"] = None
+    return known
 
 
 def _named_at(draft: Pairs) -> Position:
