@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from engine.store import Database
 from engine.store.tables import runs, schedules
@@ -15,10 +15,8 @@ GRACE = timedelta(minutes=1)
 
 def launched_until(database: Database, campaign: str, *, now: datetime) -> datetime:
     """The instant after which occurrences of this campaign are still to be launched. Makes the campaign known."""
-    newest = select(func.max(runs.c.nominal_at)).where(runs.c.campaign == campaign)
-    known = select(schedules.c.known_since).where(schedules.c.campaign == campaign)
     with database.reading() as connection:
-        last, since = connection.execute(newest).scalar(), connection.execute(known).scalar()
+        last, since = _known(connection, campaign)
     if since is None:
         since = now - GRACE
         with database.writing() as connection:
@@ -26,3 +24,17 @@ def launched_until(database: Database, campaign: str, *, now: datetime) -> datet
                 database.insert(schedules).values(campaign=campaign, known_since=since).on_conflict_do_nothing()
             )
     return max(last, since) if last else since
+
+
+def owed_since(connection: Connection, campaign: str, *, now: datetime) -> datetime:
+    """What `launched_until` would say, for who only asks: nothing becomes known by it."""
+    last, since = _known(connection, campaign)
+    since = since or now - GRACE
+    return max(last, since) if last else since
+
+
+def _known(connection: Connection, campaign: str) -> tuple[datetime | None, datetime | None]:
+    """The newest run's own instant, and since when the campaign is known."""
+    newest = select(func.max(runs.c.nominal_at)).where(runs.c.campaign == campaign)
+    known = select(schedules.c.known_since).where(schedules.c.campaign == campaign)
+    return connection.execute(newest).scalar(), connection.execute(known).scalar()

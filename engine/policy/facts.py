@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, literal, select
 
 from engine.model import Channel, ConsentRule, ConsentStatus, Message, MessageClass, Plain, State, SuppressionReason
 from engine.scalars import zone
@@ -67,7 +67,31 @@ def applicable_caps(settings: Settings, terms: Terms) -> tuple[Cap, ...]:
     return tuple(cap for cap in settings.pressure if cap.channel in (None, terms.channel))
 
 
+def recipients(
+    audience: Select[tuple[int]], terms: Terms, settings: Settings, only: Collection[str], *, now: datetime
+) -> Select[Any]:
+    """What `gather` reads, for everybody in an audience: the columns named in `only`, and one `count_N` for each cap.
+
+    For who asks about many, and needs a message for none of them.
+    """
+    caps = applicable_caps(settings, terms)
+    counts = [f"count_{index}" for index in range(len(caps))]
+    known = {column.name: column for column in _columns(terms, caps, now)}
+    return audience.with_only_columns(*(known[name] for name in (*only, *counts))).select_from(_reached(terms))
+
+
 def _query(batch: Sequence[Message], terms: Terms, caps: tuple[Cap, ...], now: datetime) -> Any:
+    wanted = {message.customer_id for message in batch if message.customer_id is not None}
+    return select(*_columns(terms, caps, now)).select_from(_reached(terms)).where(customers.c.id.in_(wanted))
+
+
+def _reached(terms: Terms) -> FromClause:
+    """Customers, each with the contact point that the message would go to."""
+    mine = and_(contact_points.c.customer_id == customers.c.id, contact_points.c.channel == terms.channel.value)
+    return customers.outerjoin(contact_points, mine)
+
+
+def _columns(terms: Terms, caps: tuple[Cap, ...], now: datetime) -> list[Any]:
     point, c = contact_points.c, customers.c
     newest_consent = (
         select(consents.c.status)
@@ -81,14 +105,11 @@ def _query(batch: Sequence[Message], terms: Terms, caps: tuple[Cap, ...], now: d
         .where(suppressions.c.channel == point.channel, suppressions.c.address_hash == point.address_hash)
         .scalar_subquery()
     )
-    columns = [
+    return [
         c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at, c.revision,
         point.id.label("contact_point_id"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
         *(_count(cap, now).label(f"count_{index}") for index, cap in enumerate(caps)),
     ]  # fmt: skip
-    mine = and_(point.customer_id == c.id, point.channel == terms.channel.value)
-    wanted = {message.customer_id for message in batch if message.customer_id is not None}
-    return select(*columns).select_from(customers.outerjoin(contact_points, mine)).where(c.id.in_(wanted))
 
 
 def _count(cap: Cap, now: datetime) -> ColumnElement[int]:
