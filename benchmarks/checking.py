@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import yaml
 
-from benchmarks.machine import machine, peak_megabytes
+from benchmarks.ground.machine import machine, peak_megabytes
 from engine.errors import Problem
 from engine.questions.check import check
 
