@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "import": "intake",
         "audience": "ask",
         "plan": "plan",
+        "test": "examples",
         "report": "ask",
         "run": "run",
         "serve": "run",

@@ -14,8 +14,10 @@ from engine import shipped
 from engine.cli.app import HERE, AsJson, Where, notes, screen, show_json, show_problems
 from engine.errors import RegularsError, Severity
 from engine.questions.check import check as check_workspace
+from engine.questions.examples.schema import with_tests
 from engine.rules.schema import config_schema, rules_schema
-from engine.settings import load_environment, load_settings
+from engine.rules.workspace import load_workspace
+from engine.settings import load_environment
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +52,9 @@ def write_schemas(folder: Path) -> None:
     load_environment(folder)
     target = folder / ".vscode"
     target.mkdir(exist_ok=True)
-    written = {"rules.schema.json": rules_schema(load_settings(folder)), "config.schema.json": config_schema()}
+    workspace = load_workspace(folder)
+    rules = with_tests(rules_schema(workspace.settings), workspace)
+    written = {"rules.schema.json": rules, "config.schema.json": config_schema()}
     for name, schema in written.items():
         (target / name).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
     associations = {".vscode/rules.schema.json": "rules/**/*.yaml", ".vscode/config.schema.json": "config.yaml"}

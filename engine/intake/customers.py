@@ -73,7 +73,7 @@ def _require_proof(columns: Sequence[str], proof: str, where: str) -> None:
 
 def known_columns(settings: Settings) -> tuple[str, ...]:
     """The columns of a file of customers, in the order in which they are told."""
-    return tuple(_columns(settings))
+    return tuple(cell_readers(settings))
 
 
 def take_customers(
@@ -91,7 +91,7 @@ def take_customers(
     proof: of the consents in rows that bring none. source: what is written beside a consent (import, api). A yes never
     overrides a no that came from elsewhere than an import or this very source: what people said themselves stands.
     """
-    columns = _columns(settings)
+    columns = cell_readers(settings)
     said = [_read(row, columns, proof) for row in rows]
     terms = profiles.Terms(database=database, settings=settings, now=now, source=source)
     ends = iter(profiles.take(connection, [each for each in said if isinstance(each, Said)], terms))
@@ -117,7 +117,7 @@ def _read(row: Row, columns: Mapping[str, Callable[[object], object]], proof: st
     )
 
 
-def _columns(settings: Settings) -> dict[str, Callable[[object], object]]:
+def cell_readers(settings: Settings) -> dict[str, Callable[[object], object]]:
     """How the cells of each known column are read. A name of our own goes before an attribute of that name."""
     convert = cells.converters(settings.time_zone)
     own: dict[str, Callable[[object], object]] = {

@@ -13,6 +13,7 @@ from engine.document import Pairs, Position, Text, position_of
 from engine.errors import Problem, ProviderError, SecretMissing, Severity, UnknownName, WorkspaceError
 from engine.model import Channel, ConsentRule, MessageClass
 from engine.provider import Provider, ProviderSettings, Secret
+from engine.questions.examples.read import read_examples
 from engine.rules.campaign import Campaign, Schedule
 from engine.rules.config import NAME
 from engine.rules.workspace import Survey, survey
@@ -33,7 +34,7 @@ def check(folder: Path) -> list[Problem]:
         problems += _senders(found) if found.whole else ()
     for name, campaign in found.workspace.campaigns.items():
         problems += _campaign(found, campaign, found.drafts[name])
-    problems += [*_templates(found), *_unused_templates(found)]
+    problems += [*_templates(found), *_unused_templates(found), *_tests(found)]
     return sorted(dict.fromkeys(problems), key=_place)
 
 
@@ -232,3 +233,12 @@ def _unused_templates(found: Survey) -> Iterator[Problem]:
             yield _warning(
                 Position(file=f"templates/{path.name}"), "is used by no campaign.", "Name it in one, or remove it."
             )
+
+
+# ---------------------------------------------------------------- tests of the rules
+
+
+def _tests(found: Survey) -> tuple[Problem, ...]:
+    """What is wrong in the files of rules/tests/. Where rules or config.yaml are wrong, no name can be called unknown."""
+    wrong = any(problem.severity is Severity.ERROR for problem in found.problems)
+    return read_examples(found.workspace, whole=not wrong)[1]

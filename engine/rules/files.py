@@ -18,6 +18,8 @@ from engine.rules.vocabulary import Vocabulary
 from engine.rules.weight import Weight, rings, too_heavy, weigh, weights
 
 SUFFIXES = frozenset((".yaml", ".yml"))
+TESTS = Path("rules", "tests")
+"""The folder of the workspace's own tests, which hold no rules: engine/questions/examples reads them."""
 
 
 @dataclass(kw_only=True)
@@ -54,8 +56,17 @@ def find(folder: Path, config: Config) -> Found:
 
 
 def rule_files(folder: Path) -> Iterator[Path]:
-    """The YAML files under rules/, at any depth, in the order of their names. Hidden ones are left alone."""
-    for path in sorted((folder / "rules").rglob("*")):
+    """The YAML files under rules/, at any depth, in the order of their names. Hidden ones and tests are left alone."""
+    return (path for path in _yaml_files(folder, Path("rules")) if not path.relative_to(folder).is_relative_to(TESTS))
+
+
+def test_files(folder: Path) -> Iterator[Path]:
+    """The YAML files under rules/tests/, in the order of their names."""
+    return _yaml_files(folder, TESTS)
+
+
+def _yaml_files(folder: Path, below: Path) -> Iterator[Path]:
+    for path in sorted((folder / below).rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix in SUFFIXES and not hidden and path.is_file():
             yield path
@@ -113,6 +124,9 @@ def _neither(node: Pairs) -> Problem:
     near = suggestion(first.value, ("segments", "campaign")) if len(keys) == 1 or first.value not in KEYS else ""
     if near.startswith("Did"):
         return Problem(at=first.at, what=f'unknown key "{first.value}".', remedy=near)
+    if "test" in keys:
+        remedy = f"Move the file into {TESTS.as_posix()}/."
+        return Problem(at=node.at, what="this is a test: it does not stand among the rules.", remedy=remedy)
     if keys & {"schedule", "trigger", "channel", "audience", "template"}:
         return Problem(at=node.at, what="this campaign has no name.", remedy="Begin the file with `campaign: name`.")
     if any(isinstance(value, Pairs) and "who" in value.keys() for _, value in node):  # noqa: SIM118

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from engine.rules.files import rule_files
 from engine.rules.measures import MEASURES
 from engine.rules.operators import NAMES
 from engine.rules.read import CONDITIONS
@@ -51,7 +52,7 @@ def test_the_schemas_are_schemas() -> None:
 def test_the_starter_workspace_passes_its_schemas() -> None:
     """Nothing that ships is underlined in red."""
     validator = Draft202012Validator(rules_schema(load_settings(starter())))
-    for path in sorted((starter() / "rules").rglob("*.yaml")):
+    for path in rule_files(starter()):
         written = yaml.load(path.read_text(), Loader=_Editor)
         assert list(validator.iter_errors(written)) == [], path
     config = yaml.load((starter() / "config.yaml").read_text(), Loader=_Editor)
