@@ -15,13 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, false, func, not_, or_, select
 
 from engine.document import node
 from engine.errors import Position, UnknownName, WorkspaceError
 from engine.model import AttributeType
 from engine.rules.campaign import Campaign, ReentryAfter
 from engine.rules.columns import Typed, attribute, in_json
+from engine.rules.effort import effort
 from engine.rules.measures import MEASURES
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.read import Reading, read_condition
@@ -122,13 +123,16 @@ def _sql(condition: Condition, frame: _Frame, *, negated: bool = False) -> Colum
     match condition:
         case All() | AnyOf():
             join = and_ if isinstance(condition, All) is not negated else or_
-            return join(*(_sql(part, frame, negated=negated) for part in condition.of))
+            cheap_first = sorted(condition.of, key=lambda part: effort(part, frame.segments))
+            return join(*(_sql(part, frame, negated=negated) for part in cheap_first))
         case Not():
             return _sql(condition.of, frame, negated=not negated)
         case InSegment():
             return _sql(_segment(condition, frame).who, frame, negated=negated)
         case Attribute() | Did():
             holds = _attribute(condition, frame) if isinstance(condition, Attribute) else _did(condition, frame)
+            if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
+                return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds
         case _:
             assert_never(condition)
