@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "workspace",
         "import": "intake",
         "audience": "ask",
+        "why": "why",
         "plan": "plan",
         "test": "examples",
         "report": "ask",

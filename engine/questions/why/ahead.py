@@ -1,0 +1,183 @@
+"""Not yet: the next instant at which time alone lets the customer in, and what has changed by then.
+
+The instants worth asking about come from the customer's own records and the rule's own spans: an event leaves a window of
+90 days 90 days after it happened. Each is tried with the audience's own SQL at that `now`, so that what is said here is
+what will happen, as long as the customer does nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select
+
+from engine.model import AttributeType
+from engine.questions.trace import Node
+from engine.rules.syntax import Ago, Attribute, Condition, Did, InSegment, parts
+from engine.rules.workspace import Workspace
+from engine.scalars import first_instant, instant
+from engine.store.tables import consents, contact_points, customers, events, messages
+
+DAYS_AHEAD = 400
+"""How many midnights are tried where a rule speaks of days: more than a year, so that a birthday comes round."""
+
+MOST_RECORDS, MOST_INSTANTS = 300, 2000
+"""The newest records that are looked at, and the instants that are tried at most."""
+
+INSTANT, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A single condition whose verdict is another one by then."""
+
+    sentence: str
+    verdict: bool
+
+
+def first_moment(
+    holds: Callable[[datetime], bool],
+    workspace: Workspace,
+    connection: Connection,
+    conditions: Iterable[Condition],
+    customer_id: int,
+    *,
+    spans: Iterable[timedelta] = (),
+    now: datetime,
+) -> datetime | None:
+    """The first instant after `now` at which `holds`; None where time alone does not bring it about.
+
+    conditions: what `holds` depends on, segments included. spans: further lengths of time that it depends on.
+    """
+    leaves = [leaf for condition in conditions for leaf in _leaves(workspace, condition)]
+    lengths = {timedelta(), *spans, *(span for leaf in leaves for span in _spans(leaf))}
+    tried = sorted(set(_instants(workspace, connection, customer_id, leaves, lengths, now)))[:MOST_INSTANTS]
+    before = now
+    for at in tried:
+        if holds(at):
+            return _earliest(holds, before, at)
+        before = at
+    return None
+
+
+def changes(now: Node, then: Node) -> tuple[Change, ...]:
+    """The single conditions whose verdict differs between two traces of one rule, each once, in the order of the rule."""
+    return tuple(dict.fromkeys(_changes(now, then)))
+
+
+def _changes(now: Node, then: Node) -> Iterator[Change]:
+    if not now.children and now.verdict is not then.verdict:
+        yield Change(sentence=then.sentence, verdict=then.verdict)
+    for before, after in zip(now.children, then.children, strict=True):
+        yield from _changes(before, after)
+
+
+def _earliest(holds: Callable[[datetime], bool], before: datetime, at: datetime) -> datetime:
+    """The instant between the two at which it begins to hold; `at` itself most often, else found by halving."""
+    if at - before <= INSTANT or not holds(at - INSTANT):
+        return at
+    while at - before > INSTANT:
+        middle = before + (at - before) / 2
+        before, at = (before, middle) if holds(middle) else (middle, at)
+    return at
+
+
+def _leaves(workspace: Workspace, condition: Condition) -> Iterator[Condition]:
+    """The single conditions, those of the segments mentioned included."""
+    inner = parts(condition)
+    if isinstance(condition, InSegment) and condition.segment in workspace.segments:
+        inner = (workspace.segments[condition.segment].who,)
+    if not inner:
+        yield condition
+    for part in inner:
+        yield from _leaves(workspace, part)
+
+
+def _spans(said: object) -> Iterator[timedelta]:
+    """Every length of time that a condition names, wherever it stands in it."""
+    if isinstance(said, Ago):
+        yield said.span
+    elif isinstance(said, timedelta):
+        yield said
+    elif isinstance(said, tuple):
+        for part in said:
+            yield from _spans(part)
+    elif dataclasses.is_dataclass(said):
+        for field in dataclasses.fields(said):
+            yield from _spans(getattr(said, field.name))
+
+
+def _instants(
+    workspace: Workspace,
+    connection: Connection,
+    customer_id: int,
+    leaves: Iterable[Condition],
+    lengths: Iterable[timedelta],
+    now: datetime,
+) -> Iterator[datetime]:
+    records, lengths = set(_records(workspace, connection, customer_id)), sorted(lengths)
+    for recorded in records:
+        for length in lengths:
+            at = _moved(recorded, length)
+            if at is not None:
+                yield from (candidate for candidate in (at, at + SECOND) if candidate > now)
+    if any(_speaks_of_days(leaf) for leaf in leaves):
+        zone = workspace.settings.time_zone
+        today = now.astimezone(zone).date()
+        yield from (_midnight(today + timedelta(days=days), zone) for days in range(1, DAYS_AHEAD + 1))
+
+
+def _speaks_of_days(leaf: Condition) -> bool:
+    """Whether a condition may change at midnight: a date counted from today, or anything not known to be otherwise."""
+    if isinstance(leaf, Did):
+        return any(part.type is AttributeType.DATE and any(_spans(part)) for part in leaf.where)
+    return not isinstance(leaf, Attribute) or (leaf.type is AttributeType.DATE and any(True for _ in _spans(leaf)))
+
+
+def _moved(at: datetime, by: timedelta) -> datetime | None:
+    try:
+        return at + by
+    except OverflowError:
+        return None
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return first_instant(datetime.combine(day, time()), zone)
+
+
+def _records(workspace: Workspace, connection: Connection, customer_id: int) -> Iterator[datetime]:
+    """Every time that is recorded about a customer: what they did, were sent and said, and times among what is known."""
+    customer = connection.execute(select(customers).where(customers.c.id == customer_id)).one()
+    yield customer.created_at
+    yield from _times(workspace, customer.attributes, workspace.settings.attributes)
+    mine = select(events.c.name, events.c.at, events.c.properties).where(events.c.customer_id == customer_id)
+    for event in connection.execute(mine.order_by(events.c.at.desc()).limit(MOST_RECORDS)):
+        yield event.at
+        yield from _times(workspace, event.properties, workspace.settings.events.get(event.name, {}))
+    m = messages.c
+    stamps = (m.owed_at, m.first_sent_at, m.accepted_at, m.delivered_at, m.opened_at, m.clicked_at, m.replied_at)
+    sent = select(*stamps).where(m.customer_id == customer_id).order_by(m.owed_at.desc()).limit(MOST_RECORDS)
+    for row in connection.execute(sent):
+        yield from (stamp for stamp in row if stamp is not None)
+    said = select(consents.c.at).join(contact_points).where(contact_points.c.customer_id == customer_id)
+    yield from connection.execute(said).scalars()
+
+
+def _times(workspace: Workspace, known: object, declared: object) -> Iterator[datetime]:
+    """The times and dates among attributes or properties. A date is its midnight by the shop's clock."""
+    if not isinstance(known, dict) or not isinstance(declared, dict):
+        return
+    for name, kind in declared.items():
+        value = known.get(name)
+        if isinstance(value, str):
+            try:
+                if kind is AttributeType.TIME:
+                    yield instant(value)
+                elif kind is AttributeType.DATE:
+                    yield _midnight(date.fromisoformat(value), workspace.settings.time_zone)
+            except (ValueError, OverflowError):
+                continue

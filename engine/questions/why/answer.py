@@ -1,0 +1,130 @@
+"""The answer as values, and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from engine.model import OPEN, Channel, MessageClass
+from engine.questions.shown import clock_time, distance
+from engine.questions.trace import Node
+from engine.questions.why.ahead import Change
+from engine.questions.why.gates import Gate, Says
+from engine.questions.why.history import Told
+from engine.questions.why.reentry import Reentry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ahead:
+    """What comes next, as long as the customer does nothing.
+
+    eligible_at: from when the customer is in the audience, `as_of` where they are now; None where time alone does not
+    bring it about. changes: what is different by then. start_at: the schedule's first start at which they are in the
+    audience. gates: what the policy would say there, as things stand. leaves_at: when the message would leave; None
+    where it would be withheld.
+    """
+
+    eligible_at: datetime | None
+    changes: tuple[Change, ...]
+    start_at: datetime | None
+    gates: tuple[Gate, ...]
+    leaves_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Why:
+    """The answer about one customer (external id) and one campaign.
+
+    time_zone: the shop's, by whose clocks words tell times. answer: the decision in sentences, the most important first.
+    started_by: "schedule", "trigger", or "public" for a post to everybody, which nobody is chosen for. audience: the rule
+    held against the customer; None where the campaign has none. gates: what the policy says to a message now.
+    """
+
+    customer: str
+    campaign: str
+    description: str
+    channel: Channel
+    message_class: MessageClass
+    as_of: datetime
+    time_zone: str
+    started_by: str
+    answer: tuple[str, ...]
+    audience: Node | None
+    reentry: Reentry | None
+    gates: tuple[Gate, ...]
+    ahead: Ahead | None
+    messages: tuple[Told, ...]
+
+    @property
+    def waiting(self) -> Told | None:
+        """The newest message that has not ended yet."""
+        return next((message for message in reversed(self.messages) if message.state in OPEN), None)
+
+
+def answer(found: Why) -> Iterator[str]:
+    """What was decided, and what comes next, in sentences."""
+    if found.started_by == "public":
+        yield "This campaign is a public post: it goes to everybody who follows, and chooses no customers."
+        return
+    if found.waiting is not None:
+        yield _waiting(found, found.waiting)
+    if found.started_by == "trigger":
+        yield f"This campaign is started by a call. Called now, its message {_fate(found, found.gates)}."
+    elif found.audience is not None and found.reentry is not None and found.ahead is not None:
+        yield _standing(found, found.audience, found.reentry)
+        yield from _next(found, found.ahead)
+
+
+def _waiting(found: Why, message: Told) -> str:
+    reason = f": {message.why}" if message.why else ""
+    return f"Message {message.id} is {message.state.replace('_', ' ')}{reason}; next looked at {_at(found, message.due_at)}."
+
+
+def _standing(found: Why, audience: Node, kept: Reentry) -> str:
+    if not audience.verdict:
+        return "The customer is not in the audience now: see what does not hold below."
+    if not kept.keeps_out:
+        return "The customer is in the audience now."
+    last = f" {_at(found, kept.last_owed_at)}" if kept.last_owed_at else ""
+    out = f"kept out until {_at(found, kept.until)}" if kept.until else "kept out for good (reentry: never)"
+    return f"The rule holds, but the customer was owed this campaign already{last}: {out}."
+
+
+def _next(found: Why, ahead: Ahead) -> Iterator[str]:
+    if ahead.eligible_at is None:
+        if found.reentry is None or not found.reentry.for_ever:
+            yield "Time alone does not change that, as far as can be told from what is recorded."
+        if any(gate.decides and gate.says is Says.WITHHOLDS for gate in found.gates):
+            yield f"Besides, the message {_fate(found, found.gates)}."
+        return
+    if ahead.eligible_at > found.as_of and (ahead.changes or ahead.eligible_at != _until(found)):
+        yield f"Not yet: in the audience from {_at(found, ahead.eligible_at)} on, if nothing else happens.{_because(ahead)}"
+    if ahead.start_at is None:
+        yield "The campaign has no start at which the customer is in the audience."
+    else:
+        yield f"Next start with this customer: {_at(found, ahead.start_at)}. The message {_fate(found, ahead.gates)}."
+
+
+def _until(found: Why) -> datetime | None:
+    return found.reentry.until if found.reentry else None
+
+
+def _because(ahead: Ahead) -> str:
+    """What is different by then."""
+    told = [f'"{change.sentence}" {"holds" if change.verdict else "no longer holds"}' for change in ahead.changes]
+    return f" By then {', and '.join(told)}." if told else ""
+
+
+def _fate(found: Why, gates: tuple[Gate, ...]) -> str:
+    deciding = next((gate for gate in gates if gate.decides), None)
+    if deciding is None:
+        return "would leave at once"
+    if deciding.until is not None:
+        return f"would wait until {_at(found, deciding.until)}: {deciding.why}"
+    return f"would be withheld: {deciding.why}"
+
+
+def _at(found: Why, at: datetime) -> str:
+    return f"{clock_time(at, ZoneInfo(found.time_zone))} ({distance(at, now=found.as_of)})"

@@ -1,0 +1,167 @@
+"""Why does this customer get a campaign, or why not, and when: the whole decision, step by step. Read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from engine.campaigns.launch import campaign_of
+from engine.campaigns.schedules import Occurrence, next_occurrence
+from engine.document import suggestion
+from engine.errors import UnknownName
+from engine.model import OPEN
+from engine.questions.trace import Node, trace
+from engine.questions.why.ahead import INSTANT, changes, first_moment
+from engine.questions.why.answer import Ahead, Why, answer
+from engine.questions.why.gates import Gate, Says, gates
+from engine.questions.why.history import Told, history
+from engine.questions.why.reentry import Reentry, reentry
+from engine.rules.campaign import Campaign, ReentryAfter
+from engine.rules.compile import audience, audience_condition
+from engine.rules.syntax import Condition
+from engine.rules.workspace import Workspace
+from engine.store import Database
+from engine.store.tables import customers
+
+STARTS_TRIED = 60
+"""How many of a schedule's next starts are looked at: the customer may be out again at the first of them."""
+
+NEAR = 200
+"""Customers that a suggestion is made from, at most."""
+
+
+def why(
+    workspace: Workspace, database: Database, customer: str, campaign: str, *, now: datetime, addresses: bool = False
+) -> Why:
+    """Ask about a customer's external id and a campaign. Raises UnknownName with the nearest one that exists.
+
+    addresses: whether the answer may hold the customer's addresses and personal links.
+    """
+    one = campaign_of(workspace, campaign)
+    with database.reading() as connection:
+        customer_id = customer_of(connection, customer)
+        asked = _Asked(
+            workspace=workspace, connection=connection, campaign=one, customer_id=customer_id, addresses=addresses
+        )
+        told = history(connection, one.campaign, customer_id, addresses=addresses)
+        return asked.answer(customer, told, now)
+
+
+def customer_of(connection: Connection, customer: str) -> int:
+    """The id of the row of a customer's external id. Raises UnknownName with one that is near."""
+    c = customers.c
+    found = connection.execute(select(c.id).where(c.external_id == customer)).scalar()
+    if found is not None:
+        return int(found)
+    near = select(c.external_id).where(func.substr(c.external_id, 1, 1) == customer[:1]).order_by(c.id).limit(NEAR)
+    known = list(connection.execute(near).scalars())
+    hint = suggestion(customer, known)
+    raise UnknownName(f'there is no customer "{customer}"', remedy=hint if hint.startswith("Did") else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """One question: its surroundings, for the parts of the answer."""
+
+    workspace: Workspace
+    connection: Connection
+    campaign: Campaign
+    customer_id: int
+    addresses: bool
+
+    def answer(self, customer: str, told: tuple[Told, ...], now: datetime) -> Why:
+        one = self.campaign
+        condition = audience_condition(self.workspace, one) if one.audience is not None and not one.is_public else None
+        kept = self.reentry(now) if condition is not None else None
+        found = Why(
+            customer=customer,
+            campaign=one.campaign,
+            description=one.description,
+            channel=one.channel,
+            message_class=one.message_class,
+            as_of=now,
+            time_zone=self.workspace.settings.time_zone.key,
+            started_by="public" if one.is_public else "schedule" if one.schedule else "trigger",
+            answer=(),
+            audience=self.trace(condition, now) if condition is not None else None,
+            reentry=kept,
+            gates=() if one.is_public else self.gates(now, told),
+            ahead=self.ahead(condition, kept, now) if condition is not None and kept is not None else None,
+            messages=told,
+        )
+        return replace(found, answer=tuple(answer(found)))
+
+    def reentry(self, at: datetime) -> Reentry:
+        return reentry(self.workspace, self.connection, self.campaign, self.customer_id, now=at)
+
+    def trace(self, condition: Condition, at: datetime) -> Node:
+        return trace(self.workspace, self.connection, condition, self.customer_id, now=at)
+
+    def gates(self, at: datetime, told: tuple[Told, ...] = ()) -> tuple[Gate, ...]:
+        waiting = next((message for message in reversed(told) if message.state in OPEN), None)
+        lasts = self.campaign.not_later_than
+        not_after = waiting.not_after if waiting else at + lasts if lasts is not None else None
+        return gates(
+            self.connection,
+            self.campaign,
+            self.workspace.settings,
+            self.customer_id,
+            now=at,
+            not_after=not_after,
+            addresses=self.addresses,
+        )
+
+    def chosen(self, at: datetime) -> bool:
+        """Whether the customer is in the audience at an instant, re-entry included."""
+        ids = audience(self.workspace, self.campaign, now=at, dialect=self.connection.dialect.name)
+        assert ids is not None
+        return self.connection.execute(ids.where(customers.c.id == self.customer_id)).first() is not None
+
+    def ahead(self, condition: Condition, kept: Reentry, now: datetime) -> Ahead:
+        """The first instant in the audience, the first start in it, and what the policy would say there."""
+        eligible = now if self.chosen(now) else None if kept.for_ever else self._first(condition, now)
+        start = self._start(eligible, now) if eligible is not None else None
+        then = self.gates(start.nominal_at) if start else ()
+        differs = eligible is not None and eligible > now
+        return Ahead(
+            eligible_at=eligible,
+            changes=changes(self.trace(condition, now), self.trace(condition, eligible))
+            if eligible and differs
+            else (),
+            start_at=start.nominal_at if start else None,
+            gates=then,
+            leaves_at=_leaves_at(start.nominal_at, then) if start else None,
+        )
+
+    def _first(self, condition: Condition, now: datetime) -> datetime | None:
+        again = self.campaign.reentry
+        return first_moment(
+            self.chosen,
+            self.workspace,
+            self.connection,
+            [condition],
+            self.customer_id,
+            spans=[again.after] if isinstance(again, ReentryAfter) else [],
+            now=now,
+        )
+
+    def _start(self, eligible: datetime, now: datetime) -> Occurrence | None:
+        """The first start of the schedule from then on at which the customer is in the audience."""
+        schedule = self.campaign.schedule
+        at = eligible - INSTANT if eligible > now else now
+        for _ in range(STARTS_TRIED if schedule else 0):
+            following = next_occurrence(schedule, after=at) if schedule else None
+            if following is None or self.chosen(following.nominal_at):
+                return following
+            at = following.nominal_at
+        return None
+
+
+def _leaves_at(start: datetime, then: tuple[Gate, ...]) -> datetime | None:
+    """When a message owed at the start would leave; None where a gate withholds it."""
+    deciding = next((gate for gate in then if gate.decides), None)
+    if deciding is None:
+        return start
+    return deciding.until if deciding.says is Says.HOLDS else None
