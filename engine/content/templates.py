@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from jinja2 import TemplateSyntaxError
 
-from engine.content import locales, syntax
+from engine.content import locales, sayings, syntax
 from engine.content.sandbox import Sandbox
 from engine.content.versions import PARTS, TemplateVersion, Variant, locale_folders, read_template, variant
 from engine.document import suggestion
@@ -180,8 +180,7 @@ def _parse(sandbox: Sandbox, name: str, source: str) -> Reading:
         sandbox.compile(source, name)
         return Reading(uses=syntax.uses(tree))
     except TemplateSyntaxError as error:
-        what = f"{(error.message or 'not a valid template').rstrip('.')}."
-        return Reading(uses=None, findings=(syntax.Finding(line=error.lineno, word="", what=what),))
+        return Reading(uses=None, findings=(sayings.finding(error.message or "", error.lineno),))
     except (RecursionError, SyntaxError, MemoryError):
         what, remedy = "is nested too deeply.", "Split it into several files."
         return Reading(uses=None, findings=(syntax.Finding(line=1, word="", what=what, remedy=remedy),))

@@ -129,9 +129,26 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.splitlines()
     written = lines[line] if line < len(lines) else ""
+    of_colon = _about_colon(lines, line, column) if problem.startswith("mapping values") else None
+    what, remedy, line, column = of_colon or (what, remedy, line, column)
     if "\t" in written[: len(written) - len(written.lstrip())]:
         what, remedy = "this line is indented with a tab.", "Indent with spaces: YAML takes no tabs."
     return Problem(at=Position(file=file, line=line + 1, column=column + 1), what=what, remedy=remedy)
+
+
+def _about_colon(lines: list[str], line: int, column: int) -> tuple[str, str, int, int] | None:
+    """What a colon in the wrong place comes from: a text that holds one, or a line before it that has none."""
+    before = lines[line][:column]
+    key, colon, text = before.partition(": ")
+    if colon and text.strip() and text.lstrip()[0] not in "\"'[{":
+        whole = lines[line].partition(": ")[2].strip()
+        shown = whole.replace("\\", "\\\\").replace('"', '\\"') if len(whole) < 80 else "…"
+        return "a text with a colon in it needs quotes.", f'Write `{key.strip(" -")}: "{shown}"`.', line, column
+    above = next((number for number in range(line - 1, -1, -1) if lines[number].strip()), None)
+    if above is None or ":" in lines[above] or lines[above].lstrip().startswith("#"):
+        return None
+    end = len(lines[above].rstrip())
+    return "a colon is missing at the end of this line.", f"Write `{lines[above].strip(' -')[:60]}:`.", above, end
 
 
 class _Builder:
@@ -160,7 +177,9 @@ class _Builder:
         at = self._at(event)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise WorkspaceError.single(
-                at, "anchors and aliases (& and *) are not used here.", "Quote the text if it begins with & or *."
+                at,
+                "anchors and aliases (& and *) are not used here.",
+                "Make what is needed twice a segment of its own, and name it; quote a text that begins with & or *.",
             )
         if depth > MAX_DEPTH:
             raise WorkspaceError.single(at, f"is nested deeper than {MAX_DEPTH} levels.")

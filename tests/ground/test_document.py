@@ -38,7 +38,7 @@ def test_values_stay_text_and_know_their_place() -> None:
     [
         ("a:\n\tb: 1", "f.yaml:2:1: error: this line is indented with a tab. Indent with spaces: YAML takes no tabs."),
         ("a:\n  - 1\n \t- 2", "f.yaml:3:2: error: this line is indented with a tab."),
-        ("a: b: c", "f.yaml:1:5: error: a colon is not expected here."),
+        ("a: b: c", "f.yaml:1:5: error: a text with a colon in it needs quotes."),
         ("a: 'x\nb: 1\n", "f.yaml:1:4: error: this quote is never closed."),
         ("a: [1, 2\nb: 3", "f.yaml:1:4: error: this [ is never closed, or a comma is missing."),
         ("a: {b: 1\nc: 3", "f.yaml:1:4: error: this { is never closed, or a comma is missing."),

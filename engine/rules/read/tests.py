@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def says(self) -> str:
-        return f'"{self.name}" is {_KINDS[self.kind]}'
+        return f'"{self.name}" is {"a count" if self.whole else _KINDS[self.kind]}'
 
     @property
     def example(self) -> str:
