@@ -14,6 +14,8 @@ def tree(node: Node) -> Tree:
     if len(children) == 1 and children[0].children and not node.value and node.verdict == children[0].verdict:
         words.append(f": {children[0].sentence}")
         children = children[0].children
+    if node.at and node.children:
+        words.append(f"  {node.at}", style="dim")
     grown = Tree(words, guide_style="dim")
     for child in children:
         grown.children.append(tree(child))
@@ -24,5 +26,5 @@ def _words(node: Node) -> Text:
     words = Text("✓ " if node.verdict else "✗ ", style="green" if node.verdict else "red")
     words.append(node.sentence, style="default")
     if node.value:
-        words.append(f"  {node.value}", style="dim")
+        words.append(f": {node.value}", style="dim")
     return words

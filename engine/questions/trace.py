@@ -21,7 +21,7 @@ from engine.questions.shown import shown
 from engine.rules.compile import looked_at, matches
 from engine.rules.explain import clause
 from engine.rules.measures import MEASURES
-from engine.rules.syntax import All, AnyOf, Attribute, Condition, Did, InSegment, Measured, Not, parts
+from engine.rules.syntax import NOWHERE, All, AnyOf, Attribute, Condition, Did, InSegment, Measured, Not, parts
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers
@@ -35,12 +35,14 @@ class Node:
     """One part of a condition. `sentence` says it in words, `verdict` whether it holds for the customer.
 
     `value` is what it looked at, in words ("3, the last on 1998-03-02 (118 days ago)"); empty where it looks at its parts.
+    at: where it stands in the rules, as file:line; for a segment, where that is written. Empty for groups.
     """
 
     sentence: str
     verdict: bool
     value: str
     children: tuple[Node, ...] = ()
+    at: str = ""
 
 
 def trace(
@@ -126,7 +128,14 @@ def _node(workspace: Workspace, asked: _Asked, answers: Mapping[str, Any], now: 
         verdict=bool(answers[f"{asked.path} verdict"]),
         value=_value(workspace, asked.condition, seen, now),
         children=tuple(_node(workspace, part, answers, now) for part in asked.inner),
+        at=_place(workspace, asked.condition),
     )
+
+
+def _place(workspace: Workspace, condition: Condition) -> str:
+    named = workspace.segments.get(condition.segment) if isinstance(condition, InSegment) else condition
+    at = getattr(named, "at", NOWHERE)
+    return f"{at.file}:{at.line}" if at.file else ""
 
 
 _GROUPS: Mapping[type, str] = {All: "all of these", AnyOf: "at least one of these", Not: "not"}
@@ -159,13 +168,13 @@ def _events(did: Did, seen: Mapping[str, Any], words: Callable[..., str]) -> str
     """What is measured, then how many events count, and when the newest of them was; of none, when the newest was at all."""
     newest = words(seen["last"], kind=AttributeType.TIME)
     if not seen["times"]:
-        ever = f"; the last of all {words(seen['ever'], kind=AttributeType.TIME)}" if seen["ever"] else ""
+        ever = f"; the last of all on {words(seen['ever'], kind=AttributeType.TIME)}" if seen["ever"] else ""
         return f"none{ever}"
     counted = words(seen["times"], kind=AttributeType.NUMBER)
     match did.measured:
         case None | Measured(measure="times"):
-            return f"{counted}, the last {newest}"
+            return f"{counted}, the last on {newest}"
         case Measured(measure="last"):
             return f"{newest}, of {counted}"
         case Measured(measure=measure):
-            return f"{words(seen['value'], kind=MEASURES[measure].type)} over {counted}, the last {newest}"
+            return f"{words(seen['value'], kind=MEASURES[measure].type)} over {counted}, the last on {newest}"

@@ -131,15 +131,15 @@ def one(database: Database, **known: Any) -> int:
         ({"tags": {"contains": "a"}}, "a, b"),
         ({"seen": {"before": "1 day ago"}}, "2026-03-02 12:00 (2 hours ago)"),
         ({"created_at": {"before": "1 day ago"}}, "2026-03-02 14:00 (now)"),
-        ({"did": "purchase"}, "2, the last 2026-01-01 (60 days ago)"),
-        ({"did": "purchase", "within": "90 days"}, "1, the last 2026-01-01 (60 days ago)"),
-        ({"did": "purchase", "within": "30 days"}, "none; the last of all 2026-01-01 (60 days ago)"),
+        ({"did": "purchase"}, "2, the last on 2026-01-01 (60 days ago)"),
+        ({"did": "purchase", "within": "90 days"}, "1, the last on 2026-01-01 (60 days ago)"),
+        ({"did": "purchase", "within": "30 days"}, "none; the last of all on 2026-01-01 (60 days ago)"),
         ({"did": "visit"}, "none"),
-        ({"did": "purchase", "times": {"at_least": "3"}}, "2, the last 2026-01-01 (60 days ago)"),
+        ({"did": "purchase", "times": {"at_least": "3"}}, "2, the last on 2026-01-01 (60 days ago)"),
         ({"did": "purchase", "last": {"before": "90 days ago"}}, "2026-01-01 (60 days ago), of 2"),
         (
             {"did": "purchase", "sum": {"of": "amount", "at_least": "50"}},
-            "41.5 over 2, the last 2026-01-01 (60 days ago)",
+            "41.5 over 2, the last on 2026-01-01 (60 days ago)",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_segment_shows_what_it_stands_for(database: Database) -> None:
     number = one(database, country="FI")
     with database.reading() as connection:
         node = trace(SHOP, connection, condition({"segment": "buyers"}), number, now=shop.NOW)
-    assert node.sentence == 'in the segment "buyers"'
+    assert (node.sentence, node.at) == ('in the segment "buyers"', "segments.yaml:1")
     (either,) = node.children
     assert [child.sentence for child in either.children][1] == 'in the segment "finns"'
     assert either.children[1].children[0].value == "FI"

@@ -8,7 +8,7 @@ what will happen, as long as the customer does nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -115,69 +115,70 @@ def _instants(
     workspace: Workspace,
     connection: Connection,
     customer_id: int,
-    leaves: Iterable[Condition],
+    leaves: Sequence[Condition],
     lengths: Iterable[timedelta],
     now: datetime,
 ) -> Iterator[datetime]:
-    records, lengths = set(_records(workspace, connection, customer_id)), sorted(lengths)
-    for recorded in records:
+    """Every instant after `now` at which one of the conditions may change."""
+    zone, lengths = workspace.settings.time_zone, sorted(lengths)
+    for recorded in set(_records(workspace, connection, customer_id, leaves)):
         for length in lengths:
-            at = _moved(recorded, length)
-            if at is not None:
-                yield from (candidate for candidate in (at, at + SECOND) if candidate > now)
-    if any(_speaks_of_days(leaf) for leaf in leaves):
-        zone = workspace.settings.time_zone
+            yield from (at for at in _turns(recorded, length, zone) if at > now)
+    if not all(isinstance(leaf, Attribute | Did) for leaf in leaves):
         today = now.astimezone(zone).date()
         yield from (_midnight(today + timedelta(days=days), zone) for days in range(1, DAYS_AHEAD + 1))
 
 
-def _speaks_of_days(leaf: Condition) -> bool:
-    """Whether a condition may change at midnight: a date counted from today, or anything not known to be otherwise."""
-    if isinstance(leaf, Did):
-        return any(part.type is AttributeType.DATE and any(_spans(part)) for part in leaf.where)
-    return not isinstance(leaf, Attribute) or (leaf.type is AttributeType.DATE and any(True for _ in _spans(leaf)))
-
-
-def _moved(at: datetime, by: timedelta) -> datetime | None:
+def _turns(recorded: datetime | date, length: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
+    """When something recorded is so old, and right after it. A time among attributes counts to the second, a date by days."""
     try:
-        return at + by
-    except OverflowError:
-        return None
+        if isinstance(recorded, datetime):
+            yield from (recorded + length, recorded + length + INSTANT, recorded + length + SECOND)
+        else:
+            reached = recorded + timedelta(days=length.days)
+            yield from (_midnight(reached, zone), _midnight(reached + timedelta(days=1), zone))
+    except OverflowError:  # the calendar ends before
+        return
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return first_instant(datetime.combine(day, time()), zone)
 
 
-def _records(workspace: Workspace, connection: Connection, customer_id: int) -> Iterator[datetime]:
-    """Every time that is recorded about a customer: what they did, were sent and said, and times among what is known."""
+def _records(
+    workspace: Workspace, connection: Connection, customer_id: int, leaves: Sequence[Condition]
+) -> Iterator[datetime | date]:
+    """Every time and date that is recorded about a customer: what they did, were sent and said, and what is known of them."""
     customer = connection.execute(select(customers).where(customers.c.id == customer_id)).one()
     yield customer.created_at
-    yield from _times(workspace, customer.attributes, workspace.settings.attributes)
+    yield from _times(customer.attributes, workspace.settings.attributes)
     mine = select(events.c.name, events.c.at, events.c.properties).where(events.c.customer_id == customer_id)
+    if all(isinstance(leaf, Attribute | Did) for leaf in leaves):
+        mine = mine.where(events.c.name.in_({leaf.event for leaf in leaves if isinstance(leaf, Did)}))
     for event in connection.execute(mine.order_by(events.c.at.desc()).limit(MOST_RECORDS)):
         yield event.at
-        yield from _times(workspace, event.properties, workspace.settings.events.get(event.name, {}))
+        yield from _times(event.properties, workspace.settings.events.get(event.name, {}))
     m = messages.c
     stamps = (m.owed_at, m.first_sent_at, m.accepted_at, m.delivered_at, m.opened_at, m.clicked_at, m.replied_at)
     sent = select(*stamps).where(m.customer_id == customer_id).order_by(m.owed_at.desc()).limit(MOST_RECORDS)
     for row in connection.execute(sent):
         yield from (stamp for stamp in row if stamp is not None)
-    said = select(consents.c.at).join(contact_points).where(contact_points.c.customer_id == customer_id)
-    yield from connection.execute(said).scalars()
+    said = select(consents.c.at).join(contact_points, contact_points.c.id == consents.c.contact_point_id)
+    yield from connection.execute(said.where(contact_points.c.customer_id == customer_id)).scalars()
 
 
-def _times(workspace: Workspace, known: object, declared: object) -> Iterator[datetime]:
-    """The times and dates among attributes or properties. A date is its midnight by the shop's clock."""
-    if not isinstance(known, dict) or not isinstance(declared, dict):
-        return
+def _times(known: Mapping[str, object], declared: Mapping[str, AttributeType]) -> Iterator[datetime | date]:
+    """The times and dates among attributes or properties; what is not one, as its declaration says, is left out."""
     for name, kind in declared.items():
         value = known.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and kind in _READ:
             try:
-                if kind is AttributeType.TIME:
-                    yield instant(value)
-                elif kind is AttributeType.DATE:
-                    yield _midnight(date.fromisoformat(value), workspace.settings.time_zone)
-            except (ValueError, OverflowError):
+                yield _READ[kind](value)
+            except ValueError:
                 continue
+
+
+_READ: Mapping[AttributeType, Callable[[str], datetime | date]] = {
+    AttributeType.TIME: instant,
+    AttributeType.DATE: date.fromisoformat,
+}

@@ -16,6 +16,7 @@ from engine.policy import Facts, Hold, Withhold, gather
 from engine.policy.decide import GATES
 from engine.policy.facts import MAY_HAVE_BEEN_SENT, Terms
 from engine.questions.shown import clock_time
+from engine.questions.why.history import without
 from engine.questions.why.reasons import REASONS
 from engine.rules.campaign import Campaign
 from engine.scalars import spoken
@@ -180,7 +181,8 @@ def _consent(of: Situation) -> str:
     if row is None:
         return f"{rule}: neither yes nor no is recorded"
     said = str(row.status).replace("_", " ")
-    proof = f": {row.proof}" if row.proof else ""
+    address = None if of.addresses else of.facts.address
+    proof = f": {without(row.proof, address)}" if row.proof else ""
     return f"{rule}: {said} on {_local(of, row.at)} ({row.source}{proof})"
 
 

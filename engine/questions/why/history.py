@@ -122,7 +122,7 @@ def _told(row: Row[Any], tried: Sequence[Row[Any]], reported: Sequence[Row[Any]]
         reason=row.reason,
         why=explained(row.reason),
         held_by=row.held_by,
-        detail=_without(row.detail, hidden),
+        detail=without(row.detail, hidden),
         owed_at=row.owed_at,
         due_at=row.due_at,
         not_after=row.not_after,
@@ -153,7 +153,7 @@ def _tried(row: Row[Any], hidden: str | None) -> Tried:
         ended_at=row.ended_at,
         outcome=row.outcome,
         code=row.code,
-        detail=_without(row.detail, hidden),
+        detail=without(row.detail, hidden),
     )
 
 
@@ -167,9 +167,9 @@ def _hidden(properties: Mapping[str, Plain], hidden: str | None, addresses: bool
     """What was reported, with addresses taken out: ours wherever it stands in a text."""
     if addresses:
         return dict(properties)
-    return {name: _without(value, hidden) if isinstance(value, str) else value for name, value in properties.items()}
+    return {name: without(value, hidden) if isinstance(value, str) else value for name, value in properties.items()}
 
 
-def _without(words: str | None, address: str | None) -> str | None:
-    """A vendor's words often name the address."""
+def without(words: str | None, address: str | None) -> str | None:
+    """Words without the address that they may name: a vendor's often do."""
     return re.sub(re.escape(address), WITHHELD, words, flags=re.IGNORECASE) if words and address else words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from engine.campaigns.launch import campaign_of
 from engine.campaigns.schedules import Occurrence, next_occurrence
@@ -28,8 +28,8 @@ from engine.store.tables import customers
 STARTS_TRIED = 60
 """How many of a schedule's next starts are looked at: the customer may be out again at the first of them."""
 
-NEAR = 200
-"""Customers that a suggestion is made from, at most."""
+NEAR = 100
+"""Neighbours by the alphabet, on either side, that a suggestion is made from."""
 
 
 def why(
@@ -55,10 +55,12 @@ def customer_of(connection: Connection, customer: str) -> int:
     found = connection.execute(select(c.id).where(c.external_id == customer)).scalar()
     if found is not None:
         return int(found)
-    near = select(c.external_id).where(func.substr(c.external_id, 1, 1) == customer[:1]).order_by(c.id).limit(NEAR)
-    known = list(connection.execute(near).scalars())
+    before = select(c.external_id).where(c.external_id < customer).order_by(c.external_id.desc()).limit(NEAR)
+    behind = select(c.external_id).where(c.external_id > customer).order_by(c.external_id).limit(NEAR)
+    known = [name for near in (before, behind) for name in connection.execute(near).scalars()]
     hint = suggestion(customer, known)
-    raise UnknownName(f'there is no customer "{customer}"', remedy=hint if hint.startswith("Did") else "")
+    remedy = hint if hint.startswith("Did") else "Customers are asked for by their id in your import."
+    raise UnknownName(f'there is no customer "{customer}"', remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
