@@ -19,12 +19,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from engine.campaigns.launch import Launch, launch_due
+from engine.campaigns.planned import PlanFile, Refused, objection, read_plan
 from engine.campaigns.schedules import Schedule, next_occurrence
 from engine.clock import Clock, SteppedClock, WallClock
 from engine.content.links import Links
 from engine.errors import RegularsError, WorkspaceError
 from engine.ledger.claim import next_due
 from engine.provider import Http
+from engine.rules.campaign import Campaign
 from engine.rules.workspace import Workspace, fingerprint, load_workspace
 from engine.sending.hand_over import Setup
 from engine.sending.providers import open_providers
@@ -50,13 +52,27 @@ def set_up(workspace: Workspace) -> Setup:
 
 
 class Installation:
-    """A workspace at work: its rules in force, its database, its sender. Shared by the live and the stepped daemon."""
+    """A workspace at work: its rules in force, its database, its sender. Shared by the live and the stepped daemon.
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    A simulation gives other providers (`setup`) and another database than the workspace's own.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Clock, *, setup: Setup | None = None, database: Database | None = None
+    ) -> None:
         self.folder, self.clock = folder, clock
-        self.setup = set_up(load_workspace(folder))
-        self.database = open_workspace_database(self.setup.workspace)
+        self.setup = setup or set_up(load_workspace(folder))
+        self.database = database or open_workspace_database(self.setup.workspace)
         self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock)
+        self.plan: PlanFile | None = None
+        self.refused: dict[str, Refused] = {}
+
+    def hold_to(self, plan: Path) -> None:
+        """From now on launch only what is as it was planned. What is refused is in `refused`, by campaign, and stays due.
+
+        Raises RegularsError where the file is no plan of this workspace.
+        """
+        self.plan = read_plan(plan, self.setup.workspace)
 
     def reload(self) -> bool:
         """Take over changed rules. Wrong ones are reported and the former stay in force. True where something changed."""
@@ -81,11 +97,23 @@ class Installation:
 
     def launch_due(self) -> list[Launch]:
         """Launch what is due now."""
-        launched = launch_due(self.setup.workspace, self.database, now=self.clock.now())
+        launched = launch_due(self.setup.workspace, self.database, now=self.clock.now(), allowed=self._as_planned)
         for run in launched:
             if run.new:
                 log.info("launched", campaign=run.campaign, occurrence=run.occurrence, run=run.run_id, owed=run.owed)
         return launched
+
+    def _as_planned(self, campaign: Campaign) -> bool:
+        if self.plan is None:
+            return True
+        refused = objection(self.plan, self.setup.workspace, self.database, campaign, now=self.clock.now())
+        if refused is None:
+            self.refused.pop(campaign.campaign, None)
+            return True
+        if self.refused.get(campaign.campaign) != refused:
+            log.error("not launched", campaign=campaign.campaign, why=refused.why)
+        self.refused[campaign.campaign] = refused
+        return False
 
     def close(self) -> None:
         self.sender.stop()
@@ -182,9 +210,18 @@ class Stepped:
     The same launching, the same senders and the same web door as live; only the waiting is left out.
     """
 
-    def __init__(self, folder: Path, *, start: datetime, end: datetime, others: Sequence[World] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        start: datetime,
+        end: datetime,
+        others: Sequence[World] = (),
+        setup: Setup | None = None,
+        database: Database | None = None,
+    ) -> None:
         self.clock = SteppedClock(start)
-        self.installation = Installation(folder, self.clock)
+        self.installation = Installation(folder, self.clock, setup=setup, database=database)
         self.others, self.end = list(others), end
         self.counts: Counter[str] = Counter()
         self._next_launch: datetime | None = start  # at the start, campaigns become known
@@ -225,10 +262,18 @@ class Stepped:
         return min((occurrence.nominal_at for occurrence in following if occurrence), default=None)
 
 
-def once(folder: Path, *, now: datetime) -> tuple[list[Launch], Counter[str]]:
-    """One pass at a given time: launch what is due, hand over what is due, tidy up; for a machine's own timer."""
+def once(
+    folder: Path, *, now: datetime, plan: Path | None = None
+) -> tuple[list[Launch], Counter[str], tuple[Refused, ...]]:
+    """One pass at a given time: launch what is due, hand over what is due, tidy up; for a machine's own timer.
+
+    Held to a plan, it also returns what it refused to launch.
+    """
     installation = Installation(folder, SteppedClock(now))
     try:
-        return installation.launch_due(), installation.sender.drain()
+        if plan is not None:
+            installation.hold_to(plan)
+        launched, counts = installation.launch_due(), installation.sender.drain()
+        return launched, counts, tuple(installation.refused.values())
     finally:
         installation.close()

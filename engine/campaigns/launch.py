@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -73,8 +73,17 @@ def launch(
     return Launch(run_id=run_id, campaign=campaign.campaign, occurrence=occurrence.key, new=new, owed=owed)
 
 
-def launch_due(workspace: Workspace, database: Database, *, now: datetime) -> list[Launch]:
-    """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first."""
+def launch_due(
+    workspace: Workspace,
+    database: Database,
+    *,
+    now: datetime,
+    allowed: Callable[[Campaign], bool] = lambda _campaign: True,
+) -> list[Launch]:
+    """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first.
+
+    `allowed` is asked before each launch; what it refuses stays due.
+    """
     waiting = []
     for campaign in workspace.campaigns.values():
         if campaign.schedule is not None:
@@ -83,7 +92,9 @@ def launch_due(workspace: Workspace, database: Database, *, now: datetime) -> li
             waiting += [(occurrence.nominal_at, campaign.campaign, occurrence) for occurrence in occurrences]
     waiting.sort(key=lambda item: item[:2])
     return [
-        launch(workspace, database, workspace.campaigns[name], occurrence, now=now) for _, name, occurrence in waiting
+        launch(workspace, database, workspace.campaigns[name], occurrence, now=now)
+        for _, name, occurrence in waiting
+        if allowed(workspace.campaigns[name])
     ]
 
 

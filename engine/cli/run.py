@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from engine.campaigns.launch import campaign_of
 from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, opened, screen, show_json
@@ -36,30 +39,29 @@ def run(
     listen: Annotated[
         str | None, typer.Option("--serve", metavar="HOST:PORT", help="Open the HTTP door in the same process.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Launch only what is as it was in this plan (`regulars plan --out FILE`)."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log each message's hand-over.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The daemon: fires schedules, sends what is due, reloads changed rules, ends cleanly on SIGTERM."""
+    """The daemon: fires schedules, sends what is due, reloads changed rules, ends cleanly on SIGTERM.
+
+    Exit status 1 where a plan kept a campaign from being launched.
+    """
     load_environment(folder)
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     if one_pass:
-        launched, counts = once(folder, now=moment(now))
-        if as_json:
-            show_json({"launched": launched, "messages": counts})
-        else:
-            for item in launched:
-                screen.print(
-                    f"{item.campaign} {item.occurrence}: {'owed ' + format(item.owed, ',') if item.new else 'launched before'}",
-                    highlight=False,
-                )
-            screen.print(
-                ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items())) or "Nothing was due.",
-                highlight=False,
-            )
+        _one_pass(folder, moment(now), plan, as_json=as_json)
         return
     if now is not None:
         raise RegularsError("--now goes with --once", remedy="The daemon itself follows the machine's clock.")
     daemon = Daemon(folder)
+    if plan is not None:
+        daemon.installation.hold_to(plan)
     door = Background(create_app(door_of(daemon.installation)), *_address(listen)) if listen else None
     if door:
         door.start()
@@ -68,6 +70,28 @@ def run(
     finally:
         if door:
             door.stop()
+    if daemon.installation.refused:
+        raise typer.Exit(1)
+
+
+def _one_pass(folder: Path, now: datetime, plan: Path | None, *, as_json: bool) -> None:
+    launched, counts, refused = once(folder, now=now, plan=plan)
+    if as_json:
+        show_json({"launched": launched, "messages": counts, "refused": refused})
+    else:
+        for item in launched:
+            told = f"owed {item.owed:,}" if item.new else "launched before"
+            screen.print(f"{item.campaign} {item.occurrence}: {told}", highlight=False)
+        ended = ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items()))
+        screen.print(ended or "Nothing was due.", highlight=False)
+        for one in refused:
+            notes.print(
+                f"[red]not launched[/red]: {one.campaign}: {escape(one.why)}. Look at `regulars plan` again, and write a new plan.",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if refused:
+        raise typer.Exit(1)
 
 
 def serve(folder: Where = HERE, listen: Address = "127.0.0.1:8025") -> None:

@@ -1,0 +1,244 @@
+"""The plan: what would happen if this were live. It only reads; the audience is the very query that a run would owe by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from engine.campaigns.launch import campaign_of
+from engine.campaigns.planned import People, PlanFile, plan_file
+from engine.campaigns.schedules import due, next_occurrence
+from engine.content.templates import read_template
+from engine.errors import UnknownName, WorkspaceError
+from engine.ledger.schedules import owed_since
+from engine.model import Channel, MessageClass, Reason
+from engine.questions.plan import change
+from engine.questions.plan.change import Change, SegmentChange
+from engine.questions.plan.cost import Cost, cost_of, together
+from engine.questions.plan.gates import Asked, Outlook, outlook
+from engine.questions.plan.head import Head, at_head
+from engine.questions.plan.samples import Sample, samples_of
+from engine.questions.plan.warnings import warnings_of
+from engine.questions.plan.writing import Writing
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience
+from engine.rules.workspace import Workspace
+from engine.store import Database
+from engine.store.tables import messages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One campaign. audience: who would be owed a message now; None for a public post or a triggered campaign.
+
+    audience = sent + withheld, person by person; a campaign that is never sent again has an audience and no more.
+    held: how many of those sent to wait first, by reason. hours: sendings by the recipients' own clocks (`2026-03-02T10` →
+    how many). kept_out: whom the rule fits and re-entry keeps out; they are not in the audience. sends_at, last_at: UTC;
+    sends_at is now where an occurrence is due already. digest: a hash over the ids of the audience. since_head: None where
+    the rules of git HEAD ask the same.
+    """
+
+    campaign: str
+    description: str
+    channel: Channel
+    message_class: MessageClass
+    started_by: str
+    sends_at: datetime | None
+    last_at: datetime | None
+    audience: int | None
+    digest: str | None
+    kept_out: int
+    since_run: Change | None
+    since_head: Change | None
+    sent: int
+    hours: Mapping[str, int]
+    held: Mapping[Reason, int]
+    withheld: Mapping[Reason, int]
+    cost: Cost
+    samples: tuple[Sample, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SinceHead:
+    """What was changed since a git commit. `problem`: why it cannot be told."""
+
+    commit: str
+    segments: tuple[SegmentChange, ...]
+    new: tuple[str, ...]
+    removed: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """All campaigns as of an instant, the next to send first. since_head: None where nothing was changed since git HEAD.
+
+    people: the audiences' whole digests, for the plan's file.
+    """
+
+    as_of: datetime
+    fingerprint: str
+    currency: str
+    since_head: SinceHead | None
+    campaigns: tuple[Planned, ...]
+    channels: Mapping[Channel, Cost]
+    people: Mapping[str, People]
+
+    @property
+    def warned(self) -> bool:
+        return any(one.warnings for one in self.campaigns)
+
+
+def plan(workspace: Workspace, database: Database, *, now: datetime, campaign: str | None = None) -> Plan:
+    """Ask for all campaigns or for one. Raises UnknownName with the nearest one that exists.
+
+    Each campaign is asked about for itself: what it would send may fill another's cap, and only a simulation sees that.
+    """
+    asked = [campaign_of(workspace, campaign)] if campaign else list(workspace.campaigns.values())
+    with ExitStack() as stack:
+        head = stack.enter_context(at_head(workspace))
+        connection = stack.enter_context(database.reading())
+        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now)
+        planned = [planner.planned(one) for one in asked]
+        since_head = planner.since_head(segments=campaign is None)
+    planned.sort(key=lambda one: (one.sends_at is None, one.sends_at or now, one.campaign))
+    return Plan(
+        as_of=now,
+        fingerprint=workspace.fingerprint,
+        currency=workspace.settings.currency,
+        since_head=since_head,
+        campaigns=tuple(planned),
+        channels={
+            channel: together([one.cost for one in planned if one.channel is channel and one.sends_at is not None])
+            for channel in dict.fromkeys(one.channel for one in planned)
+        },
+        people=planner.people,
+    )
+
+
+def file_of(planned: Plan, workspace: Workspace) -> PlanFile:
+    """The plan as a file that a run can be held to."""
+    audiences = [(workspace.campaigns[one.campaign], planned.people.get(one.campaign)) for one in planned.campaigns]
+    return plan_file(workspace, audiences, now=planned.as_of)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Planner:
+    """Everything that all campaigns are asked with."""
+
+    connection: Connection
+    workspace: Workspace
+    head: Head | None
+    now: datetime
+    people: dict[str, People] = field(default_factory=dict)
+
+    def planned(self, campaign: Campaign) -> Planned:
+        now, connection = self.now, self.connection
+        chosen = audience(self.workspace, campaign, now=now, dialect=connection.dialect.name)
+        old = self.head.workspace if self.head else None
+        comparison = change.compared(connection, campaign, chosen, old, now=now)
+        sends_at = self._sends_at(campaign)
+        writing, problems = self._writing(campaign, sends_at)
+        asked = Asked(campaign=campaign, settings=self.workspace.settings, at=sends_at or now, writing=writing)
+        seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, comparison.flags)
+        if sends_at is None:
+            seen.forget_fates()
+        size, flags = seen.tally.count, seen.flags
+        people = seen.tally.people() if chosen is not None else None
+        if people is not None:
+            self.people[campaign.campaign] = people
+        return self._answer(
+            asked,
+            seen,
+            sends_at=sends_at,
+            people=people,
+            since_run=comparison.since_run(
+                connection, self.workspace, size=size, there=flags[change.LAST_RUN], now=now
+            ),
+            since_head=comparison.since_head(connection, size=size, there=flags[change.HEAD]),
+            problems=problems,
+        )
+
+    def _answer(
+        self,
+        asked: Asked,
+        seen: Outlook,
+        *,
+        sends_at: datetime | None,
+        people: People | None,
+        since_run: Change | None,
+        since_head: Change | None,
+        problems: tuple[str, ...],
+    ) -> Planned:
+        campaign, settings, writing = asked.campaign, asked.settings, asked.writing
+        run = change.last_run(self.connection, campaign.campaign)
+        cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
+        warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost)
+        return Planned(
+            campaign=campaign.campaign,
+            description=campaign.description,
+            channel=campaign.channel,
+            message_class=campaign.message_class,
+            started_by="schedule" if campaign.schedule else "trigger",
+            sends_at=sends_at,
+            last_at=run.launched_at if run else None,
+            audience=people.count if people else None,
+            digest=people.hash if people else None,
+            kept_out=self._kept_out(campaign, people.count) if people and run else 0,
+            since_run=since_run,
+            since_head=since_head,
+            sent=seen.sent,
+            hours=dict(sorted(seen.hours.items())),
+            held=dict(seen.held.most_common()),
+            withheld=dict(seen.withheld.most_common()),
+            cost=cost,
+            samples=samples_of(self.connection, asked, writing, seen.picks) if writing else (),
+            warnings=(*problems, *warned),
+        )
+
+    def _kept_out(self, campaign: Campaign, size: int) -> int:
+        return change.kept_out(self.connection, self.workspace, campaign, size=size, now=self.now)
+
+    def _sends_at(self, campaign: Campaign) -> datetime | None:
+        """When the next run is launched: now, where an occurrence is due and was not launched yet."""
+        if campaign.schedule is None:
+            return None
+        since = owed_since(self.connection, campaign.campaign, now=self.now)
+        if due(campaign.schedule, campaign.catch_up, campaign.max_lateness, since=since, now=self.now):
+            return self.now
+        following = next_occurrence(campaign.schedule, after=self.now)
+        return following.nominal_at if following else None
+
+    def _writing(self, campaign: Campaign, at: datetime | None) -> tuple[Writing | None, tuple[str, ...]]:
+        if at is None:
+            return None, ()
+        try:
+            version = read_template(self.workspace.folder / "templates", campaign.template)
+        except (UnknownName, WorkspaceError) as error:
+            return None, (f"It cannot be launched: {error}",)
+        newest = self.connection.execute(select(func.max(messages.c.id))).scalar() or 0
+        return Writing(self.workspace.settings, campaign, version, message_id=newest + 1, at=at), ()
+
+    def since_head(self, *, segments: bool) -> SinceHead | None:
+        if self.head is None or (self.head.workspace is None and not self.head.problem):
+            return None
+        old = self.head.workspace
+        if old is None:
+            return SinceHead(commit=self.head.commit, segments=(), new=(), removed=(), problem=self.head.problem)
+        there, before = self.workspace.campaigns.keys(), old.campaigns.keys()
+        return SinceHead(
+            commit=self.head.commit,
+            segments=tuple(change.segment_changes(self.connection, self.workspace, old, now=self.now))
+            if segments
+            else (),
+            new=tuple(sorted(there - before)),
+            removed=tuple(sorted(before - there)),
+        )
+
+
+__all__ = ["Plan", "Planned", "SinceHead", "file_of", "plan"]

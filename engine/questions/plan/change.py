@@ -1,0 +1,160 @@
+"""Who came and who went: since the last run, and since the rules that git HEAD has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, not_, select
+
+from engine.campaigns.planned import written
+from engine.questions.audience import count_of
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience, audience_condition, matches
+from engine.rules.workspace import Workspace
+from engine.store.tables import customers, messages, runs
+
+LAST_RUN, HEAD = "in_last_run", "in_head"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """How many there were, and how many came and went since."""
+
+    before: int
+    entered: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentChange:
+    """A segment whose rule is not the one in git HEAD."""
+
+    segment: str
+    now: int
+    change: Change
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastRun:
+    """The newest run of a campaign: when it was launched (UTC), and the customers whom its messages went to."""
+
+    id: int
+    launched_at: datetime
+    customers: int
+
+
+def last_run(connection: Connection, campaign: str) -> LastRun | None:
+    newest = select(runs.c.id, runs.c.launched_at).where(runs.c.campaign == campaign).order_by(runs.c.nominal_at.desc())
+    row = connection.execute(newest.limit(1)).first()
+    if row is None:
+        return None
+    counted = select(func.count(messages.c.customer_id.distinct())).where(messages.c.run_id == row.id)
+    return LastRun(id=row.id, launched_at=row.launched_at, customers=connection.execute(counted).scalar_one())
+
+
+def in_run(run: LastRun, campaign: Campaign) -> ColumnElement[bool]:
+    """Whether the run has a message to the customer."""
+    m = messages.c
+    mine = (m.customer_id == customers.c.id, m.campaign == campaign.campaign, m.run_id == run.id)
+    return exists(select(1).where(*mine).correlate(customers))
+
+
+def kept_out(connection: Connection, workspace: Workspace, campaign: Campaign, *, size: int, now: datetime) -> int:
+    """Whom the rule fits, and re-entry keeps out."""
+    if campaign.reentry == "always":
+        return 0
+    everybody = audience(
+        workspace, campaign.model_copy(update={"reentry": "always"}), now=now, dialect=connection.dialect.name
+    )
+    return count_of(connection, everybody) - size if everybody is not None else 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What one campaign's audience is compared with. `flags` are asked of everybody in it, as it comes by."""
+
+    campaign: Campaign
+    run: LastRun | None
+    former: Select[tuple[int]] | None
+
+    @property
+    def flags(self) -> dict[str, ColumnElement[bool]]:
+        flags = {}
+        if self.run is not None:
+            flags[LAST_RUN] = in_run(self.run, self.campaign)
+        if self.former is not None:
+            flags[HEAD] = customers.c.id.in_(self.former.correlate(None))
+        return flags
+
+    def since_run(
+        self, connection: Connection, workspace: Workspace, *, size: int, there: int, now: datetime
+    ) -> Change | None:
+        """`size` of the audience now; `there`, how many of it were in the last run.
+
+        Left has who was in that run and whom the rule does not fit any more: who is only kept out by re-entry did not leave.
+        """
+        if self.run is None:
+            return None
+        fits = matches(
+            workspace, audience_condition(workspace, self.campaign), now=now, dialect=connection.dialect.name
+        )
+        was_there = select(messages.c.customer_id).where(messages.c.run_id == self.run.id)
+        gone = select(customers.c.id).where(customers.c.id.in_(was_there), not_(func.coalesce(fits, false())))
+        return Change(before=self.run.customers, entered=size - there, left=count_of(connection, gone))
+
+    def since_head(self, connection: Connection, *, size: int, there: int) -> Change | None:
+        """`there`, how many of the audience are in it by the rules of git HEAD, too."""
+        if self.former is None:
+            return None
+        before = count_of(connection, self.former)
+        return Change(before=before, entered=size - there, left=before - there)
+
+
+def compared(
+    connection: Connection,
+    campaign: Campaign,
+    chosen: Select[tuple[int]] | None,
+    old: Workspace | None,
+    *,
+    now: datetime,
+) -> Comparison:
+    """With the campaign's last run, and with git HEAD (`old`) where it asks another question."""
+    if chosen is None:
+        return Comparison(campaign=campaign, run=None, former=None)
+    former = _former(old, campaign, chosen, now=now, dialect=connection.dialect.name) if old else None
+    return Comparison(campaign=campaign, run=last_run(connection, campaign.campaign), former=former)
+
+
+# ---------------------------------------------------------------- git HEAD
+
+
+def _former(
+    old: Workspace, campaign: Campaign, chosen: Select[tuple[int]], *, now: datetime, dialect: str
+) -> Select[tuple[int]] | None:
+    """The campaign's audience by the rules of git HEAD; None where it is the same question, or none there."""
+    before = old.campaigns.get(campaign.campaign)
+    asked = audience(old, before, now=now, dialect=dialect) if before is not None else None
+    return None if asked is None or written(asked) == written(chosen) else asked
+
+
+def segment_changes(
+    connection: Connection, workspace: Workspace, old: Workspace, *, now: datetime
+) -> Iterator[SegmentChange]:
+    """The segments that both have and that ask another question, each with who came and went by the change of its rule."""
+    dialect = connection.dialect.name
+    for name in sorted(workspace.segments.keys() & old.segments.keys()):
+        fits = matches(workspace, workspace.segments[name].who, now=now, dialect=dialect)
+        fitted = matches(old, old.segments[name].who, now=now, dialect=dialect)
+        if written(_where(fits)) != written(_where(fitted)):
+            size, before, both = (
+                count_of(connection, _where(condition)) for condition in (fits, fitted, and_(fits, fitted))
+            )
+            yield SegmentChange(
+                segment=name, now=size, change=Change(before=before, entered=size - both, left=before - both)
+            )
+
+
+def _where(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+    return select(customers.c.id).where(condition)

@@ -1,0 +1,91 @@
+"""What messages would cost: SMS by their parts and the countries of their numbers, email by the message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import phonenumbers
+
+from engine.model import Channel
+from engine.settings import DEFAULT_PRICE, Prices
+
+_CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Country:
+    """The SMS to one country's numbers. `amount` is None where config.yaml has no price for it."""
+
+    country: str
+    messages: int
+    parts: int
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """`amount` in the workspace's currency: of everything that has a price; None where nothing has.
+
+    `unpriced`: how many messages have none. `countries` for SMS alone, the most parts first.
+    """
+
+    messages: int
+    parts: int
+    amount: Decimal | None
+    unpriced: int
+    countries: tuple[Country, ...] = ()
+
+
+def country_of(number: str) -> str:
+    """The country (ISO 3166) that an E.164 number belongs to; `?` where it belongs to none."""
+    for digits in (1, 2, 3):
+        regions = _CODES.get(int(number[1 : 1 + digits]), ()) if number[1 : 1 + digits].isdigit() else ()
+        if len(regions) == 1:
+            return regions[0] if regions[0].isalpha() else UNKNOWN
+        if regions:  # several countries share the code: only the number itself tells
+            try:
+                found = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+            except phonenumbers.NumberParseException:
+                return UNKNOWN
+            return str(found or regions[0])
+    return UNKNOWN
+
+
+def cost_of(channel: Channel, prices: Prices, sent: int, texts: Mapping[tuple[str, int], int]) -> Cost:
+    """`texts` counts an SMS campaign's messages by country and parts."""
+    if channel is not Channel.SMS:
+        price = prices.email if channel is Channel.EMAIL else None
+        amount = price * sent if price is not None else None
+        return Cost(messages=sent, parts=sent, amount=amount, unpriced=0 if price is not None else sent)
+    messages, parts = Counter[str](), Counter[str]()
+    for (country, of_each), count in texts.items():
+        messages[country] += count
+        parts[country] += count * of_each
+    countries = []
+    for country, count in parts.most_common():
+        price = prices.sms.get(country, prices.sms.get(DEFAULT_PRICE))
+        amount = price * count if price is not None else None
+        countries.append(Country(country=country, messages=messages[country], parts=count, amount=amount))
+    priced = [one.amount for one in countries if one.amount is not None]
+    return Cost(
+        messages=sent,
+        parts=parts.total(),
+        amount=sum(priced, Decimal()) if priced else None,
+        unpriced=sum(one.messages for one in countries if one.amount is None),
+        countries=tuple(countries),
+    )
+
+
+def together(costs: list[Cost]) -> Cost:
+    """Of several campaigns."""
+    priced = [cost.amount for cost in costs if cost.amount is not None]
+    return Cost(
+        messages=sum(cost.messages for cost in costs),
+        parts=sum(cost.parts for cost in costs),
+        amount=sum(priced, Decimal()) if priced else None,
+        unpriced=sum(cost.unpriced for cost in costs),
+    )

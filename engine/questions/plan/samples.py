@@ -1,0 +1,64 @@
+"""Three messages to look at before they are sent: the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from engine.content import sms
+from engine.errors import ContentError
+from engine.model import Channel
+from engine.provider import Content, EmailContent
+from engine.questions.plan.gates import Asked
+from engine.questions.plan.writing import Writing
+
+MOST = 3
+_ORDER = ("cannot be written", "most values missing", "longest", "the first")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One message as it would be. `why` it is shown; `customer` is an external id, None for a post to everybody.
+
+    `problem`: why it cannot be written; then the rest is empty. `template`: the folder under templates/, with its locale.
+    """
+
+    why: str
+    customer: str | None
+    template: str = ""
+    subject: str = ""
+    text: str = ""
+    parts: int = 0
+    problem: str = ""
+
+
+def samples_of(
+    connection: Connection, asked: Asked, writing: Writing, picks: Mapping[str, int | None]
+) -> tuple[Sample, ...]:
+    """The picked customers' messages, each customer once."""
+    chosen: dict[int | None, str] = {}
+    for why in _ORDER:
+        if why in picks:
+            chosen.setdefault(picks[why], why)
+    some = dict(list(chosen.items())[:MOST])
+    facts = asked.facts(connection, list(some))
+    return tuple(_sample(asked, writing, facts[customer].customer, why) for customer, why in some.items())
+
+
+def _sample(asked: Asked, writing: Writing, customer: Mapping[str, object] | None, why: str) -> Sample:
+    known = str(customer["id"]) if customer is not None else None
+    try:
+        rendered = writing.render(customer)  # type: ignore[arg-type]
+    except ContentError as error:
+        return Sample(why=why, customer=known, problem=str(error))
+    content: Content = rendered.content
+    return Sample(
+        why=why,
+        customer=known,
+        template=rendered.path,
+        subject=content.subject if isinstance(content, EmailContent) else "",
+        text=content.text,
+        parts=sms.segments(content.text).count if asked.campaign.channel is Channel.SMS else 1,
+    )

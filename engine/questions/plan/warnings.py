@@ -1,0 +1,50 @@
+"""What somebody should look at before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from engine.model import Channel, Reason
+from engine.questions.plan.change import Change
+from engine.questions.plan.cost import Cost
+from engine.questions.plan.gates import Outlook
+from engine.rules.campaign import Campaign
+from engine.settings import Settings
+
+
+def warnings_of(
+    campaign: Campaign,
+    settings: Settings,
+    seen: Outlook,
+    *,
+    since_run: Change | None,
+    since_head: Change | None,
+    cost: Cost,
+) -> Iterator[str]:
+    """In plain sentences, the weightiest first."""
+    size, share = seen.tally.count, settings.guards.audience_jump
+    if since_run is not None and _jumped(size, since_run.before, share, down=campaign.reentry == "always"):
+        yield f"The audience went from {since_run.before:,} in the last run to {size:,}: guards.audience_jump is {share:.0%}."
+    if since_head is not None and _jumped(size, since_head.before, share, down=True):
+        yield (
+            f"The changed rules take the audience from {since_head.before:,} to {size:,}: "
+            f"guards.audience_jump is {share:.0%}."
+        )
+    unwritten = seen.withheld[Reason.TEMPLATE_ERROR]
+    if unwritten:
+        yield f"{unwritten:,} cannot be written: see the sample."
+    if seen.withheld[Reason.REFUSED]:
+        yield f"No provider carries {campaign.message_class} {campaign.channel}: see channels in config.yaml."
+    if size and seen.withheld.total() == size:
+        yield "Everybody is withheld: nothing would be sent."
+    if campaign.channel is Channel.SMS and settings.prices.sms and cost.unpriced:
+        yield f"{cost.unpriced:,} SMS go to countries without a price: add `default` to prices.sms in config.yaml."
+
+
+def _jumped(now: int, before: int, share: Decimal, *, down: bool) -> bool:
+    """Whether the audience grew by more than the share, or `down`, shrank by it. After nobody, anybody is no jump."""
+    if not before:
+        return False
+    by = Decimal(now - before) / before
+    return by > share or (down and -by > share)

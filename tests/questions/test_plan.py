@@ -1,0 +1,228 @@
+"""The plan says what then happens: it is held against the real launch, the real gates and the real sender."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from engine.campaigns.launch import launch_due
+from engine.model import Reason, State
+from engine.policy import Facts
+from engine.questions.plan import Planned, plan
+from engine.questions.plan.gates import KIND, Asked
+from engine.questions.plan.gates import outlook as ask_outlook
+from engine.rules.compile import audience
+from engine.scalars import zone
+from engine.store import Database
+from engine.store.tables import customers, messages, metadata, runs
+from tests.questions import crowd
+from tests.questions.crowd import NOW
+from tests.sending.shop import NEWS, Shop
+
+
+def planned(shop: Shop, campaign: str = "news") -> Planned:
+    (one,) = plan(shop.workspace, shop.database, now=shop.clock.now(), campaign=campaign).campaigns
+    return one
+
+
+def send(shop: Shop, *, until: int = 30) -> None:
+    """The hours pass, with a pass of the sender in each."""
+    sender = shop.sender()
+    for _ in range(until):
+        sender.drain()
+        shop.pass_time(hours=1)
+
+
+def happened(shop: Shop, run: int) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """What became of a run: sendings by the recipients' clocks, reasons of what was withheld, of what waited and was sent."""
+    m = messages.c
+    query = select(m.state, m.reason, m.held_by, m.first_sent_at, customers.c.time_zone).join_from(messages, customers)
+    with shop.database.reading() as connection:
+        rows = connection.execute(query.where(m.run_id == run)).all()
+    sent = [row for row in rows if row.state == State.ACCEPTED]
+    hours = Counter(
+        f"{row.first_sent_at.astimezone(zone(row.time_zone or 'Europe/Helsinki')):%Y-%m-%dT%H}" for row in sent
+    )
+    withheld = Counter(row.reason for row in rows if row.state in (State.SKIPPED, State.EXPIRED))
+    assert len(sent) + withheld.total() == len(rows), Counter(row.state for row in rows)
+    return hours, withheld, Counter(row.held_by for row in sent if row.held_by)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_planned_is_what_happens(seed: int, tmp_path: Path, database: Database) -> None:
+    """Audience, sendings hour by hour on the recipients' clocks, holds and every reason: as the real sender then does it."""
+    chance = random.Random(seed)
+    people = crowd.rows(chance, 60)
+    shop = crowd.shop(tmp_path, database, people, now=NOW - timedelta(days=2, hours=chance.randrange(12)))
+    if chance.random() < 0.5:
+        crowd.rewrite(shop, "rules/news.yaml", NEWS + f"not_later_than: {chance.choice((2, 6, 12))} hours\n")
+    shop.launch("first")
+    send(shop)
+    crowd.add(shop, crowd.rows(chance, 60, prefix="new"))
+    crowd.suppress(shop, [row["email"] for row in people[:20] if "email" in row])
+    shop.clock.set(NOW.replace(hour=chance.randrange(12)) + timedelta(days=1))
+
+    launched_now(shop)
+    told = planned(shop)
+    assert told.sends_at == shop.clock.now()
+    owed = shop.launch("second")
+    assert told.audience == owed > 80
+    send(shop)
+    hours, withheld, held = happened(shop, run=newest_run(shop))
+    assert dict(told.hours) == dict(hours)
+    assert {reason.value: count for reason, count in told.withheld.items()} == withheld
+    assert {reason.value: count for reason, count in told.held.items()} == held
+    assert told.audience == told.sent + sum(told.withheld.values())
+    assert {"no_consent", "opted_out", "no_contact_point", "suppressed", "template_error"} <= set(withheld)
+
+
+def launched_now(shop: Shop) -> None:
+    """The campaign's one time is the present."""
+    text = (shop.folder / "rules/news.yaml").read_text(encoding="utf-8")
+    once = f"{{at: {shop.clock.now():%Y-%m-%dT%H:%M}, time_zone: UTC}}"
+    crowd.rewrite(shop, "rules/news.yaml", text.replace('{cron: "0 12 * * *"}', once))
+
+
+def newest_run(shop: Shop) -> int:
+    with shop.database.reading() as connection:
+        return int(connection.execute(select(func.max(runs.c.id))).scalar_one())
+
+
+def test_kinds_are_counted_as_each_for_himself(tmp_path: Path, database: Database) -> None:
+    """Everybody asked alone, by `gather` and `decide`, adds up to what the audience is told together."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(9), 150), now=NOW.replace(hour=22))
+    campaign = shop.workspace.campaigns["news"]
+    asked = Asked(campaign=campaign, settings=shop.workspace.settings, at=shop.clock.now(), writing=None)
+    chosen = audience(shop.workspace, campaign, now=shop.clock.now(), dialect=database.dialect)
+    assert chosen is not None
+    with database.reading() as connection:
+        together = ask_outlook(connection, asked, chosen, {})
+        alone = [asked.fate(facts) for facts in asked.facts(connection, list(connection.scalars(chosen))).values()]
+    assert together.hours == Counter(fate.hour for fate in alone if fate.hour)
+    assert together.withheld == Counter(fate.withheld for fate in alone if fate.withheld)
+    assert together.held == Counter(reason for fate in alone if fate.hour for reason in fate.held)
+    assert together.held[Reason.QUIET_HOURS] and len(together.hours) > 2
+
+
+def test_a_new_fact_must_be_thought_about_here() -> None:
+    """Whatever gates are told is the same for a whole campaign, or told apart by the plan. Add a new fact to KIND or here."""
+    of_a_campaign = {"channel", "message_class", "consent_rule", "not_after"}
+    for_sending_alone = {"customer", "revision", "address"}  # gates ask whether there is a customer and an address
+    by_kind = {"zone", "contact_point_id", "consent", "suppressed", "counted"}
+    assert {field.name for field in fields(Facts)} == of_a_campaign | for_sending_alone | by_kind
+    assert set(KIND) == {"time_zone", *(by_kind - {"zone", "counted"})}
+
+
+def test_asking_changes_nothing(tmp_path: Path, database: Database) -> None:
+    """A campaign does not even become known to the schedule's keeper by being planned."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(1), 20))
+    with database.reading() as connection:
+        before = tables(connection)
+    planned(shop)
+    with database.reading() as connection:
+        assert tables(connection) == before
+
+
+def tables(connection: Connection) -> dict[str, object]:
+    return {name: connection.execute(select(table)).all() for name, table in metadata.tables.items()}
+
+
+def test_who_came_and_went_since_the_last_run(tmp_path: Path, database: Database) -> None:
+    """Entered: in the audience and not in the last run. Left: in the last run, and the rule does not fit any more."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(2), 10))
+    crowd.rewrite(shop, "rules/news.yaml", NEWS.replace("{id: {present: true}}", "{first_name: {is_not: Gone}}"))
+    named = [{"id": f"n{number}", "first_name": "Ana"} for number in range(8)]
+    crowd.add(shop, named)
+    assert planned(shop).since_run is None
+    before = shop.launch("first")
+    crowd.add(
+        shop, [{"id": "n1", "first_name": "Gone"}, {"id": "n2", "first_name": "Gone"}, {"id": "x", "first_name": "Eva"}]
+    )
+    told = planned(shop)
+    assert told.since_run is not None
+    assert (told.since_run.before, told.since_run.entered, told.since_run.left) == (before, 1, 2)
+    assert told.audience == before + 1 - 2
+
+    crowd.rewrite(shop, "rules/news.yaml", (shop.folder / "rules/news.yaml").read_text().replace("always", "never"))
+    told = planned(shop)
+    assert (told.audience, told.kept_out) == (1, before - 2)
+    assert told.since_run is not None
+    assert (told.since_run.entered, told.since_run.left) == (1, 2)
+
+
+def test_a_jump_is_warned_of(tmp_path: Path, database: Database) -> None:
+    """More than the guard's share came since the last run; a little more is no warning."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(3), 20))
+    shop.launch("first")
+    crowd.add(shop, crowd.rows(random.Random(4), 10, prefix="new"))
+    assert not [warning for warning in planned(shop).warnings if "audience" in warning]
+    crowd.add(shop, [{"id": "one-too-many"}])
+    assert "The audience went from 20 in the last run to 31: guards.audience_jump is 50%." in planned(shop).warnings
+
+
+def test_the_worst_messages_are_shown(tmp_path: Path, database: Database) -> None:
+    """One that cannot be written, the longest, and an ordinary one, each as it would be sent."""
+    people = [
+        {"id": str(number), "first_name": name, "email": f"{number}@customers.example", "consent.email.offers": "yes"}
+        for number, name in enumerate(("Ana", "", "Maximilian-Leopold", "Eva"))
+    ]
+    shop = crowd.shop(tmp_path, database, [{key: value for key, value in row.items() if value} for row in people])
+    broken, longest, first = planned(shop).samples
+    assert (broken.why, broken.customer) == ("cannot be written", "1")
+    assert "customer.first_name is missing" in broken.problem
+    assert (longest.why, longest.customer) == ("longest", "2")
+    assert longest.subject == "News for Maximilian-Leopold"
+    assert (first.why, first.customer) == ("the first", "0")
+    assert "unsubscribe: http" in first.text
+
+
+def test_a_public_post_and_a_trigger_have_a_plan_too(tmp_path: Path, database: Database) -> None:
+    """A post is one message to everybody, rendered; of a trigger nobody knows when."""
+    shop = crowd.shop(tmp_path, database, [])
+    text = (
+        (shop.folder / "config.yaml")
+        .read_text()
+        .replace("channels:\n", "channels:\n  social: {commercial: {provider: scripted, from: '@s@shop.example'}}\n")
+    )
+    shop.folder.joinpath("templates/post").mkdir()
+    shop.folder.joinpath("templates/post/social.txt").write_text("New this week, {{ today }}.", encoding="utf-8")
+    shop.folder.joinpath("config.yaml").write_text(text, encoding="utf-8")
+    crowd.rewrite(
+        shop,
+        "rules/post.yaml",
+        NEWS.replace("campaign: news", "campaign: post")
+        .replace("{id: {present: true}}", "public")
+        .replace("email", "social")
+        .replace("reentry: always", ""),
+    )
+    post, receipt = planned(shop, "post"), planned(shop, "receipt")
+    assert (post.audience, post.sent, len(post.samples)) == (None, 1, 1)
+    assert post.samples[0].text == f"New this week, {post.sends_at:%Y-%m-%d}."
+    assert (receipt.audience, receipt.sent, receipt.sends_at) == (None, 0, None)
+
+
+def test_a_campaign_without_its_template_says_so(tmp_path: Path, database: Database) -> None:
+    """The others have their plan all the same."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(5), 5))
+    crowd.rewrite(shop, "rules/lost.yaml", NEWS.replace("campaign: news", "campaign: lost"))
+    told = plan(shop.workspace, database, now=NOW)
+    assert {one.campaign for one in told.campaigns if one.warnings and "cannot be launched" in one.warnings[0]} == {
+        "lost"
+    }
+    assert told.warned
+
+
+def test_what_is_due_and_not_launched_is_planned_for_now(tmp_path: Path, database: Database) -> None:
+    """A minute after noon the noon's occurrence is still to come; launched, the next day's is next."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(6), 5), now=NOW.replace(hour=10))
+    assert planned(shop).sends_at == NOW.replace(hour=10)  # 12:00 in Helsinki is 10:00 in UTC
+    assert [launch.occurrence for launch in launch_due(shop.workspace, database, now=shop.clock.now())] == [
+        "2026-03-02T12:00"
+    ]
+    assert planned(shop).sends_at == NOW.replace(hour=10) + timedelta(days=1)
