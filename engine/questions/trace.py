@@ -150,7 +150,7 @@ def _said(condition: Condition) -> str:
             return "none of these"
         case _:
             said = _GROUPS.get(type(condition)) or clause(condition)
-            return said.removeprefix("who ").removeprefix("whose ")
+            return said.removeprefix("of whom ").removeprefix("who ").removeprefix("whose ")
 
 
 def _value(workspace: Workspace, condition: Condition, seen: Mapping[str, Any], now: datetime) -> str:
@@ -177,4 +177,5 @@ def _events(did: Did, seen: Mapping[str, Any], words: Callable[..., str]) -> str
         case Measured(measure="last"):
             return f"{newest}, of {counted}"
         case Measured(measure=measure):
-            return f"{words(seen['value'], kind=MEASURES[measure].type)} over {counted}, the last on {newest}"
+            amount = words(seen["value"], kind=MEASURES[measure].type)
+            return f"{amount} over {counted}, the last on {newest}"

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from engine.model import AttributeType
 from engine.questions.trace import Node
-from engine.rules.syntax import Ago, Attribute, Condition, Did, InSegment, parts
+from engine.rules.syntax import Ago, Attribute, Condition, Did, InSegment, Measured, parts
 from engine.rules.workspace import Workspace
 from engine.scalars import first_instant, instant
 from engine.store.tables import consents, contact_points, customers, events, messages
@@ -27,6 +27,9 @@ DAYS_AHEAD = 400
 
 MOST_RECORDS, MOST_INSTANTS = 300, 2000
 """The newest records that are looked at, and the instants that are tried at most."""
+
+BY_RECORDS = frozenset({"times", "sum", "avg", "min", "max", "distinct", "first", "last"})
+"""Measures that change only when an event enters or leaves the window, or reaches an age that the rule names."""
 
 INSTANT, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
@@ -99,16 +102,29 @@ def _leaves(workspace: Workspace, condition: Condition) -> Iterator[Condition]:
 
 def _spans(said: object) -> Iterator[timedelta]:
     """Every length of time that a condition names, wherever it stands in it."""
-    if isinstance(said, Ago):
-        yield said.span
-    elif isinstance(said, timedelta):
-        yield said
-    elif isinstance(said, tuple):
-        for part in said:
-            yield from _spans(part)
+    for part in _within(said):
+        if isinstance(part, Ago | timedelta):
+            yield part.span if isinstance(part, Ago) else part
+
+
+def _events(said: object) -> Iterator[str]:
+    """Every event that a condition names."""
+    for part in _within(said):
+        name = getattr(part, "event", None)
+        if isinstance(name, str):
+            yield name
+
+
+def _within(said: object) -> Iterator[object]:
+    """A part of a condition, and whatever it is made of."""
+    yield said
+    inner: Iterable[object] = ()
+    if isinstance(said, tuple):
+        inner = said
     elif dataclasses.is_dataclass(said):
-        for field in dataclasses.fields(said):
-            yield from _spans(getattr(said, field.name))
+        inner = [getattr(said, field.name) for field in dataclasses.fields(said)]
+    for part in inner:
+        yield from _within(part)
 
 
 def _instants(
@@ -124,9 +140,22 @@ def _instants(
     for recorded in set(_records(workspace, connection, customer_id, leaves)):
         for length in lengths:
             yield from (at for at in _turns(recorded, length, zone) if at > now)
-    if not all(isinstance(leaf, Attribute | Did) for leaf in leaves):
+    if any(map(_changes_by_day, leaves)):
         today = now.astimezone(zone).date()
         yield from (_midnight(today + timedelta(days=days), zone) for days in range(1, DAYS_AHEAD + 1))
+
+
+def _changes_by_day(leaf: Condition) -> bool:
+    """Whether a condition may change between the instants that its records and spans make: then each midnight is tried, too."""
+    match leaf:
+        case Attribute(type=AttributeType.DATE):
+            return any(True for _ in _spans(leaf))
+        case Did(measured=Measured(measure=measure)):
+            return measure not in BY_RECORDS
+        case Attribute() | Did():
+            return False
+        case _:
+            return True
 
 
 def _turns(recorded: datetime | date, length: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
@@ -154,7 +183,7 @@ def _records(
     yield from _times(customer.attributes, workspace.settings.attributes)
     mine = select(events.c.name, events.c.at, events.c.properties).where(events.c.customer_id == customer_id)
     if all(isinstance(leaf, Attribute | Did) for leaf in leaves):
-        mine = mine.where(events.c.name.in_({leaf.event for leaf in leaves if isinstance(leaf, Did)}))
+        mine = mine.where(events.c.name.in_({name for leaf in leaves for name in _events(leaf)}))
     for event in connection.execute(mine.order_by(events.c.at.desc()).limit(MOST_RECORDS)):
         yield event.at
         yield from _times(event.properties, workspace.settings.events.get(event.name, {}))
