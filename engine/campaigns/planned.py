@@ -128,7 +128,7 @@ def changed(planned: People, now: People) -> float:
     seen = sorted(before | after)[: None if whole else SKETCH]
     alike = _share(sum(one in before and one in after for one in seen), len(seen))
     both = alike * (planned.count + now.count) / (1 + alike)
-    return (planned.count + now.count - 2 * both) / max(planned.count, 1)
+    return round((planned.count + now.count - 2 * both) / max(planned.count, 1), 6)
 
 
 def _share(part: int, whole: int) -> float:
@@ -190,7 +190,7 @@ def objection(
     with database.reading() as connection:
         people = tally(connection, chosen)
     share, allowed = changed(planned.audience, people), workspace.settings.guards.plan_drift
-    if share <= allowed:
+    if share <= float(allowed):
         return None
     sizes = f"{planned.audience.count:,} then, {people.count:,} now"
     return Refused(
