@@ -10,16 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import select
 
-from engine import document, shipped
+from engine import shipped
 from engine.demo.purchases import event_rows, read_purchases
 from engine.errors import UnknownName
 from engine.intake.customers import take_customers
 from engine.intake.events import take_events
 from engine.questions.trace import Node, trace
-from engine.rules.compile import matches
-from engine.rules.read import Reading, read_condition
+from engine.rules.campaign import Campaign
+from engine.rules.compile import audience_condition, matches
 from engine.rules.syntax import Condition
-from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace, load_workspace
 from engine.store import Database
 from engine.store.tables import customers
@@ -33,11 +32,11 @@ MOMENTS = [datetime(1997, 3, 1, 15, tzinfo=UTC) + timedelta(days=60 * step) for 
 
 
 def condition(rule: Rule) -> Condition:
-    """A rule of the tests' shop, read as its file would be."""
-    reading = Reading(vocabulary=Vocabulary.of(SHOP.settings, frozenset(SHOP.segments)))
-    read = read_condition(reading, document.node(rule, document.Position(file="rules.yaml")))
-    assert read is not None, reading.problems
-    return read
+    """A rule of the tests' shop, read as a campaign's own audience is."""
+    campaign = Campaign.model_validate(
+        {"campaign": "asked", "audience": rule, "channel": "email", "class": "transactional", "purpose": "offers"}
+    )
+    return audience_condition(SHOP, campaign)
 
 
 def members(database: Database, workspace: Workspace, who: Condition, now: datetime) -> set[int]:
