@@ -24,7 +24,7 @@ from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName, Reason, State, SuppressionReason
 from engine.policy.decide import GATES
-from engine.provider import Accepted, NotSent, ProviderEvent
+from engine.provider import Accepted, Ambiguous, NotSent, ProviderEvent
 from engine.questions.why import REASONS, Says, Why, explained, why
 from engine.questions.why.gates import FACTS
 from engine.rules.compile import audience
@@ -200,6 +200,14 @@ def test_a_message_that_waits_says_why_and_until_when(shop: Asked) -> None:
         f"Message {shop.why().messages[0].id} is pending: {REASONS[Reason.QUIET_HOURS]}; "
         "next looked at 2026-03-02 16:00 (in 2 hours)."
     )
+
+
+def test_a_message_in_doubt_says_so_and_promises_no_time(shop: Asked) -> None:
+    """No answer came: it is in doubt, and not simply on its way."""
+    shop.provider.answer = lambda outgoing: Ambiguous(code="timeout")
+    shop.launch()
+    shop.sender().drain()
+    assert shop.why().answer[0] == f"Message {shop.why().messages[0].id} is in doubt: {REASONS[Reason.NO_ANSWER]}."
 
 
 def test_every_attempt_is_told_with_the_providers_words(shop: Asked) -> None:

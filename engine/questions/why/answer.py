@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from engine.model import OPEN, Channel, MessageClass
+from engine.model import OPEN, Channel, MessageClass, State
 from engine.questions.shown import clock_time, distance
 from engine.questions.trace import Node
 from engine.questions.why.ahead import Change
@@ -79,7 +79,8 @@ def answer(found: Why) -> Iterator[str]:
 
 def _waiting(found: Why, message: Told) -> str:
     reason = f": {message.why}" if message.why else ""
-    return f"Message {message.id} is {message.state.replace('_', ' ')}{reason}; next looked at {_at(found, message.due_at)}."
+    then = f"; next looked at {_at(found, message.due_at)}" if message.state is State.PENDING else ""
+    return f"Message {message.id} is {message.state.replace('_', ' ')}{reason}{then}."
 
 
 def _standing(found: Why, audience: Node, kept: Reentry) -> str:
