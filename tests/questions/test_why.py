@@ -60,7 +60,7 @@ def shop(shop_of: Callable[..., Asked]) -> Asked:
 
 def test_every_reason_has_its_words() -> None:
     """A new reason of the ledger cannot come without its explanation; one of another version stands as it is."""
-    assert set(REASONS) == set(Reason)
+    assert set(Reason) <= set(REASONS)
     assert explained("quiet_hours") == REASONS[Reason.QUIET_HOURS]
     assert explained("of_tomorrow") == "of_tomorrow"
 
