@@ -63,59 +63,52 @@ FINAL = frozenset(State) - OPEN
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """One allowed change of state. `fenced` ones are made by the claim's owner alone, under its epoch."""
+    """One allowed change of state. One that `denies` says that nobody has the message: where an earlier hand-over is still
+    in doubt that would be a guess, and the message becomes `unknown` instead, with the same reason.
+    """
 
     name: str
     origins: frozenset[State]
     target: State
-    fenced: bool
+    denies: bool
     meaning: str
 
 
 def _table(*rows: tuple[str, tuple[State, ...], State, bool, str]) -> Mapping[str, Transition]:
     return MappingProxyType(
         {
-            name: Transition(name=name, origins=frozenset(origins), target=target, fenced=fenced, meaning=meaning)
-            for name, origins, target, fenced, meaning in rows
+            name: Transition(name=name, origins=frozenset(origins), target=target, denies=denies, meaning=meaning)
+            for name, origins, target, denies, meaning in rows
         }
     )
 
 
 _S = State
+_HANDED_OVER = (_S.SENDING, _S.IN_DOUBT)
+_PROVABLE = (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN)
 TRANSITIONS: Mapping[str, Transition] = _table(
     ("claim", (_S.PENDING,), _S.CLAIMED, False, "a sender takes the message under a lease"),
-    ("release", (_S.CLAIMED,), _S.PENDING, True, "held, lease over, or the sender stops: surely not sent"),
-    ("begin", (_S.CLAIMED,), _S.SENDING, True, "the intent is durable; the provider's call comes next"),
-    ("accept", (_S.SENDING, _S.IN_DOUBT), _S.ACCEPTED, True, "the provider said yes"),
-    ("reject", (_S.SENDING, _S.IN_DOUBT), _S.REJECTED, True, "the provider said no, for good"),
-    ("retry", (_S.SENDING, _S.IN_DOUBT), _S.PENDING, True, "surely not taken: again after a back-off"),
-    ("doubt", (_S.SENDING,), _S.IN_DOUBT, True, "the request left and no answer came, or its sender died"),
-    (
-        "prove_accepted",
-        (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN),
-        _S.ACCEPTED,
-        False,
-        "the provider's own event shows that it has the message",
-    ),
-    (
-        "prove_rejected",
-        (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN),
-        _S.REJECTED,
-        False,
-        "the provider's own event shows that it dropped the message",
-    ),
+    ("release", (_S.CLAIMED,), _S.PENDING, False, "held, lease over, or the sender stops: surely not sent"),
+    ("begin", (_S.CLAIMED,), _S.SENDING, False, "the intent is durable; the provider's call comes next"),
+    ("accept", _HANDED_OVER, _S.ACCEPTED, False, "the provider said yes"),
+    ("reject", _HANDED_OVER, _S.REJECTED, True, "the provider said no, for good"),
+    ("retry", _HANDED_OVER, _S.PENDING, False, "surely not taken: again after a back-off"),
+    ("doubt", (_S.SENDING,), _S.IN_DOUBT, False, "the request left and no answer came, or its sender died"),
+    ("prove_accepted", _PROVABLE, _S.ACCEPTED, False, "the provider's own event shows that it has the message"),
+    ("prove_rejected", _PROVABLE, _S.REJECTED, False, "the provider's own event shows that it dropped the message"),
     (
         "resend",
         (_S.IN_DOUBT,),
         _S.PENDING,
-        True,
+        False,
         "a second hand-over that cannot double, or that the class allows once",
     ),
-    ("give_up", (_S.IN_DOUBT,), _S.UNKNOWN, True, "no evidence came within the window; said aloud, never guessed"),
+    ("doubt_again", (_S.CLAIMED,), _S.IN_DOUBT, False, "that second hand-over may not be made any more"),
+    ("give_up", (_S.IN_DOUBT,), _S.UNKNOWN, False, "no evidence came within the window; said aloud, never guessed"),
     ("skip", (_S.CLAIMED,), _S.SKIPPED, True, "policy or content withholds the message"),
-    ("expire", (_S.PENDING, _S.CLAIMED), _S.EXPIRED, False, "too late to be of use"),
-    ("die", (_S.SENDING, _S.IN_DOUBT), _S.DEAD, True, "surely not taken, and no attempt or time is left"),
-    ("cancel", (_S.PENDING, _S.CLAIMED), _S.CANCELLED, False, "an operator stopped the run"),
+    ("expire", (_S.PENDING, _S.CLAIMED), _S.EXPIRED, True, "too late to be of use"),
+    ("die", _HANDED_OVER, _S.DEAD, True, "surely not taken, and no attempt or time is left"),
+    ("cancel", (_S.PENDING, _S.CLAIMED), _S.CANCELLED, True, "an operator stopped the run"),
 )
 
 
@@ -138,6 +131,9 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     SENDER_STOPPED = "sender_stopped"
+    LEASE_OVER = "lease_over"
+    CANCELLED = "cancelled"
+    KEY_FORGOTTEN = "key_forgotten"
     CONTACT_CHANGED = "contact_changed"
     FAULT = "fault"
 
@@ -211,7 +207,8 @@ class Message:
     """One intended communication, as a sender sees it: campaign × run × step × customer × channel.
 
     `customer_id` is None for a social post, which has no recipient. `values` are what the template was given at the
-    first hand-over, `sent_to` and `provider` its address and vendor (None before it). Times are UTC.
+    hand-over, `sent_to` and `provider` its address and vendor (None before it). `doubt_since`: since when an earlier
+    hand-over may have arrived and nobody knows; None where there is no such doubt. Times are UTC.
     """
 
     id: int
@@ -226,6 +223,7 @@ class Message:
     not_after: datetime | None
     first_sent_at: datetime | None
     possible_duplicate: bool
+    doubt_since: datetime | None = None
     values: Mapping[str, Plain] | None = None
     sent_to: str | None = None
     provider: str | None = None

@@ -171,5 +171,6 @@ def _new_run(
         template_name=version.name,
         template_hash=version.hash,
         template_sources=version.sources,
+        channel=campaign.channel,
         data=data,
     )

@@ -245,7 +245,7 @@ def _write_points(connection: Connection, profiles: Iterable[_Profile], terms: T
     changing = (
         update(contact_points)
         .where(point.id == bindparam("this"))
-        .values(address=bindparam("to"), address_hash=bindparam("hash"), revision=point.revision + 1)
+        .values(address=bindparam("to"), address_hash=bindparam("hash"))
     )
     rows = [{"this": p.id, "to": p.address, "hash": hashed(p.address)} for _, _, p in moved if p.id is not None]
     if rows:

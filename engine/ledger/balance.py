@@ -9,12 +9,12 @@ from sqlalchemy import func, select
 
 from engine.model import OPEN, State
 from engine.store import Database
-from engine.store.tables import messages
+from engine.store.tables import messages, runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """How many messages stand in each state; `audience` is counted apart, so that a difference shows."""
+    """How many messages stand in each state. `audience` is what the runs wrote down when they owed, so a lost row shows."""
 
     audience: int
     by_state: Mapping[State, int]
@@ -30,8 +30,9 @@ class Balance:
 
 def balance(database: Database, *, campaign: str | None = None) -> Balance:
     """Count the books, of one campaign or of all."""
-    which = (messages.c.campaign == campaign,) if campaign else ()
+    owed = select(func.coalesce(func.sum(runs.c.owed), 0)).where(*((runs.c.campaign == campaign,) if campaign else ()))
+    states = select(messages.c.state, func.count()).where(*((messages.c.campaign == campaign,) if campaign else ()))
     with database.reading() as connection:
-        audience = connection.execute(select(func.count()).select_from(messages).where(*which)).scalar_one()
-        rows = connection.execute(select(messages.c.state, func.count()).where(*which).group_by(messages.c.state)).all()
-    return Balance(audience=audience, by_state={State(state): count for state, count in rows})
+        audience = int(connection.execute(owed).scalar_one())
+        rows = connection.execute(states.group_by(messages.c.state)).all()
+    return Balance(audience=audience, by_state={State(row[0]): row[1] for row in rows})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, literal, select, update
 
 from engine.ledger.moves import in_state, move
 from engine.model import LANE_RANK, TRANSITIONS, Channel, Claim, Lane, Message, Reason, State
@@ -80,6 +80,7 @@ def _message(row: Row[Any]) -> Message:
         not_after=row.not_after,
         first_sent_at=row.first_sent_at,
         possible_duplicate=row.possible_duplicate,
+        doubt_since=row.doubt_since,
         values=row.values,
         sent_to=row.sent_to,
         provider=row.provider,
@@ -98,9 +99,9 @@ def recover(database: Database, *, now: datetime) -> tuple[int, int]:
             return 0, 0
     with database.writing() as connection:
         unsent = move(connection, "release", over, now=now, due_at=now, owner=None, lease_until=None)
-        doubtful = move(
-            connection, "doubt", over, now=now, reason=Reason.SENDER_DIED.value, owner=None, lease_until=None
-        )
+        since = func.coalesce(messages.c.doubt_since, literal(now, messages.c.doubt_since.type))
+        died = {"reason": Reason.SENDER_DIED.value, "doubt_since": since, "owner": None, "lease_until": None}
+        doubtful = move(connection, "doubt", over, now=now, **died)
     return unsent, doubtful
 
 

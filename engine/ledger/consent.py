@@ -102,24 +102,31 @@ def suppress_contact_point(
     hashed = database.address_hash(address)
     row = {"channel": channel.value, "address_hash": hashed, "reason": reason.value, "at": at, "source": source}
     adding = database.insert(suppressions).values(row)
-    graver = suppressions.c.reason == SuppressionReason.OPTED_OUT.value  # a bounce or complaint outlives a START
+    # A bounce or complaint, which no START ends, takes an opt-out's place; a newer opt-out takes an older one's.
+    replaced = suppressions.c.reason == SuppressionReason.OPTED_OUT.value
+    if reason is SuppressionReason.OPTED_OUT:
+        replaced &= suppressions.c.at < at
     adding = adding.on_conflict_do_update(
         index_elements=["channel", "address_hash"],
         set_={"reason": reason.value, "at": at, "source": source},
-        where=graver & (reason is not SuppressionReason.OPTED_OUT),
+        where=replaced,
     )
     added = database.inserted(connection, adding)
     bump(connection, customers_at(connection, channel, hashed))
     return added == 1
 
 
-def lift_opt_out(connection: Connection, database: Database, channel: Channel, address: str) -> bool:
-    """The person wrote START: an opt-out ends. Bounces and complaints stay. True where something was lifted."""
+def lift_opt_out(connection: Connection, database: Database, channel: Channel, address: str, *, at: datetime) -> bool:
+    """The person wrote START at this time: an earlier opt-out ends. Bounces and complaints stay, and so does a later STOP.
+
+    True where something was lifted.
+    """
     hashed = database.address_hash(address)
     opted_out = (
         suppressions.c.channel == channel.value,
         suppressions.c.address_hash == hashed,
         suppressions.c.reason == SuppressionReason.OPTED_OUT.value,
+        suppressions.c.at <= at,
     )
     lifted = connection.execute(delete(suppressions).where(*opted_out)).rowcount
     bump(connection, customers_at(connection, channel, hashed))

@@ -67,7 +67,7 @@ def resolve(database: Database, rules: DoubtRules, *, now: datetime) -> Resolved
 
 def _open_doubts(database: Database) -> list[Doubt]:
     m = messages.c
-    columns = (m.id, m.epoch, m.provider, m.changed_at, m.first_sent_at, m.possible_duplicate, m.delivery)
+    columns = (m.id, m.epoch, m.provider, m.doubt_since, m.first_sent_at, m.possible_duplicate, m.delivery)
     with database.reading() as connection:
         rows = connection.execute(
             select(*columns).where(in_state(State.IN_DOUBT)).order_by(m.changed_at).limit(BATCH)
@@ -78,7 +78,7 @@ def _open_doubts(database: Database) -> list[Doubt]:
             epoch=row.epoch,
             provider=row.provider,
             delivery=DeliveryClass(row.delivery),
-            since=row.changed_at,
+            since=row.doubt_since,
             first_sent_at=row.first_sent_at,
             possible_duplicate=row.possible_duplicate,
         )

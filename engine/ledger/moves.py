@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, exists, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, exists, literal, select, update
 
-from engine.model import TRANSITIONS, Claim, State
+from engine.model import TRANSITIONS, Claim, State, Transition
 from engine.store.tables import customers, messages, runs
 
 
@@ -21,10 +21,17 @@ def in_state(*states: State) -> ColumnElement[bool]:
     return messages.c.state == written[0] if len(written) == 1 else messages.c.state.in_(written)
 
 
+def _target(step: Transition) -> ColumnElement[str] | str:
+    """Where the step leads; `unknown`, where it would deny an earlier hand-over that is still in doubt."""
+    if not step.denies:
+        return step.target.value
+    return case((messages.c.doubt_since.is_not(None), State.UNKNOWN.value), else_=step.target.value)
+
+
 def move(connection: Connection, transition: str, *which: ColumnElement[bool], now: datetime, **values: Any) -> int:
     """Make a transition for all messages that `which` picks and that stand where it begins. Returns how many moved."""
     step = TRANSITIONS[transition]
-    changes = {"state": step.target.value, "changed_at": now, **values}
+    changes = {"state": _target(step), "changed_at": now, **values}
     return connection.execute(update(messages).where(*which, in_state(*step.origins)).values(changes)).rowcount
 
 
@@ -54,9 +61,7 @@ def _claimed(transition: str, guards: tuple[str, ...], changed: tuple[str, ...])
     mine = (m.id == bindparam("mine"), m.epoch == bindparam("mine_epoch"), in_state(*step.origins))
     values = {name: bindparam(f"new_{name}", type_=m[name].type) for name in changed}
     moment = bindparam("moment", type_=m.changed_at.type)
-    return (
-        update(messages).where(*mine, *map(_guard, guards)).values(state=step.target.value, changed_at=moment, **values)
-    )
+    return update(messages).where(*mine, *map(_guard, guards)).values(state=_target(step), changed_at=moment, **values)
 
 
 def _guard(name: str) -> ColumnElement[bool]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, insert, literal, select, true
+from sqlalchemy import Connection, Select, insert, literal, select, true, update
 
 from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
 from engine.store import Database
@@ -30,6 +31,7 @@ class NewRun:
     template_name: str
     template_hash: str
     template_sources: Mapping[str, str]
+    channel: Channel
     data: Mapping[str, Plain]
 
 
@@ -64,6 +66,7 @@ def open_run(connection: Connection, database: Database, run: NewRun, *, now: da
         "definition_hash": run.definition_hash,
         "rules_commit": run.rules_commit,
         "template_hash": run.template_hash,
+        "channel": run.channel.value,
         "data": dict(run.data),
     }
     made = connection.execute(database.insert(runs).values(row).on_conflict_do_nothing().returning(runs.c.id)).scalar()
@@ -89,10 +92,16 @@ def owe(connection: Connection, database: Database, run_id: int, campaign: str, 
         "changed_at": now,
         "not_after": to.not_after,
     }
+    owed = database.inserted(connection, _owing(database, to, row))
+    connection.execute(update(runs).where(runs.c.id == run_id).values(owed=runs.c.owed + owed))
+    return owed
+
+
+def _owing(database: Database, to: OwedTo, row: Mapping[str, Any]) -> Any:
+    """The INSERT: one row for a public post, an INSERT … SELECT for an audience."""
     if to.audience is None:
-        return database.inserted(connection, insert(messages).values(row))
+        return insert(messages).values(dict(row))
     chosen = to.audience.with_only_columns(
         customers.c.id, *(literal(value, messages.c[name].type).label(name) for name, value in row.items())
     )
-    statement = database.insert(messages).from_select(["customer_id", *row], chosen.where(true()))
-    return database.inserted(connection, statement.on_conflict_do_nothing())
+    return database.insert(messages).from_select(["customer_id", *row], chosen.where(true())).on_conflict_do_nothing()

@@ -77,7 +77,9 @@ def record_events(database: Database, reported: Sequence[ProviderEvent], *, prov
     """Store a webhook's events and let each take effect, all in one durable transaction."""
     new = unmatched = 0
     with database.writing() as connection:
-        for event in reported:
+        for event in sorted(
+            reported, key=lambda each: (each.message_key or "", each.provider_message_id or "")
+        ):  # no deadlocks
             report = _find(connection, database, event, provider)
             if not _store(connection, database, report, f"{provider}:{event.dedupe}", now):
                 continue
@@ -194,6 +196,7 @@ def _settle_forward(
     values: dict[str, Any] = {"reason": None} if transition == "prove_accepted" else {"reason": Reason.REFUSED.value}
     if transition == "prove_accepted":
         values["accepted_at"] = event.at
+    values["doubt_since"] = None
     if event.provider_message_id:
         values["provider_message_id"] = event.provider_message_id
     move(connection, transition, _m.id == message_id, _m.attempts > 0, now=now, owner=None, lease_until=None, **values)
@@ -220,4 +223,4 @@ def _obey(connection: Connection, database: Database, report: _Report, channel: 
         if report.row is not None:
             _stamp(connection, report.row.id, _m.opted_out_at, at)
     elif asked is Wish.OPT_IN:
-        consent.lift_opt_out(connection, database, channel, address)
+        consent.lift_opt_out(connection, database, channel, address, at=at)

@@ -28,13 +28,15 @@ class Retry:
 def settle(database: Database, message: Message, outcome: Outcome, retry: Retry, *, now: datetime) -> bool:
     """Write down how a hand-over ended. False where the message has moved on meanwhile (its provider's event was faster)."""
     with database.writing() as connection:
+        # The message before its customer: everybody who locks both does so in this order.
+        transition, values = _transition(message, outcome, retry, now)
+        moved = move_claimed(connection, transition, message.claim, now=now, owner=None, lease_until=None, **values)
         _close_attempt(connection, message, outcome, now)
         if isinstance(outcome, Rejected) and outcome.suppress and message.sent_to:
             suppress_contact_point(
                 connection, database, message.channel, message.sent_to, outcome.suppress, at=now, source="provider"
             )
-        transition, values = _transition(outcome, retry, now)
-        return move_claimed(connection, transition, message.claim, now=now, owner=None, lease_until=None, **values)
+        return moved
 
 
 def _close_attempt(connection: Connection, message: Message, outcome: Outcome, now: datetime) -> None:
@@ -59,10 +61,10 @@ def _closing() -> Update:
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}
 
 
-def _transition(outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dict[str, Any]]:
+def _transition(message: Message, outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dict[str, Any]]:
     match outcome:
         case Accepted(provider_message_id=name):
-            return "accept", {"accepted_at": now, "provider_message_id": name, "reason": None}
+            return "accept", {"accepted_at": now, "provider_message_id": name, "reason": None, "doubt_since": None}
         case Rejected(code=code, detail=detail):
             return "reject", {"reason": Reason.REFUSED.value, "detail": f"{code} {detail}".strip()}
         case NotSent(code=code, detail=detail) if retry.worthwhile:
@@ -76,6 +78,11 @@ def _transition(outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dic
         case NotSent(code=code, detail=detail):
             return "die", {"reason": Reason.ATTEMPTS_EXHAUSTED.value, "detail": f"{code} {detail}".strip()}
         case Ambiguous(code=code, detail=detail):
-            return "doubt", {"reason": Reason.NO_ANSWER.value, "detail": f"{code} {detail}".strip()}
+            since = message.doubt_since or now
+            return "doubt", {
+                "reason": Reason.NO_ANSWER.value,
+                "detail": f"{code} {detail}".strip(),
+                "doubt_since": since,
+            }
         case _:
             assert_never(outcome)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.content.links import Links
-from engine.content.render import Rendered
+from engine.content.render import Rendered, content_hash
 from engine.content.tracking import shows, track, unsubscribe_headers
 from engine.content.values import values_for
 from engine.errors import ContentError, ProviderError, StoreError
@@ -20,7 +21,7 @@ from engine.ledger.settle import settle
 from engine.model import Channel, Message, MessageClass, Plain, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide
 from engine.policy.facts import applicable_caps
-from engine.provider import Ambiguous, EmailContent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
+from engine.provider import Ambiguous, EmailContent, NotSent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
 from engine.rules.workspace import Workspace
 from engine.sending.retry import retry
 from engine.sending.runs import Launched
@@ -69,8 +70,8 @@ def process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
         log.exception("a message could not be processed", message=message.id, run=message.run_id)
         now, sending = desk.now(), desk.setup.workspace.settings.sending
         if now < message.owed_at + sending.retry_for:
-            ledger.hold(desk.database, message, until=now + FAULT_PAUSE, reason=Reason.FAULT, now=now)
-            return "held"
+            held = ledger.hold(desk.database, message, until=now + FAULT_PAUSE, reason=Reason.FAULT, now=now)
+            return "held" if held else "fault"  # once begun it is no claim any more, and its lease settles it
         ledger.withhold(desk.database, message, reason=Reason.FAULT, detail=type(error).__name__, now=now)
         return "withheld"
 
@@ -90,51 +91,85 @@ def _process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
 
 
 def _send(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> str:
-    try:
-        provider_name, provider, sender = _route(desk.setup, message, run)
-        values = (
-            dict(message.values)
-            if message.values is not None
-            else _values(desk.setup, message, run, facts, sender, now)
-        )
-        rendered = run.renderer.render(message.channel, values)
-        outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
-        refuse_what_is_not_promised(provider, outgoing)
-    except (ContentError, ProviderError) as error:
-        ledger.withhold(
-            desk.database,
-            message,
-            reason=Reason.TEMPLATE_ERROR if isinstance(error, ContentError) else Reason.REFUSED,
-            detail=str(error),
-            now=now,
-        )
+    if message.doubt_since is not None and not _may_repeat(desk.setup, message, now):
+        ledger.doubt_again(desk.database, message, reason=Reason.KEY_FORGOTTEN, now=now)
+        return "in_doubt"
+    if message.doubt_since is not None and message.sent_to != facts.address:
+        ledger.withhold(desk.database, message, reason=Reason.CONTACT_CHANGED, detail="", now=now)
         return "withheld"
+    try:
+        leaving = _prepare(desk, message, run, facts, now)
+    except (ContentError, ProviderError) as error:
+        reason = Reason.TEMPLATE_ERROR if isinstance(error, ContentError) else Reason.REFUSED
+        ledger.withhold(desk.database, message, reason=reason, detail=str(error), now=now)
+        return "withheld"
+    if time.monotonic() > desk.guard:
+        ledger.release(desk.database, message, reason=Reason.LEASE_OVER, now=now)
+        return "released"
+    refused = ledger.begin(desk.database, message, leaving.intent, now=now)
+    if refused is not None:
+        ledger.release(desk.database, message, reason=refused, now=now)
+        return refused.value
+    outgoing = leaving.outgoing
+    sent = replace(message, attempts=message.attempts + 1, sent_to=outgoing.to, provider=leaving.intent.provider)
+    return _hand_over(desk, sent, outgoing, leaving.provider)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Leaving:
+    """A message ready to leave: by whom, what, and what is written down about it first."""
+
+    provider: Provider
+    outgoing: Outgoing
+    intent: ledger.Intent
+
+
+def _prepare(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> _Leaving:
+    """Route, values, content. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
+    refusal all is made anew. Raises ContentError or ProviderError.
+    """
+    provider_name, provider, sender = _route(desk.setup, message, run)
+    frozen = message.values if message.doubt_since is not None else None
+    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, sender, now)
+    rendered = run.renderer.render(message.channel, values)
+    outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
+    refuse_what_is_not_promised(provider, outgoing)
     intent = ledger.Intent(
         provider=provider_name,
         sent_to=outgoing.to,
         contact_point_id=facts.contact_point_id,
         values=values,
         template_path=rendered.path,
-        content_hash=rendered.hash,
+        content_hash=content_hash(outgoing.content),
         revision=facts.revision,
         bump=bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
     )
-    if time.monotonic() > desk.guard or not ledger.begin(desk.database, message, intent, now=now):
-        ledger.release(desk.database, message, reason=Reason.CONTACT_CHANGED, now=now)
-        return "released"
-    sent = replace(message, attempts=message.attempts + 1, sent_to=outgoing.to, provider=provider_name)
-    return _hand_over(desk, sent, outgoing, provider)
+    return _Leaving(provider=provider, outgoing=outgoing, intent=intent)
+
+
+def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
+    """Whether a message in doubt may be handed over again at this instant: it is the one marked re-send of its class, or
+    the same provider still remembers the key.
+    """
+    if message.possible_duplicate:
+        return True
+    provider = setup.providers.get(message.provider or "")
+    window = provider.capabilities.idempotency_window if provider else None
+    return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
 
 
 def _hand_over(desk: Desk, message: Message, outgoing: Outgoing, provider: Provider) -> str:
     """The provider's call, between two commits. After the first one every way out of here settles the message."""
     sending = desk.setup.workspace.settings.sending
-    deadline = time.monotonic() + sending.deadline.total_seconds()
-    try:
-        outcome = provider.send(outgoing, deadline=deadline)
-    except Exception as error:  # a provider should return, never raise; what a broken one did, nobody knows
-        log.exception("the provider raised", message=message.id, provider=message.provider)
-        outcome = Ambiguous(code="provider_error", detail=type(error).__name__)
+    outcome: Outcome
+    if time.monotonic() > desk.guard:  # the commit took so long that somebody else may soon have the message
+        outcome = NotSent(code="lease_over", detail="the database was too slow")
+    else:
+        try:
+            outcome = provider.send(outgoing, deadline=time.monotonic() + sending.deadline.total_seconds())
+        except Exception as error:  # a provider should return, never raise; what a broken one did, nobody knows
+            log.exception("the provider raised", message=message.id, provider=message.provider)
+            outcome = Ambiguous(code="provider_error", detail=type(error).__name__)
     _settle_until_written(desk, message, outcome)
     word = type(outcome).__name__.lower()
     log.debug("handed over", message=message.id, run=message.run_id, provider=message.provider, outcome=word)
@@ -143,15 +178,15 @@ def _hand_over(desk: Desk, message: Message, outgoing: Outgoing, provider: Provi
 
 def _settle_until_written(desk: Desk, message: Message, outcome: Outcome) -> None:
     """Never go on to the next message before this one's answer is on disk; a sender that must stop leaves it to the lease."""
-    wait = 0.05
+    wait, last = 0.05, time.monotonic() + desk.setup.workspace.settings.sending.lease.total_seconds()
     while True:
         now = desk.now()
         plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=now, jitter=desk.jitter)
         try:
             settle(desk.database, message, outcome, plan, now=now)
-        except StoreError:
-            log.error("the answer cannot be written yet", message=message.id)
-            if desk.stopping():
+        except (StoreError, SQLAlchemyError):
+            log.exception("the answer cannot be written yet", message=message.id)
+            if desk.stopping() or time.monotonic() > last:
                 raise
             time.sleep(wait)
             wait = min(wait * 2, 5.0)
@@ -160,14 +195,14 @@ def _settle_until_written(desk: Desk, message: Message, outcome: Outcome) -> Non
 
 
 def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider, str]:
-    """Which provider carries the message: the one that had it before, as long as it is there, else the route in force."""
+    """Which provider carries the message: in doubt the one that had it before, else the route in force."""
     route = setup.workspace.settings.route(message.channel, run.campaign.message_class)
     if route is None:
         raise ProviderError(
             f"no provider carries {run.campaign.message_class} {message.channel}",
             where=f"config.yaml: channels.{message.channel}",
         )
-    name = message.provider if message.provider in setup.providers else route.provider
+    name = message.provider if message.doubt_since and message.provider in setup.providers else route.provider
     if name is None or name not in setup.providers:
         raise ProviderError(f'the provider "{name}" is not open', where="config.yaml: providers")
     return name, setup.providers[name], route.sender
@@ -211,10 +246,10 @@ def _outgoing(
         channel=Channel(message.channel),
         message_class=campaign.message_class,
         campaign=message.campaign,
-        to=message.sent_to if message.first_sent_at else facts.address,
+        to=message.sent_to if message.doubt_since else facts.address,
         sender=str(values["sender"]),
         content=content,
-        at=message.first_sent_at or now,
+        at=(message.first_sent_at if message.doubt_since else None) or now,
         valid_for=not_after - now if not_after else None,
         callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
     )

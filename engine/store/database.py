@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from engine.errors import StoreError
 from engine.store import tables
@@ -42,13 +42,15 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection with one consistent view. Nothing is written through it."""
-        with _clear_errors(), self.pool.connect() as connection:
+        with clear_errors(), self.pool.connect() as connection:
+            if self.dialect == "postgresql":  # else each statement would see a state of its own
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, durable when the block ends; rolled back whole when it raises."""
-        with self.turn, _clear_errors(), self.pool.connect() as connection:
+        with self.turn, clear_errors(), self.pool.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
                 yield connection
@@ -83,9 +85,9 @@ def open_database(url: str, *, secret: str, folder: Path | None = None) -> Datab
 
     Raises StoreError where it cannot be opened, is not durable, or was made with another secret.
     """
-    pool = _pool(url, folder)
+    pool = make_pool(url, folder)
     try:
-        with _clear_errors():
+        with clear_errors():
             _assert_durable(pool)
             migrate(pool)
             return _identify(pool, secret)
@@ -94,7 +96,8 @@ def open_database(url: str, *, secret: str, folder: Path | None = None) -> Datab
         raise
 
 
-def _pool(url: str, folder: Path | None) -> sa.Engine:
+def make_pool(url: str, folder: Path | None) -> sa.Engine:
+    """Connections to the database at `url`; none is made yet. Raises StoreError where the URL makes no sense."""
     try:
         target = make_url(url)
     except ArgumentError as error:
@@ -190,18 +193,19 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def clear_errors() -> Iterator[None]:
     """Turn what a database says when it is full, locked, gone or read-only into words an operator can act on."""
     try:
         yield
-    except (OperationalError, DatabaseError) as error:
+    except DatabaseError as error:
+        if isinstance(error, IntegrityError | ProgrammingError | DataError):
+            raise  # a fault of ours, not the database's state
         told = str(error.orig).splitlines()[0] if error.orig else str(error)
-        for sign, remedy in _REMEDIES.items():
-            if sign in told.lower():
-                raise StoreError(
-                    f"the database cannot be used: {told}", remedy=f"{remedy} Nothing was half written."
-                ) from error
-        raise
+        known = (remedy for sign, remedy in _REMEDIES.items() if sign in told.lower())
+        remedy = next(known, "Look into the database's own log.")
+        raise StoreError(
+            f"the database cannot be used: {told}", remedy=f"{remedy} This change was not half written."
+        ) from error
     except sa.exc.TimeoutError as error:
         raise StoreError("no database connection became free", remedy="Lower sending.threads.") from error
 
@@ -220,4 +224,4 @@ _REMEDIES = {
     "authentication": "Check user and password.",
 }
 
-__all__ = ["Database", "migrate", "open_database"]
+__all__ = ["Database", "clear_errors", "make_pool", "migrate", "open_database"]

@@ -95,9 +95,6 @@ contact_points = Table(
     Column("channel", String, nullable=False),
     Column("address", String, nullable=False),
     Column("address_hash", LargeBinary, nullable=False),  # keyed; how suppressions and webhooks find it
-    Column(
-        "revision", Integer, nullable=False, server_default=text("0")
-    ),  # +1 with every change of consent or suppression
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("customer_id", "channel"),
     Index(None, "channel", "address_hash"),
@@ -177,6 +174,8 @@ runs = Table(
     Column("definition_hash", String, nullable=False),
     Column("rules_commit", String),  # git commit of the workspace, where it is one
     Column("template_hash", String, ForeignKey("template_versions.hash"), nullable=False),
+    Column("channel", String, nullable=False),
+    Column("owed", Integer, nullable=False, server_default=text("0")),  # what the books must add up to
     Column("data", Plain, nullable=False, server_default=text("'{}'")),  # a trigger's own values
     UniqueConstraint("campaign", "occurrence"),
 )
@@ -205,6 +204,7 @@ messages = Table(
     Column("owner", String),
     Column("lease_until", Instant),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("doubt_since", Instant),  # an earlier hand-over may have arrived: NULL where there is no such doubt
     Column("possible_duplicate", Boolean, nullable=False, server_default=text("false")),
     Column("contact_point_id", Id),
     Column("sent_to", String),  # the address, frozen with the values at the first hand-over

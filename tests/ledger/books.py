@@ -28,6 +28,7 @@ NEW_RUN = NewRun(
     template_name="news",
     template_hash="t",
     template_sources={"news/email.txt": "Hello"},
+    channel=Channel.EMAIL,
     data={},
 )
 
@@ -98,7 +99,7 @@ def intent(provider: str = "relay", revision: int | None = 0, *, bump: bool = Fa
 
 def begin(database: Database, message: Message, now: datetime, *, revision: int = 0) -> Message | None:
     """Commit the intent; the message as its sender then knows it, or None where it may not leave."""
-    if not hand_over.begin(database, message, intent(revision=revision), now=now):
+    if hand_over.begin(database, message, intent(revision=revision), now=now) is not None:
         return None
     return replace(message, attempts=message.attempts + 1, sent_to="c1@customers.example", provider="relay")
 

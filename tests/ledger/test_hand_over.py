@@ -11,7 +11,7 @@ from engine.ledger.balance import balance
 from engine.ledger.claim import cancel, expire, recover
 from engine.ledger.consent import opt_out
 from engine.ledger.hand_over import begin as begin_with
-from engine.model import Lane, State, SuppressionReason
+from engine.model import Lane, Reason, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, NotSent, Rejected
 from engine.store import Database
 from engine.store.tables import suppressions
@@ -141,8 +141,8 @@ def test_a_hand_over_under_a_cap_makes_other_decisions_about_the_customer_void(
     owe_all(database, now)
     owe_all(database, now, occurrence="second")
     first, second = take(database, now)
-    assert begin_with(database, first, intent(bump=True), now=now)
-    assert not begin_with(database, second, intent(bump=True), now=now)
+    assert begin_with(database, first, intent(bump=True), now=now) is None
+    assert begin_with(database, second, intent(bump=True), now=now) is Reason.CONTACT_CHANGED
 
 
 def test_a_cancelled_campaign_hands_nothing_more_over(database: Database, now: datetime) -> None:

@@ -123,7 +123,7 @@ class Model:
             taken = self.taken[row.id]
             assert taken <= 1 + row.possible_duplicate, "handed over twice without saying so"
             assert not row.possible_duplicate or self.delivery is DeliveryClass.AT_LEAST_ONCE
-            if taken and not row.possible_duplicate:
+            if taken:
                 assert row.state not in NEVER_TAKEN, "the vendor has it and the books deny it"
             if row.state == State.ACCEPTED:
                 assert taken, "the books claim what the vendor never had"

@@ -41,6 +41,12 @@ def test_nothing_in_doubt_goes_back_without_a_named_permission() -> None:
     assert back == {"resend", "retry"}
 
 
+def test_every_end_that_says_nobody_has_it_gives_way_to_a_doubt() -> None:
+    """Skipped, expired, dead, cancelled and refused deny a hand-over; with an earlier one in doubt they say unknown instead."""
+    denying = {t.target for t in TRANSITIONS.values() if t.denies}
+    assert denying == FINAL - {State.ACCEPTED, State.UNKNOWN}
+
+
 def test_words_that_revoke_consent_are_understood() -> None:
     """The seven words of 47 CFR 64.1200(a)(10) in any dress, the vendors' and other languages' words, politeness around them."""
     out = [
