@@ -18,14 +18,15 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from engine.campaigns.launch import Launch, launch_due
+from engine.campaigns.launch import Launch, keep_templates, launch_due
 from engine.campaigns.planned import PlanFile, Refused, objection, read_plan
 from engine.campaigns.schedules import Schedule, next_occurrence
 from engine.clock import Clock, SteppedClock, WallClock
 from engine.content.links import Links
-from engine.errors import RegularsError, WorkspaceError
+from engine.errors import RegularsError, Severity, WorkspaceError
 from engine.ledger.claim import next_due
 from engine.provider import Http
+from engine.questions.check import check
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Workspace, fingerprint, load_workspace
 from engine.sending.hand_over import Setup
@@ -36,6 +37,7 @@ from engine.store import Database, open_database
 log = structlog.get_logger()
 
 RELOAD_SECONDS = 2
+LAUNCH_AGAIN_SECONDS = 15
 
 
 def open_workspace_database(workspace: Workspace) -> Database:
@@ -44,8 +46,16 @@ def open_workspace_database(workspace: Workspace) -> Database:
     return open_database(settings.database, secret=settings.secret.reveal(), folder=workspace.folder)
 
 
-def set_up(workspace: Workspace) -> Setup:
-    """Open the workspace's providers. Raises ProviderError or SecretMissing, saying where in config.yaml."""
+def set_up(folder: Path) -> Setup:
+    """Read the workspace whole and open its providers.
+
+    Raises WorkspaceError with everything `check` calls an error, ProviderError or SecretMissing.
+    """
+    workspace = load_workspace(folder)
+    errors = [problem for problem in check(folder) if problem.severity is Severity.ERROR]
+    if errors:
+        raise WorkspaceError(errors)
+    keep_templates(workspace)
     settings = workspace.settings
     links = Links(settings.secret.reveal(), settings.public_url)
     return Setup(workspace=workspace, providers=open_providers(settings, Http(), workspace.folder), links=links)
@@ -61,11 +71,12 @@ class Installation:
         self, folder: Path, clock: Clock, *, setup: Setup | None = None, database: Database | None = None
     ) -> None:
         self.folder, self.clock = folder, clock
-        self.setup = setup or set_up(load_workspace(folder))
+        self.setup = setup or set_up(folder)
         self.database = database or open_workspace_database(self.setup.workspace)
         self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock)
         self.plan: PlanFile | None = None
         self.refused: dict[str, Refused] = {}
+        self._not_taken_over: str | None = None
 
     def hold_to(self, plan: Path) -> None:
         """From now on launch only what is as it was planned. What is refused is in `refused`, by campaign, and stays due.
@@ -76,11 +87,13 @@ class Installation:
 
     def reload(self) -> bool:
         """Take over changed rules. Wrong ones are reported and the former stay in force. True where something changed."""
-        if fingerprint(self.folder) == self.setup.workspace.fingerprint:
+        present = fingerprint(self.folder)
+        if present in (self.setup.workspace.fingerprint, self._not_taken_over):
             return False
         try:
-            self.setup = set_up(load_workspace(self.folder))
+            self.setup = set_up(self.folder)
         except RegularsError as error:
+            self._not_taken_over = present  # said once, not every other second
             log.error(
                 "the changed rules are not taken over",
                 problems=len(error.problems) if isinstance(error, WorkspaceError) else 1,
@@ -97,7 +110,9 @@ class Installation:
 
     def launch_due(self) -> list[Launch]:
         """Launch what is due now."""
-        launched = launch_due(self.setup.workspace, self.database, now=self.clock.now(), allowed=self._as_planned)
+        launched = launch_due(
+            self.setup.workspace, self.database, now=self.clock.now(), allowed=self._as_planned, failed=self._failed
+        )
         for run in launched:
             if run.new:
                 log.info("launched", campaign=run.campaign, occurrence=run.occurrence, run=run.run_id, owed=run.owed)
@@ -110,10 +125,16 @@ class Installation:
         if refused is None:
             self.refused.pop(campaign.campaign, None)
             return True
-        if self.refused.get(campaign.campaign) != refused:
-            log.error("not launched", campaign=campaign.campaign, why=refused.why)
-        self.refused[campaign.campaign] = refused
+        self._refuse(refused)
         return False
+
+    def _failed(self, campaign: str, error: RegularsError) -> None:
+        self._refuse(Refused(campaign=campaign, why=str(error)))
+
+    def _refuse(self, refused: Refused) -> None:
+        if self.refused.get(refused.campaign) != refused:
+            log.error("not launched", campaign=refused.campaign, why=refused.why)
+        self.refused[refused.campaign] = refused
 
     def close(self) -> None:
         self.sender.stop()
@@ -160,6 +181,8 @@ class Daemon:
         self.installation.sender.start()
         self._schedule()
         self._scheduler.add_job(self._reload, "interval", seconds=RELOAD_SECONDS, id="reload")
+        # What failed at its time (a locked database, say) is due still: looking again costs little and launches nothing twice.
+        self._scheduler.add_job(self._launch, "interval", seconds=LAUNCH_AGAIN_SECONDS, id="launch again")
         self._scheduler.start()
         log.info("running", campaigns=len(self.installation.setup.workspace.campaigns))
 
@@ -171,7 +194,7 @@ class Daemon:
 
     def _schedule(self) -> None:
         for job in self._scheduler.get_jobs():
-            if job.id != "reload":
+            if job.id.startswith("campaign "):
                 job.remove()
         for campaign in self.installation.setup.workspace.campaigns.values():
             if campaign.schedule is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, select
 from engine.campaigns.schedules import Occurrence, due
 from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
-from engine.errors import IntakeError, UnknownName
+from engine.errors import IntakeError, RegularsError, StoreError, UnknownName
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
 from engine.ledger.schedules import launched_until
 from engine.model import Lane, Plain
@@ -73,29 +73,43 @@ def launch(
     return Launch(run_id=run_id, campaign=campaign.campaign, occurrence=occurrence.key, new=new, owed=owed)
 
 
+def _raise(_campaign: str, error: RegularsError) -> None:
+    raise error
+
+
 def launch_due(
     workspace: Workspace,
     database: Database,
     *,
     now: datetime,
     allowed: Callable[[Campaign], bool] = lambda _campaign: True,
+    failed: Callable[[str, RegularsError], None] = _raise,
 ) -> list[Launch]:
     """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first.
 
-    `allowed` is asked before each launch; what it refuses stays due.
+    `allowed` is asked before each launch; what it refuses stays due. `failed` is told of a campaign that cannot be
+    launched (it stays due, too), and the others go on; without it the error is raised, as one of the database always is.
     """
-    waiting = []
+    launched = []
+    for _, name, occurrence in sorted(_waiting(workspace, database, now), key=lambda item: item[:2]):
+        campaign = workspace.campaigns[name]
+        if not allowed(campaign):
+            continue
+        try:
+            launched.append(launch(workspace, database, campaign, occurrence, now=now))
+        except StoreError:
+            raise
+        except RegularsError as error:
+            failed(name, error)
+    return launched
+
+
+def _waiting(workspace: Workspace, database: Database, now: datetime) -> Iterator[tuple[datetime, str, Occurrence]]:
     for campaign in workspace.campaigns.values():
         if campaign.schedule is not None:
             since = launched_until(database, campaign.campaign, now=now)
-            occurrences = due(campaign.schedule, campaign.catch_up, campaign.max_lateness, since=since, now=now)
-            waiting += [(occurrence.nominal_at, campaign.campaign, occurrence) for occurrence in occurrences]
-    waiting.sort(key=lambda item: item[:2])
-    return [
-        launch(workspace, database, workspace.campaigns[name], occurrence, now=now)
-        for _, name, occurrence in waiting
-        if allowed(workspace.campaigns[name])
-    ]
+            for occurrence in due(campaign.schedule, campaign.catch_up, campaign.max_lateness, since=since, now=now):
+                yield occurrence.nominal_at, campaign.campaign, occurrence
 
 
 def trigger(
@@ -133,7 +147,13 @@ def trigger(
     return Triggered(run_id=run_id, message_id=message_id, new=new)
 
 
-@lru_cache(maxsize=256)
+def keep_templates(workspace: Workspace) -> None:
+    """Read every campaign's template now, with the rules: what is edited later is launched only once it was taken over."""
+    for campaign in workspace.campaigns.values():
+        _template(workspace.folder, campaign.template, workspace.fingerprint)
+
+
+@lru_cache(maxsize=4096)
 def _template(folder: Path, name: str, _fingerprint: str) -> TemplateVersion:
     """A template as the rules in force know it: read once for each fingerprint of the workspace, not at every launch."""
     return read_template(folder / "templates", name)

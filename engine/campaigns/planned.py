@@ -165,7 +165,7 @@ def written(chosen: Select[tuple[int]]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """A campaign that was due and not launched, because the world is not as it was planned."""
+    """A campaign that was due and not launched: the world is not as it was planned, or the launch failed."""
 
     campaign: str
     why: str

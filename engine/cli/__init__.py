@@ -19,6 +19,9 @@ def main() -> None:
         app()
     except RegularsError as error:
         sys.exit(fail(error))
+    except OSError as error:
+        where = str(error.filename or "")
+        sys.exit(fail(RegularsError(error.strerror or type(error).__name__, where=where)))
 
 
 __all__ = ["main"]

@@ -21,8 +21,8 @@ from engine.cli.commands import Commands
 from engine.errors import Problem, RegularsError, Severity, WorkspaceError
 from engine.rules.workspace import Workspace, load_workspace
 from engine.scalars import instant, spoken
-from engine.settings import load_environment
-from engine.store import Database
+from engine.settings import Settings, load_environment, load_settings
+from engine.store import Database, open_database
 
 app = typer.Typer(
     name="regulars",
@@ -67,6 +67,18 @@ def opened(folder: Path) -> Iterator[tuple[Workspace, Database]]:
     database = open_workspace_database(workspace)
     try:
         yield workspace, database
+    finally:
+        database.close()
+
+
+@contextmanager
+def opened_database(folder: Path) -> Iterator[tuple[Settings, Database]]:
+    """The database alone, whatever state the rules are in: for what has to work when they are broken."""
+    load_environment(folder)
+    settings = load_settings(folder)
+    database = open_database(settings.database, secret=settings.secret.reveal(), folder=folder)
+    try:
+        yield settings, database
     finally:
         database.close()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, screen, show_json
+from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, opened_database, screen, show_json
 from engine.cli.pages import audience_page, report_page
 from engine.measure.report import report as read_report
 from engine.questions.audience import audience as ask_audience
@@ -35,12 +35,11 @@ def audience(
         audience_page(screen, found, sql=sql)
 
 
-def report(campaign: Campaign = None, folder: Where = HERE, now: Now = None, as_json: AsJson = False) -> None:
-    """What happened to every message, and what was bought afterwards."""
-    with opened(folder) as (workspace, database):
-        read = read_report(database, campaign=campaign, now=moment(now))
-        currency = workspace.settings.currency
+def report(campaign: Campaign = None, folder: Where = HERE, as_json: AsJson = False) -> None:
+    """What happened to every message so far, and what was bought afterwards."""
+    with opened_database(folder) as (settings, database):
+        read = read_report(database, campaign=campaign, now=moment(None))
     if as_json:
         show_json(read)
     else:
-        report_page(screen, read, currency=currency)
+        report_page(screen, read, currency=settings.currency)

@@ -35,7 +35,12 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
         _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
     )
     for line in read.lines:
-        reasons = {"withheld": line.withheld, "held for a while": line.held, "rejected": line.rejected}
+        reasons = {
+            "withheld": line.withheld,
+            "held for a while": line.held,
+            "rejected": line.rejected,
+            "dead": line.dead,
+        }
         words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
         if words:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
@@ -74,11 +79,12 @@ _BOOKS: Mapping[str, Callable[[Line], int]] = {
     "owed": lambda line: line.owed,
     "sent": lambda line: line.sent,
     "rejected": _in(State.REJECTED),
-    "withheld": _in(State.SKIPPED, State.EXPIRED, State.CANCELLED, State.DEAD),
+    "withheld": _in(State.SKIPPED, State.EXPIRED, State.CANCELLED),
+    "dead": _in(State.DEAD),
     "unknown": _in(State.UNKNOWN),
     "open": lambda line: line.open,
 }
-"""owed = sent + rejected + withheld + unknown + open."""
+"""owed = sent + rejected + withheld + dead + unknown + open."""
 
 _PEOPLE: Mapping[str, Callable[[Line], int]] = {
     "delivered": lambda line: line.delivered,

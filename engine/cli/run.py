@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from engine.campaigns.launch import campaign_of
-from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, opened, screen, show_json
+from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, opened_database, screen, show_json
 from engine.clock import WallClock
 from engine.daemon import Daemon, Installation, once
-from engine.errors import RegularsError
+from engine.document import suggestion
+from engine.errors import RegularsError, UnknownName
+from engine.ledger.balance import known_campaigns
 from engine.ledger.claim import cancel as cancel_campaign
 from engine.settings import load_environment
 from engine.web.app import create_app
@@ -50,7 +51,7 @@ def run(
 ) -> None:
     """The daemon: fires schedules, sends what is due, reloads changed rules, ends cleanly on SIGTERM.
 
-    Exit status 1 where a plan kept a campaign from being launched.
+    Exit status 1 where a campaign that was due could not be launched, or a plan kept it from that.
     """
     load_environment(folder)
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
@@ -65,6 +66,7 @@ def run(
     door = Background(create_app(door_of(daemon.installation)), *_address(listen)) if listen else None
     if door:
         door.start()
+        notes.print(f"Listening on {door.url}; OpenAPI at /openapi.json.", highlight=False)
     try:
         daemon.run()
     finally:
@@ -84,9 +86,10 @@ def _one_pass(folder: Path, now: datetime, plan: Path | None, *, as_json: bool) 
             screen.print(f"{item.campaign} {item.occurrence}: {told}", highlight=False)
         ended = ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items()))
         screen.print(ended or "Nothing was due.", highlight=False)
+        plan_again = ". Look at `regulars plan` again, and write a new plan." if plan else ""
         for one in refused:
             notes.print(
-                f"[red]not launched[/red]: {one.campaign}: {escape(one.why)}. Look at `regulars plan` again, and write a new plan.",
+                f"[red]not launched[/red]: {one.campaign}: {escape(one.why)}{plan_again}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -117,8 +120,11 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Stop a campaign's launched runs: what was not handed over yet is cancelled."""
-    with opened(folder) as (workspace, database):
-        stopped = cancel_campaign(database, campaign_of(workspace, campaign).campaign, now=moment(None))
+    with opened_database(folder) as (_, database):
+        launched = known_campaigns(database)
+        if campaign not in launched:
+            raise UnknownName(f'no run of "{campaign}" was ever launched', remedy=suggestion(campaign, launched))
+        stopped = cancel_campaign(database, campaign, now=moment(None))
     show_json({"cancelled": stopped}) if as_json else screen.print(f"{stopped:,} messages cancelled.", highlight=False)
 
 
@@ -136,6 +142,6 @@ def door_of(installation: Installation) -> Door:
 
 def _address(listen: str) -> tuple[str, int]:
     host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdigit():
-        raise RegularsError("an address is HOST:PORT, like 127.0.0.1:8025", where="--listen")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise RegularsError("an address is HOST:PORT, like 127.0.0.1:8025", where=listen)
     return host, int(port)

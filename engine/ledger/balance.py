@@ -36,3 +36,9 @@ def balance(database: Database, *, campaign: str | None = None) -> Balance:
         audience = int(connection.execute(owed).scalar_one())
         rows = connection.execute(states.group_by(messages.c.state)).all()
     return Balance(audience=audience, by_state={State(row[0]): row[1] for row in rows})
+
+
+def known_campaigns(database: Database) -> tuple[str, ...]:
+    """The campaigns that were ever launched, whether or not the rules still have them."""
+    with database.reading() as connection:
+        return tuple(connection.execute(select(runs.c.campaign).distinct().order_by(runs.c.campaign)).scalars())

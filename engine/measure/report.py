@@ -13,6 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
 
+from engine.document import suggestion
+from engine.errors import UnknownName
+from engine.ledger.balance import known_campaigns
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
 from engine.store import Database
@@ -36,7 +39,7 @@ class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
-    rejected: refused by the provider for good, by its code.
+    dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
     """
 
     campaign: str
@@ -53,6 +56,7 @@ class Line:
     complained: int
     held: Mapping[str, int]
     withheld: Mapping[str, int]
+    dead: Mapping[str, int]
     rejected: Mapping[str, int]
     possible_duplicates: int
     afterwards: Afterwards | None
@@ -68,7 +72,7 @@ class Line:
 
     @property
     def balanced(self) -> bool:
-        """Whether the books balance: every owed message is in exactly one state."""
+        """Whether the books balance: what the runs wrote down as owed is what stands in some state."""
         return self.owed == sum(self.states.values())
 
 
@@ -81,33 +85,55 @@ class Report:
 
 
 def report(database: Database, *, now: datetime, campaign: str | None = None) -> Report:
-    """Read the books. With `campaign`, only that one's lines."""
+    """Read the books as they stand; goal events count up to `now`. With `campaign`, only that one's lines.
+
+    Raises UnknownName where no run of it was ever launched.
+    """
+    launched = known_campaigns(database)
+    if campaign is not None and campaign not in launched:
+        raise UnknownName(f'no run of "{campaign}" was ever launched', remedy=suggestion(campaign, launched))
     with database.reading() as connection:
-        rows = connection.execute(_totals(campaign)).all()
         goals = _goals(connection, campaign)
-        lines = []
-        for row in rows:
-            which = and_(messages.c.campaign == row.campaign, messages.c.channel == row.channel)
-            goal = goals.get(row.campaign) if row.people else None  # what followed a public post, nobody can tell
-            lines.append(
-                Line(
-                    campaign=row.campaign,
-                    channel=Channel(row.channel),
-                    runs=row.runs,
-                    owed=row.owed,
-                    states={State(word): count for word, count in _tally(connection, messages.c.state, which).items()},
-                    held=_tally(connection, messages.c.held_by, which),
-                    withheld=_tally(connection, messages.c.reason, which & messages.c.state.in_(_WITHHELD)),
-                    rejected=_refusals(connection, which),
-                    afterwards=_afterwards(connection, database, which, goal, now) if goal else None,
-                    possible_duplicates=row.possible_duplicates,
-                    **{name: getattr(row, name) for name in _STAMPS},
-                )
-            )
+        totals = {(row.campaign, row.channel): row for row in connection.execute(_totals(campaign))}
+        lines = [
+            _line(connection, database, owed, totals.get((owed.campaign, owed.channel)), goals.get(owed.campaign), now)
+            for owed in connection.execute(_owed(campaign))
+        ]
     return Report(as_of=now, lines=tuple(lines))
 
 
-_WITHHELD = (State.SKIPPED.value, State.EXPIRED.value, State.CANCELLED.value, State.DEAD.value)
+def _line(
+    connection: Connection, database: Database, owed: Any, totals: Any, goal: Mapping[str, Any] | None, now: datetime
+) -> Line:
+    """One campaign and channel: what its runs owed, and what stands of it. `totals` is None where no message is there."""
+    m = messages.c
+    which = and_(m.campaign == owed.campaign, m.channel == owed.channel)
+    people = totals is not None and totals.people  # what followed a public post, nobody can tell
+    return Line(
+        campaign=owed.campaign,
+        channel=Channel(owed.channel),
+        runs=owed.runs,
+        owed=owed.owed,
+        states={State(word): count for word, count in _tally(connection, m.state, which).items()},
+        held=_tally(connection, m.held_by, which),
+        withheld=_tally(connection, m.reason, which & m.state.in_(_WITHHELD)),
+        dead=_tally(connection, m.reason, which & (m.state == State.DEAD.value)),
+        rejected=_refusals(connection, which),
+        afterwards=_afterwards(connection, database, which, goal, now) if goal and people else None,
+        possible_duplicates=totals.possible_duplicates if totals is not None else 0,
+        **{name: getattr(totals, name) if totals is not None else 0 for name in _STAMPS},
+    )
+
+
+def _owed(campaign: str | None) -> Any:
+    """What the runs wrote down, the first campaign first; a run that owed nobody anything is a run all the same."""
+    r = runs.c
+    query = select(r.campaign, r.channel, func.count().label("runs"), func.sum(r.owed).label("owed"))
+    query = query.where(r.campaign == campaign) if campaign else query
+    return query.group_by(r.campaign, r.channel).order_by(func.min(r.launched_at), r.campaign, r.channel)
+
+
+_WITHHELD = (State.SKIPPED.value, State.EXPIRED.value, State.CANCELLED.value)
 _STAMPS = {
     name: messages.c[f"{name}_at"]
     for name in ("delivered", "bounced", "opened", "clicked", "replied", "opted_out", "complained")
@@ -119,14 +145,12 @@ def _totals(campaign: str | None) -> Any:
     query = select(
         m.campaign,
         m.channel,
-        func.count(m.run_id.distinct()).label("runs"),
-        func.count().label("owed"),
         func.count(m.customer_id).label("people"),
         func.sum(case((m.possible_duplicate, 1), else_=0)).label("possible_duplicates"),
         *(func.count(column).label(name) for name, column in _STAMPS.items()),
     )
     query = query.where(m.campaign == campaign) if campaign else query
-    return query.group_by(m.campaign, m.channel).order_by(func.min(m.owed_at), m.campaign, m.channel)
+    return query.group_by(m.campaign, m.channel)
 
 
 def _tally(connection: Connection, column: ColumnElement[Any], which: ColumnElement[bool]) -> dict[str, int]:

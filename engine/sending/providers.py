@@ -50,11 +50,7 @@ def open_provider(name: str, definition: Mapping[str, Any], http: Http, folder: 
 
 
 def open_providers(settings: Settings, http: Http, folder: Path) -> dict[str, Provider]:
-    """Every provider that a route of config.yaml names, by its name there."""
-    routed = {
-        route.provider
-        for routes in settings.channels.values()
-        for route in (routes.commercial, routes.transactional)
-        if route
+    """Every provider of config.yaml, by its name there; one without a route still hears its vendor's webhooks."""
+    return {
+        name: open_provider(name, definition, http, folder) for name, definition in sorted(settings.providers.items())
     }
-    return {name: open_provider(name, settings.providers[name], http, folder) for name in sorted(routed)}

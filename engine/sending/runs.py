@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +47,10 @@ class Runs:
         self._campaigns: OrderedDict[str, Campaign] = OrderedDict()
         self._renderers: OrderedDict[str, Renderer] = OrderedDict()
 
-    def get(self, run_ids: Iterable[int]) -> dict[int, Launched]:
-        """The runs with these ids."""
+    def get(self, run_id: int) -> Launched:
+        """The run with this id."""
         with self._lock:
-            return {run_id: self._run(run_id) for run_id in set(run_ids)}
+            return self._run(run_id)
 
     def _run(self, run_id: int) -> Launched:
         if run_id not in self._runs:

@@ -23,12 +23,12 @@ from engine.clock import Clock
 from engine.errors import StoreError
 from engine.ledger import claim as ledger
 from engine.ledger.doubts import DoubtRules, resolve
-from engine.ledger.hand_over import release
+from engine.ledger.hand_over import hold, release
 from engine.ledger.links import LinkNumbers
 from engine.model import Lane, Message, Reason
-from engine.policy import gather
-from engine.sending.hand_over import Desk, Setup, process
-from engine.sending.runs import Runs
+from engine.policy import Facts, gather
+from engine.sending.hand_over import FAULT_PAUSE, Desk, Setup, process
+from engine.sending.runs import Launched, Runs
 from engine.settings import Sending
 from engine.store import Database
 
@@ -165,24 +165,31 @@ class Sender:
         return []
 
     def _one_by_one(self, desk: Desk, batch: list[Message]) -> list[str]:
-        runs = self._runs.get(message.run_id for message in batch)
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:
             by_run[message.run_id].append(message)
-        facts = {}
-        with self._database.reading() as connection:
-            for run_id, messages in by_run.items():
-                facts.update(
-                    gather(connection, messages, runs[run_id].terms, desk.setup.workspace.settings, now=desk.now())
-                )
-        words = []
-        for message in batch:
-            if self._stop.is_set() or time.monotonic() > desk.guard:
-                release(self._database, message, reason=Reason.SENDER_STOPPED, now=desk.now())
-                words.append("released")
-            else:
-                words.append(process(desk, message, runs[message.run_id], facts[message.id]))
-        return words
+        return [word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages)]
+
+    def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> list[str]:
+        """A fault in one run (its template cannot be read any more, say) holds up its own messages and no others."""
+        try:
+            run = self._runs.get(run_id)
+            with self._database.reading() as connection:
+                facts = gather(connection, batch, run.terms, desk.setup.workspace.settings, now=desk.now())
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a run could not be prepared", run=run_id)
+            for message in batch:
+                hold(self._database, message, until=desk.now() + FAULT_PAUSE, reason=Reason.FAULT, now=desk.now())
+            return ["held"] * len(batch)
+        return [self._one(desk, message, run, facts[message.id]) for message in batch]
+
+    def _one(self, desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
+        if self._stop.is_set() or time.monotonic() > desk.guard:
+            release(self._database, message, reason=Reason.SENDER_STOPPED, now=desk.now())
+            return "released"
+        return process(desk, message, run, facts)
 
     @property
     def _sending(self) -> Sending:

@@ -1,0 +1,211 @@
+"""Where two things meet: a cancellation and a retry, a doubt and a suppression, an address and its change, a late START."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
+
+from engine.campaigns import launch as campaigns
+from engine.clock import SteppedClock
+from engine.intake import take_customers
+from engine.ledger import hand_over
+from engine.ledger.balance import balance
+from engine.ledger.claim import cancel
+from engine.ledger.consent import suppress_contact_point
+from engine.ledger.record import record_events
+from engine.model import Channel, EventName, Reason, State, SuppressionReason
+from engine.provider import Accepted, Ambiguous, NotSent, Outgoing, ProviderEvent
+from engine.rules.workspace import load_workspace
+from engine.sending import hand_over as sending
+from engine.store import Database
+from engine.store.tables import messages, suppressions
+from tests.ledger import books
+from tests.sending.shop import Scripted, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: Database, now: datetime) -> Shop:
+    return Shop(tmp_path, database, SteppedClock(now))
+
+
+def receipt(shop: Shop, now: datetime) -> None:
+    with shop.database.writing() as connection:
+        campaigns.trigger(
+            shop.workspace,
+            connection,
+            shop.database,
+            "receipt",
+            customer="c1",
+            data={"order": "1"},
+            occurrence="x",
+            now=now,
+        )
+
+
+def test_a_campaign_cancelled_during_a_hand_over_ends_cancelled(shop: Shop) -> None:
+    """The provider refuses for now, and meanwhile the campaign was stopped: the retry does not happen, nor does it spin."""
+
+    def answer(outgoing: Outgoing) -> NotSent:
+        cancel(shop.database, "news", now=shop.clock.now())
+        return NotSent(code="451")
+
+    shop.launch()
+    shop.provider.answer = answer
+    shop.sender().drain()
+    taken = len(shop.provider.taken)
+    shop.pass_time(minutes=5)
+    shop.sender().drain()
+    assert set(shop.states()) == {State.CANCELLED}
+    assert len(shop.provider.taken) == taken
+
+
+def test_a_key_is_not_used_after_the_vendor_forgot_it(shop: Shop) -> None:
+    """In doubt, handed over again in time, refused for three hours: then the key is old, and nobody may try again."""
+    shop.provider = Scripted(lambda o: Ambiguous(code="timeout"), idempotency_window=timedelta(minutes=50))
+    shop.launch()
+    shop.sender().drain()
+    shop.provider.answer = lambda o: NotSent(code="503", retry_after=timedelta(hours=1))
+    shop.sender().drain()
+    shop.provider.taken.clear()
+    shop.pass_time(hours=3)
+    shop.provider.answer = lambda o: Accepted()
+    shop.sender().drain()
+    assert shop.provider.taken == []
+    assert set(shop.states()) == {State.IN_DOUBT}
+    shop.pass_time(hours=100)
+    shop.sender().drain()
+    assert set(shop.states()) == {State.UNKNOWN}
+
+
+def test_a_message_in_doubt_is_never_said_to_be_withheld(shop: Shop, now: datetime) -> None:
+    """A receipt that may have arrived, and whose address is suppressed before its re-send: unknown, with the reason."""
+    receipt(shop, now)
+    shop.provider.answer = lambda o: Ambiguous(code="timeout")
+    shop.sender().drain()
+    with shop.database.writing() as connection:
+        suppress_contact_point(
+            connection,
+            shop.database,
+            Channel.EMAIL,
+            "c1@customers.example",
+            SuppressionReason.BOUNCED,
+            at=now,
+            source="x",
+        )
+    shop.pass_time(minutes=3)
+    shop.sender().drain()
+    assert (shop.rows()[0].state, shop.rows()[0].reason) == (State.UNKNOWN, Reason.SUPPRESSED)
+
+
+def test_an_answer_survives_a_database_that_fails_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deadlock or an I/O error while the yes is written down: it is written a moment later, not forgotten."""
+    failures, real = [1], sending.settle
+
+    def failing(*arguments: object, **named: object) -> bool:
+        if failures:
+            failures.pop()
+            raise OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
+        return real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sending, "settle", failing)
+    shop.launch()
+    shop.sender().drain()
+    assert shop.states() == [State.ACCEPTED] * 9
+
+
+def test_after_a_sure_refusal_the_present_address_is_used(shop: Shop, now: datetime) -> None:
+    """The old address complained and the customer has a new one: the retry goes to the new one."""
+    shop.launch()
+    shop.provider.answer = lambda o: NotSent(code="451")
+    shop.sender().drain()
+    with shop.database.writing() as connection:
+        take_customers(
+            connection,
+            shop.database,
+            shop.workspace.settings,
+            [{"id": "c1", "email": "new@customers.example"}],
+            now=now,
+        )
+        suppress_contact_point(
+            connection,
+            shop.database,
+            Channel.EMAIL,
+            "c1@customers.example",
+            SuppressionReason.COMPLAINED,
+            at=now,
+            source="x",
+        )
+    shop.provider.answer = lambda o: Accepted()
+    shop.provider.taken.clear()
+    shop.pass_time(minutes=5)
+    shop.sender().drain()
+    addresses = [o.to for o in shop.provider.taken]
+    assert "new@customers.example" in addresses and "c1@customers.example" not in addresses
+
+
+def test_two_senders_cannot_both_leave_under_one_free_place_of_a_cap(database: Database, now: datetime) -> None:
+    """Decided at once on the same facts by two threads: exactly one begins, however they interleave."""
+    books.add_customers(database, 1, now)
+    for occurrence in range(12):
+        books.owe_all(database, now, occurrence=str(occurrence))
+    decided = books.take(database, now)
+    intent = replace(books.intent(revision=0), bump=True)
+    barrier, begun = threading.Barrier(len(decided)), list[Reason | None]()
+
+    def leave(number: int) -> None:
+        barrier.wait()
+        begun.append(hand_over.begin(database, decided[number], intent, now=now))
+
+    threads = [threading.Thread(target=leave, args=(number,)) for number in range(len(decided))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert begun.count(None) == 1
+
+
+def test_a_start_that_arrives_late_does_not_undo_a_newer_stop(shop: Shop, now: datetime) -> None:
+    """START of noon, reported after the STOP of five past."""
+    with shop.database.writing() as connection:
+        take_customers(
+            connection, shop.database, shop.workspace.settings, [{"id": "c1", "sms": "+358401234567"}], now=now
+        )
+    for words, at in (("STOP", now + timedelta(minutes=5)), ("START", now)):
+        event = ProviderEvent(name=EventName.REPLIED, at=at, dedupe=words, address="+358401234567", text=words)
+        record_events(shop.database, [event], provider="texts", now=now + timedelta(minutes=6))
+    with shop.database.reading() as connection:
+        assert connection.execute(select(suppressions.c.reason)).scalars().all() == ["opted_out"]
+
+
+def test_one_campaign_that_cannot_be_launched_does_not_stop_the_others(shop: Shop, now: datetime) -> None:
+    """Its template is gone: it is reported and stays due; the other one is launched."""
+    other = (
+        (shop.folder / "rules/news.yaml")
+        .read_text(encoding="utf-8")
+        .replace("campaign: news", "campaign: another\ntemplate: gone")
+    )
+    (shop.folder / "rules/another.yaml").write_text(other, encoding="utf-8")
+    shutil.copytree(shop.folder / "templates/news", shop.folder / "templates/gone")
+    workspace = load_workspace(shop.folder)
+    campaigns.launch_due(workspace, shop.database, now=now - timedelta(days=1))
+    shutil.rmtree(shop.folder / "templates/gone")
+    failed: list[str] = []
+    launched = campaigns.launch_due(workspace, shop.database, now=now, failed=lambda name, error: failed.append(name))
+    assert ([run.campaign for run in launched], failed) == (["news"], ["another"])
+
+
+def test_a_row_that_vanishes_shows_in_the_books(shop: Shop) -> None:
+    """What was owed is written down apart from the messages, so the books can fail to balance."""
+    shop.launch()
+    assert balance(shop.database).holds
+    with shop.database.writing() as connection:
+        connection.execute(delete(messages).where(messages.c.id == shop.rows()[0].id))
+    assert not balance(shop.database).holds
