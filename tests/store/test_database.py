@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,7 +19,15 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) 
     """A table changed without a migration, or a migration without its table, shows as a difference."""
     with database.reading() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    assert [d for d in differences if "uq_messages_intent" not in str(d)] == []
+    assert [d for d in differences if "uq_messages_intent" not in str(d) and not _elsewhere(d, database)] == []
+
+
+def _elsewhere(difference: Any, database: Database) -> bool:
+    """An index that the other database alone has."""
+    if difference[0] != "add_index":
+        return False
+    meant = next(one for table in metadata.tables.values() for one in table.indexes if one.name == difference[1].name)
+    return meant._ddl_if is not None and meant._ddl_if.dialect != database.dialect
 
 
 def test_a_database_opened_with_another_secret_is_refused(database: Database, database_url: str) -> None:
