@@ -30,7 +30,7 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
 def report_page(screen: Console, read: Report, *, currency: str) -> None:
     """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns."""
     screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
-    screen.print(_table("What became of what was owed", read.lines, _BOOKS, channel=True), "")
+    screen.print(_table("What became of what was owed", read.lines, _books(read), channel=True), "")
     screen.print(
         _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
     )
@@ -68,6 +68,11 @@ def _table(
         names = (line.campaign, line.channel) if channel else (line.campaign,)
         table.add_row(*names, *(_number(count(line)) for count in columns.values()), *bought)
     return table
+
+
+def _books(read: Report) -> Mapping[str, Callable[[Line], int]]:
+    """The columns of the books; the dead, who are rare, have one only where there are any."""
+    return {name: count for name, count in _BOOKS.items() if name != "dead" or any(map(count, read.lines))}
 
 
 def _in(*states: State) -> Callable[[Line], int]:
