@@ -71,11 +71,6 @@ BY_HAND: Mapping[str, str] = {
     "joined": "SELECT count(*) FROM (SELECT c.id FROM customers c JOIN events e ON e.customer_id = c.id"
     " WHERE {country} AND e.name = 'purchase' AND e.at <= {now} GROUP BY c.id"
     " HAVING count(*) >= 2 AND max(e.at) <= {recent} AND ({vip} OR sum({amount}) >= 150)) found",
-    "in": _HEAD
-    + f"{{country}} AND c.id IN (SELECT e.customer_id {_ALL_PURCHASES} GROUP BY e.customer_id HAVING count(*) >= 2)"
-    + f" AND c.id NOT IN (SELECT e.customer_id {_ALL_PURCHASES} AND e.at > {{recent}} AND e.customer_id IS NOT NULL)"
-    + f" AND ({{vip}} OR c.id IN (SELECT e.customer_id {_ALL_PURCHASES} GROUP BY e.customer_id"
-    + " HAVING sum({amount}) >= 150))",
 }
 """The nested segment of benchmarks/shop/rules/segments.yaml."""
 
