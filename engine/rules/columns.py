@@ -12,13 +12,28 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Float, Numeric, String, case, cast, func, literal, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    type_coerce,
+)
 
 from engine.model import AttributeType
 from engine.rules.syntax import Value
 from engine.store import tables
 
 POSTGRESQL = "postgresql"
+SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +77,37 @@ def numbers(column: ColumnElement[Any], dialect: str) -> Typed:
     if dialect == POSTGRESQL:
         return Typed(column=column, bind=lambda value: literal(value, Numeric()), dialect=dialect)
     return Typed(column=column, bind=lambda value: literal(float(str(value)), Float()), dialect=dialect)
+
+
+def fraction(value: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """A whole number as one that divides without being cut off."""
+    return cast(value, Numeric() if dialect == POSTGRESQL else Float())
+
+
+def days_between(
+    later: ColumnElement[Any] | datetime, earlier: ColumnElement[Any] | datetime, dialect: str
+) -> ColumnElement[Any]:
+    """How many days lie between two instants, with what is over of a day."""
+    if dialect == POSTGRESQL:
+        apart = _instant(later) - _instant(earlier)
+        return cast(extract("epoch", apart), Numeric()) / literal(SECONDS_A_DAY, Numeric())
+    return fraction(_microseconds(later) - _microseconds(earlier), dialect) / literal(SECONDS_A_DAY * 1e6, Float())
+
+
+def whole_days(days: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """Days without what is over; none are negative here."""
+    return func.floor(days) if dialect == POSTGRESQL else cast(days, Integer())
+
+
+def _instant(moment: ColumnElement[Any] | datetime) -> ColumnElement[Any]:
+    return literal(moment, tables.Instant()) if isinstance(moment, datetime) else moment
+
+
+def _microseconds(moment: ColumnElement[Any] | datetime) -> ColumnElement[Any]:
+    """As SQLite keeps an instant."""
+    if isinstance(moment, datetime):
+        return literal(tables.microseconds(moment), BigInteger())
+    return type_coerce(moment, BigInteger())
 
 
 def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str) -> Typed:

@@ -9,11 +9,8 @@ Whoever is tested alone is tested by the same expression, with `AND customers.id
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, assert_never
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Exists, Select, and_, exists, false, func, not_, or_, select
 
@@ -21,28 +18,34 @@ from engine.document import node
 from engine.errors import Position, UnknownName, WorkspaceError
 from engine.model import AttributeType
 from engine.rules.campaign import Campaign, ReentryAfter
-from engine.rules.columns import Typed, attribute, in_json
+from engine.rules.columns import attribute
 from engine.rules.effort import effort
-from engine.rules.measures import MEASURES
-from engine.rules.operators import OPERATORS, Takes
+from engine.rules.frame import Frame
+from engine.rules.happened import amount, happened
+from engine.rules.lots import lot_of_customer
 from engine.rules.read import Reading, read_condition
+from engine.rules.rfm import rfm
+from engine.rules.standing import consented, on_list, reachable
 from engine.rules.syntax import (
-    Ago,
     All,
     AnyOf,
     Attribute,
     Condition,
+    Consented,
     Did,
+    Got,
     InSegment,
+    Lot,
     Measured,
     Not,
+    OnList,
+    Reachable,
+    Rfm,
     Segment,
-    Test,
-    Value,
 )
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
-from engine.store.tables import customers, events, messages
+from engine.store.tables import customers, messages
 
 
 def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[bool]:
@@ -50,24 +53,21 @@ def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialec
 
     `dialect` is "sqlite" or "postgresql". Raises UnknownName where a segment is not in the workspace.
     """
-    at = now.astimezone(UTC)
-    return _sql(
-        condition, _Frame(segments=workspace.segments, zone=workspace.settings.time_zone, now=at, dialect=dialect)
-    )
+    return _sql(condition, _frame(workspace, now, dialect))
 
 
 def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[Any] | None:
     """The value that a single condition tests, in SQL: the attribute, or the measure over the events that count (how many,
     where none is named). None for conditions that look at no value of their own.
     """
-    at = now.astimezone(UTC)
-    frame = _Frame(segments=workspace.segments, zone=workspace.settings.time_zone, now=at, dialect=dialect)
     match condition:
         case Attribute():
             return attribute(condition.name, condition.type, dialect).column
-        case Did():
+        case Did() | Got():
             measured = condition.measured or Measured(measure="times", of=None, tests=())
-            return _amount(condition, measured, frame).column
+            return amount(condition, measured, _frame(workspace, now, dialect)).column
+        case Lot():
+            return lot_of_customer(condition.of, dialect).column
         case _:
             return None
 
@@ -91,7 +91,9 @@ def audience_condition(workspace: Workspace, campaign: Campaign) -> Condition:
     at = Position(file=f"campaign {campaign.campaign}")
     if isinstance(campaign.audience, str):
         return InSegment(segment=campaign.audience, at=at)
-    reading = Reading(vocabulary=Vocabulary.of(workspace.settings, frozenset(workspace.segments)))
+    reading = Reading(
+        vocabulary=Vocabulary.of(workspace.settings, frozenset(workspace.segments), lists=workspace.lists)
+    )
     condition = read_condition(reading, node(campaign.audience, at))
     if condition is None:
         raise WorkspaceError(reading.problems)
@@ -108,17 +110,17 @@ def _blocked(campaign: Campaign, now: datetime) -> ColumnElement[bool] | None:
     return exists(earlier.correlate(customers))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Frame:
-    """What an evaluation stands on. `now` is in UTC; `zone` is the workspace's, in which today is today."""
+def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:
+    return Frame(
+        segments=workspace.segments,
+        lists=workspace.lists,
+        zone=workspace.settings.time_zone,
+        now=now.astimezone(UTC),
+        dialect=dialect,
+    )
 
-    segments: Mapping[str, Segment]
-    zone: ZoneInfo
-    now: datetime
-    dialect: str
 
-
-def _sql(condition: Condition, frame: _Frame, *, negated: bool = False) -> ColumnElement[bool]:
+def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> ColumnElement[bool]:
     """`not` is carried down to the single conditions (not all = any not), so that nesting stays shallow for the database."""
     match condition:
         case All() | AnyOf():
@@ -129,72 +131,38 @@ def _sql(condition: Condition, frame: _Frame, *, negated: bool = False) -> Colum
             return _sql(condition.of, frame, negated=not negated)
         case InSegment():
             return _sql(_segment(condition, frame).who, frame, negated=negated)
-        case Attribute() | Did():
-            holds = _attribute(condition, frame) if isinstance(condition, Attribute) else _did(condition, frame)
+        case _:
+            holds = _leaf(condition, frame)
             if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
                 return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds
+
+
+def _leaf(
+    condition: Attribute | Did | Got | Consented | Reachable | OnList | Lot | Rfm, frame: Frame
+) -> ColumnElement[bool]:
+    match condition:
+        case Attribute():
+            typed = attribute(condition.name, condition.type, frame.dialect)
+            return frame.tests(condition.tests, condition.type, typed)
+        case Did() | Got():
+            return happened(condition, frame)
+        case Lot():
+            return frame.tests(condition.tests, AttributeType.NUMBER, lot_of_customer(condition.of, frame.dialect))
+        case Rfm():
+            return rfm(condition, frame)
+        case Consented():
+            return consented(condition, frame)
+        case Reachable():
+            return reachable(condition, frame)
+        case OnList():
+            return on_list(condition, frame)
         case _:
             assert_never(condition)
 
 
-def _attribute(condition: Attribute, frame: _Frame) -> ColumnElement[bool]:
-    typed = attribute(condition.name, condition.type, frame.dialect)
-    return _tests(condition.tests, condition.type, typed, frame)
-
-
-def _segment(member: InSegment, frame: _Frame) -> Segment:
+def _segment(member: InSegment, frame: Frame) -> Segment:
     found = frame.segments.get(member.segment)
     if found is None:
         raise UnknownName(f'there is no segment "{member.segment}"', where=str(member.at))
     return found
-
-
-def _did(did: Did, frame: _Frame) -> ColumnElement[bool]:
-    if did.measured is None:
-        return exists(select(1).where(*_counted(did, frame)).correlate(customers))
-    amount = _amount(did, did.measured, frame)
-    return _tests(did.measured.tests, MEASURES[did.measured.measure].type, amount, frame)
-
-
-def _counted(did: Did, frame: _Frame) -> list[ColumnElement[bool]]:
-    """Which events count."""
-    counted = [events.c.customer_id == customers.c.id, events.c.name == did.event, events.c.at <= frame.now]
-    if did.within is not None:
-        counted.append(events.c.at > frame.now - did.within)
-    for part in did.where:
-        counted.append(_tests(part.tests, part.type, _property(part.name, part.type, frame), frame))
-    return counted
-
-
-def _amount(did: Did, measured: Measured, frame: _Frame) -> Typed:
-    """What is measured over the events that count."""
-    measure, of = MEASURES[measured.measure], measured.of
-    taken = measure.take(_property(of, measure.of, frame) if of and measure.of else None, frame.dialect)
-    amount = select(taken.column).where(*_counted(did, frame)).correlate(customers).scalar_subquery()
-    return Typed(column=amount, bind=taken.bind, dialect=frame.dialect)
-
-
-def _property(name: str, kind: AttributeType, frame: _Frame) -> Typed:
-    return in_json(events.c.properties, name, kind, frame.dialect)
-
-
-def _tests(tests: tuple[Test, ...], kind: AttributeType, typed: Typed, frame: _Frame) -> ColumnElement[bool]:
-    return and_(*(_test(test, kind, typed, frame) for test in tests))
-
-
-def _test(test: Test, kind: AttributeType, typed: Typed, frame: _Frame) -> ColumnElement[bool]:
-    operator = OPERATORS[test.operator, kind]
-    if operator.takes is Takes.YES_NO:
-        holds = operator.test(typed, ())
-        return holds if test.values == (True,) else not_(holds)
-    return operator.test(typed, [typed.bind(_resolve(value, kind, frame)) for value in test.values])
-
-
-def _resolve(value: Value, kind: AttributeType, frame: _Frame) -> Value:
-    """`90 days ago` as the instant, or for a date the day, that it is at this `now`."""
-    if not isinstance(value, Ago):
-        return value
-    if kind is AttributeType.DATE:
-        return frame.now.astimezone(frame.zone).date() - timedelta(days=value.span.days)
-    return frame.now - value.span

@@ -11,7 +11,8 @@ from engine.model import AttributeType, Channel, MessageClass
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.read import Reading, read_condition
 from engine.rules.read.condition import check_segment
-from engine.rules.read.event import check_event, property_type
+from engine.rules.read.measured import property_type
+from engine.rules.read.window import check_event
 from engine.settings import Settings
 
 KEYS = frozenset(field.alias or name for name, field in Campaign.model_fields.items())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import assert_never
 
 from engine.model import AttributeType
 from engine.rules.measures import MEASURES
+from engine.rules.messages import REACHED
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.syntax import (
     Ago,
@@ -15,12 +16,22 @@ from engine.rules.syntax import (
     AnyOf,
     Attribute,
     Condition,
+    Consented,
     Did,
+    Got,
     InSegment,
+    Lot,
+    Measured,
     Not,
+    OnList,
     Property,
+    Reachable,
+    Rfm,
+    Since,
     Test,
+    Then,
     Value,
+    Window,
 )
 from engine.scalars import spoken
 
@@ -29,9 +40,12 @@ MOST_SHOWN = 6
 
 
 def sentence(condition: Condition) -> str:
-    """`Those whose country is FI, but not those who did purchase within the last 90 days.` Names stand as in the rules."""
-    told = f"{clause(condition)}."
-    return told if told.startswith("everybody") else f"Those {told}" if told[0] == "w" else told[0].upper() + told[1:]
+    """`Customers whose country is FI, but not those who did purchase within the last 90 days.` Names stand as in the rules."""
+    told = clause(condition)
+    return f"{'Everybody' + told[len(_EVERYBODY) :] if told.startswith(_EVERYBODY) else f'Customers {told}'}."
+
+
+_EVERYBODY = "everybody"
 
 
 def clause(condition: Condition) -> str:
@@ -40,95 +54,175 @@ def clause(condition: Condition) -> str:
         case All():
             return _all(condition.of)
         case AnyOf():
-            return _joined("either", [_nested(part) for part in condition.of], "or")
+            told = [_nested(part) for part in condition.of]
+            return told[0] if len(told) == 1 else f"either {', or '.join(told)}"
         case Not():
-            return f"not those {_nested(condition.of)}"
+            return f"{_EVERYBODY} but those {_nested(condition.of)}"
         case InSegment():
             return f"who are in the segment {condition.segment}"
         case Attribute():
-            return f"whose {condition.name} {tests(condition.tests, condition.type)}"
-        case Did():
-            return _did(condition)
+            return f"whose {condition.name} {_tests(condition.tests, condition.type)}"
+        case Did() | Got():
+            return _happened(condition)
+        case Consented():
+            return f"who {'agreed to' if condition.agreed else 'refused'} {condition.purpose}{_on(condition.channel)}"
+        case Reachable():
+            return f"who can be reached by {condition.channel}"
+        case OnList():
+            return f"who are on the list {condition.list}"
+        case Lot():
+            return f"whose lot in the draw {condition.of} {_tests(condition.tests, AttributeType.NUMBER)}"
+        case Rfm():
+            return _rfm(condition)
         case _:
             assert_never(condition)
-
-
-def tests(several: tuple[Test, ...], kind: AttributeType) -> str:
-    """What a value must be: `is at least 2 and is less than 10`."""
-    return " and ".join(_test(test, kind) for test in several)
-
-
-def _test(test: Test, kind: AttributeType) -> str:
-    operator = OPERATORS[test.operator, kind]
-    match operator.takes:
-        case Takes.YES_NO:
-            return "is known" if test.values == (True,) else "is not known"
-        case Takes.TWO:
-            return f"lies between {value(test.values[0])} and {value(test.values[1])}"
-        case Takes.MANY:
-            listed = ", ".join(value(one) for one in test.values[:MOST_SHOWN])
-            rest = f" and {len(test.values) - MOST_SHOWN:,} more" if len(test.values) > MOST_SHOWN else ""
-            return f"{_phrase(operator.name)} {listed}{rest}"
-        case Takes.ONE:
-            return f"{_phrase(operator.name)} {value(test.values[0])}"
-
-
-def _phrase(name: str) -> str:
-    words = name.replace("_", " ")
-    return {"in": "is one of", "not in": "is none of", "is not": "is other than", "contains": "contains"}.get(
-        words, words if words.endswith(("s", "s with")) or words == "is" else f"is {words}"
-    )
-
-
-def value(written: Value) -> str:
-    """One value of a rule, as the rule would write it."""
-    match written:
-        case bool():
-            return "true" if written else "false"
-        case Ago():
-            return f"{spoken(written.span)} ago" if written.span else "now"
-        case datetime():
-            return written.isoformat(timespec="seconds").replace("+00:00", "Z")
-        case date():
-            return written.isoformat()
-        case Decimal():
-            return f"{written:f}"
-        case str():
-            return written
-        case _:
-            assert_never(written)
-
-
-def _did(did: Did) -> str:
-    within = f" within the last {spoken(did.within)}" if did.within else ""
-    where = f" with {_where(did.where)}" if did.where else ""
-    events = f"{did.event}{where}{within}"
-    if did.measured is None:
-        return f"who did {events}"
-    measure, asked = MEASURES[did.measured.measure], did.measured
-    checked = tests(asked.tests, measure.type)
-    of = f" of {asked.of}" if asked.of else ""
-    return f"whose {measure.name}{of} over {events} {checked}"
-
-
-def _where(where: tuple[Property, ...]) -> str:
-    return " and ".join(f"a {part.name} that {tests(part.tests, part.type)}" for part in where)
 
 
 def _all(several: tuple[Condition, ...]) -> str:
     """What must hold first, then what must not, so that the sentence begins with whom it is about."""
     wanted = [part for part in several if not isinstance(part, Not)]
     unwanted = [part.of for part in several if isinstance(part, Not)]
-    told = ", and ".join(_nested(part) for part in wanted) or "everybody"
-    return told + "".join(f", but not those {_nested(part)}" for part in unwanted)
+    told = ", and ".join(_nested(part) for part in wanted) or _EVERYBODY
+    join = ", but not those" if wanted else " but those"
+    return told + "".join(f"{join if not at else ', nor those'} {_nested(part)}" for at, part in enumerate(unwanted))
 
 
 def _nested(condition: Condition) -> str:
     """A condition inside another: one of several parts stands in brackets, so that it can be read only one way."""
     told = clause(condition)
-    several = isinstance(condition, All | AnyOf) and len(condition.of) > 1
-    return f"({told})" if several else told
+    alone = not isinstance(condition, All | AnyOf | Not) or (
+        not isinstance(condition, Not) and len(condition.of) == 1 and not isinstance(condition.of[0], Not)
+    )
+    return told if alone else f"({told})"
 
 
-def _joined(first: str, several: list[str], word: str) -> str:
-    return several[0] if len(several) == 1 else f"{first} {f', {word} '.join(several)}"
+def _tests(tests: tuple[Test, ...], kind: AttributeType) -> str:
+    """What a value must be: `is at least 2 and is less than 10`."""
+    return " and ".join(_test(test, kind) for test in tests)
+
+
+def _test(test: Test, kind: AttributeType) -> str:
+    operator = OPERATORS[test.operator, kind]
+    match operator.takes:
+        case Takes.YES_NO:
+            return operator.reads if test.values == (True,) else "is not known"
+        case Takes.MANY:
+            shown = [_value(value, kind) for value in test.values[:MOST_SHOWN]]
+            rest = len(test.values) - len(shown)
+            listed = [*shown, f"{rest:,} more"] if rest else shown
+            word = "and" if operator.name.endswith("_all") else "or"
+            together = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} {word} {listed[-1]}"
+            return operator.reads.format(together)
+        case _:
+            return operator.reads.format(*(_value(value, kind) for value in test.values))
+
+
+def _value(value: Value, kind: AttributeType) -> str:
+    """One value of a rule, as the rule would write it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Ago():
+            return _ago(value, kind)
+        case timedelta():
+            return spoken(value) if value else "0 days"
+        case datetime():
+            return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
+        case str():
+            return f"“{value}”"
+        case _:
+            assert_never(value)
+
+
+def _ago(value: Ago, kind: AttributeType) -> str:
+    if not value.span:
+        return "today" if kind is AttributeType.DATE else "now"
+    return f"in {spoken(-value.span)}" if value.span < timedelta() else f"{spoken(value.span)} ago"
+
+
+def _happened(condition: Did | Got) -> str:
+    measured, rest = condition.measured, _rest(condition)
+    if measured is None:
+        return f"who {_done(condition)}{rest}"
+    measure = MEASURES[measured.measure]
+    where = f"with {_where(condition.where)}" if isinstance(condition, Did) and condition.where else ""
+    one, several = _nouns(condition)
+    subject = measure.reads.format(of=measured.of, one=f"{one}{rest}", events=f"{several}{rest}", where=where)
+    return f"whose {subject} {_measured(measured, measure.type)}"
+
+
+def _measured(measured: Measured, kind: AttributeType) -> str:
+    told = [_tests(measured.tests, kind)] if measured.tests else []
+    if measured.best is not None:
+        told.append(f"is among the best {measured.best:f} %")
+    return " and ".join(told)
+
+
+def _done(condition: Did | Got) -> str:
+    """What was done, after "who"."""
+    if isinstance(condition, Did):
+        return f"did {condition.event}"
+    return REACHED[condition.word].reads.format("a message" if condition.campaign else "any message")
+
+
+def _nouns(condition: Did | Got) -> tuple[str, str]:
+    """What was done, as one thing and as several."""
+    if isinstance(condition, Did):
+        return condition.event, f"{condition.event} events"
+    done = REACHED[condition.word].reads.format("").rstrip()
+    return f"message they {done}", f"messages they {done}"
+
+
+def _rest(condition: Did | Got) -> str:
+    """Which of them count. What `where` asks stands apart where a measure compares by it."""
+    window = _window(condition.window)
+    if isinstance(condition, Got):
+        campaign = f" of the campaign {condition.campaign}" if condition.campaign else ""
+        return f"{campaign}{_on(condition.channel)}{window}"
+    apart = condition.measured is not None and MEASURES[condition.measured.measure].compares
+    where = "" if apart or not condition.where else f" with {_where(condition.where)}"
+    return f"{where}{window}{''.join(_then(one) for one in condition.then)}"
+
+
+def _then(then: Then) -> str:
+    did = "and then did" if then.happened else "and then did not do"
+    where = f" with {_where(then.where)}" if then.where else ""
+    same = f" with the same {' and '.join(name for name, _ in then.same)}" if then.same else ""
+    soon = f" within {spoken(then.within)}" if then.within else " later"
+    return f" {did} {then.event}{where}{same}{soon}"
+
+
+def _where(where: tuple[Property, ...]) -> str:
+    return " and ".join(f"a {part.name} that {_tests(part.tests, part.type)}" for part in where)
+
+
+def _window(window: Window) -> str:
+    told = f" within the last {spoken(window.within)}" if window.within else ""
+    if isinstance(window.since, Since):
+        told += f" since their {window.since.edge} {window.since.event}"
+    elif window.since is not None:
+        told += f" since {_value(window.since, AttributeType.TIME)}"
+    if window.before is not None:
+        told += f" before {_value(window.before, AttributeType.TIME)}"
+    if window.between is not None:
+        first, second = (_value(moment, AttributeType.TIME) for moment in window.between)
+        told += f" between {first} and {second}"
+    return told
+
+
+def _rfm(rfm: Rfm) -> str:
+    told = []
+    if rfm.bands:
+        told.append(f"who are among the {' or '.join(name.replace('_', ' ') for name in rfm.bands)}")
+    for asked in rfm.scores:
+        told.append(f"whose {asked.score} score {_tests(asked.tests, AttributeType.NUMBER)}")
+    within = f" within the last {spoken(rfm.within)}" if rfm.within else ""
+    return f"{' and '.join(told)} by {rfm.event}{within}"
+
+
+def _on(channel: str | None) -> str:
+    return f" by {channel}" if channel else ""

@@ -12,6 +12,7 @@ from engine.errors import Problem, WorkspaceError
 from engine.rules.campaign import Campaign
 from engine.rules.config import Config
 from engine.rules.consistency import KEYS, check_campaign
+from engine.rules.lists import read_lists
 from engine.rules.read import Reading, read_condition, read_segment
 from engine.rules.syntax import Segment
 from engine.rules.vocabulary import Vocabulary
@@ -29,6 +30,7 @@ class Found:
     segments: dict[str, Segment] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     drafts: dict[str, Pairs] = field(default_factory=dict)
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -36,6 +38,7 @@ def find(folder: Path, config: Config) -> Found:
     """Read every file under rules/. What is wrong is in `problems`."""
     found = Found()
     segments, campaigns = _sorted_out(folder, found.problems)
+    found.lists = read_lists(folder, found.problems)
     # in a file that cannot be read there may be segments that others mention
     unread = frozenset({("segments",)} if found.problems else ())
     found.problems += _twice([name for name, _ in segments], "segment")
@@ -43,7 +46,16 @@ def find(folder: Path, config: Config) -> Found:
         [name for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text)], "campaign"
     )
     names = frozenset(name.value for name, _ in segments)
-    vocabulary = Vocabulary.of(config.settings, names, config.broken | unread)
+    titles = frozenset(
+        name.value for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text) and not name.empty
+    )
+    vocabulary = Vocabulary.of(
+        config.settings,
+        names,
+        config.broken | unread,
+        campaigns=None if unread else titles,
+        lists=found.lists,
+    )
     reading = Reading(vocabulary=vocabulary, problems=found.problems)
     for name, node in segments:
         segment = read_segment(reading, name, node)

@@ -8,20 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.model import AttributeType
+from engine.model import AttributeType, Channel
 from engine.rules import values
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.measures import MEASURES, Measure
+from engine.rules.messages import ANY
 from engine.rules.operators import OPERATORS, Operator, Takes
 from engine.rules.read.condition import CONDITIONS, Holds, Word
+from engine.rules.read.event import FOLLOWED
+from engine.rules.read.measured import BEST, WITHOUT_PROPERTIES
+from engine.rules.read.parts import ON
+from engine.rules.read.ranked import BAND, MONEY
 from engine.rules.read.tests import MOST_VALUES
+from engine.rules.read.window import EDGES
+from engine.rules.rfm import BANDS, SCORES
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
-_SPAN: Schema = {"type": "string", "pattern": r"^\d+ *(second|minute|hour|day|week)s?$", "examples": ["90 days"]}
+_SPAN: Schema = {
+    "type": "string",
+    "pattern": r"^(\d+ *(second|minute|hour|day|week)s?|today)$",
+    "examples": ["90 days"],
+}
 _NAME: Schema = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]*$"}
+_CHANNEL: Schema = {"enum": sorted(Channel)}
+_PERCENT: Schema = {"type": ["number", "string"], "pattern": r"^[0-9.]+ *%?$", "examples": ["5 %"]}
 
 
 def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
@@ -38,7 +51,7 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
         "segments": _segments_file(),
         "campaign": campaign,
         **{f"{kind}-tests": _tests(kind) for kind in AttributeType},
-        **{f"event-{name}": _event(name, properties) for name, properties in settings.events.items()},
+        **{f"event-{name}": _event(name, properties, settings) for name, properties in settings.events.items()},
     }
     return {
         "$schema": DIALECT,
@@ -105,57 +118,141 @@ def _names(segments: Iterable[str]) -> Schema:
 
 
 def _condition(settings: Settings) -> Schema:
-    """A mapping that begins with `did` is an event's; any other holds words and attributes."""
+    """A mapping with a word that takes parts beside it is that word's; any other holds words and attributes."""
     attributes = {**BUILT_IN_ATTRIBUTES, **settings.attributes}
-    words = {name: _word(word) for name, word in CONDITIONS.items() if word.holds is not Holds.EVENT}
+    words = {name: _word(word, settings) for name, word in CONDITIONS.items()}
     words |= {name: {"$ref": f"#/$defs/{kind}-tests"} for name, kind in attributes.items()}
-    did = {"enum": sorted(settings.events), "description": CONDITIONS["did"].says}
-    events = [{"$ref": f"#/$defs/event-{name}"} for name in sorted(settings.events)]
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "if": {"required": ["did"]},
-        "then": {"properties": {"did": did}, "anyOf": events} if events else False,
-        "else": {"properties": {**words, "did": did}, "additionalProperties": False},
-    }
+    schema: Schema = {"properties": words, "additionalProperties": False}
+    for name, word in reversed(tuple(CONDITIONS.items())):
+        if word.parts:
+            schema = {"if": {"required": [name]}, "then": _headed(word, settings), "else": schema}
+    return {"type": "object", "minProperties": 1, **schema}
 
 
-def _word(word: Word) -> Schema:
+def _headed(word: Word, settings: Settings) -> Any:
+    """The mapping of a word that has it for itself."""
+    match word.holds:
+        case Holds.EVENT:
+            events = [{"$ref": f"#/$defs/event-{name}"} for name in sorted(settings.events)]
+            return {"properties": {word.name: _word(word, settings)}, "anyOf": events} if events else False
+        case Holds.CAMPAIGN:
+            measures = {name: _measure(MEASURES[name], {}) for name in WITHOUT_PROPERTIES}
+            parts = {ON: _CHANNEL, **measures, **_window(settings)}
+        case Holds.RFM:
+            parts = _rfm(settings)
+        case _:
+            parts = {ON: _CHANNEL}
+    return {"properties": {word.name: _word(word, settings), **parts}, "additionalProperties": False}
+
+
+def _word(word: Word, settings: Settings) -> Schema:
+    lot = {"of": {"type": "string"}, **_operators(AttributeType.NUMBER)}
     shapes: Mapping[Holds, Schema] = {
         Holds.CONDITIONS: {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1},
         Holds.CONDITION: {"$ref": "#/$defs/condition"},
         Holds.SEGMENT: {"$ref": "#/$defs/segment-name"},
-    }
+        Holds.EVENT: {"enum": sorted(settings.events)},
+        Holds.CAMPAIGN: {**_NAME, "examples": [ANY]},
+        Holds.PURPOSE: {"enum": sorted(settings.purposes)},
+        Holds.CHANNEL: _CHANNEL,
+        Holds.LIST: {"type": "string", "pattern": r"\.txt$"},
+        Holds.LOT: {"type": "object", "properties": lot, "required": ["of"], "minProperties": 2, "additionalProperties": False},
+        Holds.RFM: {"enum": sorted(settings.events)},
+    }  # fmt: skip
     return {**shapes[word.holds], "description": word.says}
 
 
-def _event(name: str, properties: Mapping[str, AttributeType]) -> Schema:
-    where = {key: {"$ref": f"#/$defs/{kind}-tests"} for key, kind in properties.items()}
+def _window(settings: Settings) -> Schema:
+    moment = values.schema(AttributeType.TIME)
+    event = {"enum": sorted(settings.events)}
+    edge = {
+        "type": "object",
+        "properties": dict.fromkeys(EDGES, event),
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }
+    return {
+        "within": {**_SPAN, "description": "Only events at most so old count."},
+        "since": {"anyOf": [moment, edge], "description": "Only events from this time on, or later than the last or first of an event, count."},
+        "before": {**moment, "description": "Only events earlier than this count."},
+        "between": {"type": "array", "items": moment, "minItems": 2, "maxItems": 2, "description": "Only events between these two times count."},
+    }  # fmt: skip
+
+
+def _event(name: str, properties: Mapping[str, AttributeType], settings: Settings) -> Schema:
     return {
         "type": "object",
         "properties": {
             "did": {"const": name},
             **{measure.name: _measure(measure, properties) for measure in MEASURES.values()},
-            "within": {**_SPAN, "description": "Only events at most so old count."},
-            "where": {
-                "type": "object",
-                "properties": where,
-                "minProperties": 1,
-                "additionalProperties": False,
-                "description": "Only events with these properties count.",
-            },
+            **_window(settings),
+            "where": _where(properties, "Only events with these properties count."),
+            **{word: _then(settings, happened=happened) for word, happened in FOLLOWED.items()},
         },
         "required": ["did"],
+        "dependentRequired": {measure.name: [measure.needs] for measure in MEASURES.values() if measure.needs},
         "additionalProperties": False,
     }
 
 
-def _measure(measure: Measure, properties: Mapping[str, AttributeType]) -> Schema:
-    tests = {name: shape for name, shape in _operators(measure.type, whole=measure.whole).items() if name != "present"}
-    of = sorted(name for name, kind in properties.items() if kind is measure.of)
+def _where(properties: Mapping[str, AttributeType], says: str) -> Schema:
+    where = {key: {"$ref": f"#/$defs/{kind}-tests"} for key, kind in properties.items()}
     return {
         "type": "object",
-        "properties": {**({"of": {"enum": of}} if measure.of else {}), **tests},
+        "properties": where,
+        "minProperties": 1,
+        "additionalProperties": False,
+        "description": says,
+    }
+
+
+def _then(settings: Settings, *, happened: bool) -> Schema:
+    """What must, or must not, have followed. Which properties its event has is `check`'s to tell."""
+    properties = {key: kind for of in settings.events.values() for key, kind in of.items()}
+    known = {"enum": sorted(properties)}
+    return {
+        "type": "object",
+        "properties": {
+            "did": {"enum": sorted(settings.events)},
+            "within": {**_SPAN, "description": "So soon after it."},
+            "where": _where(properties, "Only a following event with these properties counts."),
+            "same": {
+                "anyOf": [known, {"type": "array", "items": known}],
+                "description": "Properties in which both events agree.",
+            },
+        },
+        "required": ["did"],
+        "additionalProperties": False,
+        "description": "What was done next." if happened else "What was not done next, though its time is over.",
+    }
+
+
+def _rfm(settings: Settings) -> Schema:
+    score = {"anyOf": [{"type": ["integer", "string"]}, _whole_tests()]}
+    band = {"enum": list(BANDS)}
+    numbers = {name for of in settings.events.values() for name, kind in of.items() if kind is AttributeType.NUMBER}
+    return {
+        **{name: {**score, "description": says} for name, says in SCORES.items()},
+        BAND: {"anyOf": [band, {"type": "array", "items": band, "minItems": 1}], "description": "In one of these bands."},
+        MONEY: {"enum": sorted(numbers), "description": "The property that says how much was spent."},
+        "within": {**_SPAN, "description": "Only events at most so old count."},
+    }  # fmt: skip
+
+
+def _whole_tests() -> Schema:
+    operators = _operators(AttributeType.NUMBER, whole=True)
+    return {"type": "object", "properties": operators, "minProperties": 1, "additionalProperties": False}
+
+
+def _measure(measure: Measure, properties: Mapping[str, AttributeType]) -> Schema:
+    tests = {name: shape for name, shape in _operators(measure.type, whole=measure.whole).items() if name != "present"}
+    ranked = {**_PERCENT, "description": "Among so many percent of those who have such events, the highest first."}
+    best = {BEST: ranked} if measure.type is AttributeType.NUMBER else {}
+    of = sorted(name for name, kind in properties.items() if kind in measure.of)
+    return {
+        "type": "object",
+        "properties": {**({"of": {"enum": of}} if measure.of else {}), **best, **tests},
         "required": ["of"] if measure.of else [],
         "minProperties": 2 if measure.of else 1,
         "additionalProperties": False,
@@ -182,5 +279,6 @@ def _operator(operator: Operator, one: Schema) -> Schema:
         Takes.TWO: {"type": "array", "items": one, "minItems": 2, "maxItems": 2},
         Takes.MANY: {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_VALUES},
         Takes.YES_NO: values.schema(AttributeType.BOOLEAN),
+        Takes.DAYS: _SPAN,
     }
     return {**shapes[operator.takes], "description": operator.says}

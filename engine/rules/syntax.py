@@ -7,20 +7,23 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.errors import Position
-from engine.model import AttributeType
+from engine.model import AttributeType, Channel
 
 NOWHERE = Position(file="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ago:
-    """`90 days ago`: counted back from the `now` of each evaluation. For a date, whole days back from today."""
+    """`90 days ago`: counted back from the `now` of each evaluation. For a date, whole days back from today.
+
+    `in 30 days` is a span of less than nothing.
+    """
 
     span: timedelta
 
 
-Value = str | Decimal | bool | date | datetime | Ago
-"""One value of a rule. A datetime is in UTC."""
+Value = str | Decimal | bool | date | datetime | timedelta | Ago
+"""One value of a rule. A datetime is in UTC; a timedelta is how far ahead an anniversary lies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,11 +84,48 @@ class Property:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What is measured over the events that count, and the tests it must pass. `of` is the property measured."""
+    """What is measured over the events that count, and the tests it must pass. `of` is the property measured, and `type` its type.
+
+    `best`: among so many percent of those who have such events, ranked by the measure, the highest first.
+    """
 
     measure: str
     of: str | None
     tests: tuple[Test, ...]
+    type: AttributeType | None = None
+    best: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Since:
+    """Later than the customer's first or last event of another name. Where there is none, nothing counts."""
+
+    edge: str
+    event: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """Which events count by their time: at most `within` old, from `since` on, before `before`, between two included instants."""
+
+    within: timedelta | None = None
+    since: datetime | Ago | Since | None = None
+    before: datetime | Ago | None = None
+    between: tuple[datetime | Ago, datetime | Ago] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Then:
+    """What must have followed an event for it to count; or with `happened` false must not have, and the time for it is over.
+
+    `same`: properties in which both events agree.
+    """
+
+    event: str
+    happened: bool
+    within: timedelta | None = None
+    where: tuple[Property, ...] = ()
+    same: tuple[tuple[str, AttributeType], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,10 +136,89 @@ class Did:
     within: timedelta | None = None
     where: tuple[Property, ...] = ()
     measured: Measured | None = None
+    since: datetime | Ago | Since | None = None
+    before: datetime | Ago | None = None
+    between: tuple[datetime | Ago, datetime | Ago] | None = None
+    then: tuple[Then, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+    @property
+    def window(self) -> Window:
+        return Window(within=self.within, since=self.since, before=self.before, between=self.between)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Got:
+    """The customer's messages that came as far as `word` says (`was_sent`, `opened`…) satisfy the measure; without one, exist.
+
+    campaign, channel: None for any.
+    """
+
+    word: str
+    campaign: str | None
+    channel: Channel | None = None
+    window: Window = Window()
+    measured: Measured | None = None
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
-Condition = All | AnyOf | Not | InSegment | Attribute | Did
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consented:
+    """A yes (`agreed`) or a no to a purpose is in force, on one channel or on any."""
+
+    purpose: str
+    agreed: bool
+    channel: Channel | None = None
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reachable:
+    """There is a contact point on the channel, and it is not suppressed."""
+
+    channel: Channel
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnList:
+    """The customer's id stands in a file of rules/lists/."""
+
+    list: str
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lot:
+    """The number from 0 to 99.99 that a customer drew once and for all for `of` passes every test."""
+
+    of: str
+    tests: tuple[Test, ...]
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """One score of RFM (recency, frequency, monetary, score) and its tests."""
+
+    score: str
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rfm:
+    """Recency, frequency and monetary value, scored 1 to 5 among all who have such events, pass every test."""
+
+    event: str
+    money: str | None
+    within: timedelta | None = None
+    scores: tuple[Scored, ...] = ()
+    bands: tuple[str, ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+Leaf = InSegment | Attribute | Did | Got | Consented | Reachable | OnList | Lot | Rfm
+Condition = All | AnyOf | Not | Leaf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +238,7 @@ def parts(condition: Condition) -> tuple[Condition, ...]:
             return condition.of
         case Not():
             return (condition.of,)
-        case InSegment() | Attribute() | Did():
+        case _:
             return ()
 
 

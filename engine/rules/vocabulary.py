@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -14,24 +14,36 @@ from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 class Vocabulary:
     """`broken` names stand in config.yaml with a mistake: they are known, and nothing more can be said about them.
 
-    A whole section of config.yaml can be broken, too ("attributes"): then its names cannot be told from typing errors.
+    campaigns: None where any name is taken, as in an old run's own definition. A whole section of config.yaml can be broken, too ("attributes"): then its names cannot be told from typing errors.
     """
 
     attributes: Mapping[str, AttributeType]
     events: Mapping[str, Mapping[str, AttributeType]]
     segments: frozenset[str]
     time_zone: ZoneInfo
+    purposes: frozenset[str] = frozenset()
+    campaigns: frozenset[str] | None = None
+    lists: frozenset[str] = frozenset()
     broken: frozenset[tuple[str, ...]] = field(default_factory=frozenset)
 
     @classmethod
     def of(
-        cls, settings: Settings, segments: frozenset[str], broken: frozenset[tuple[str, ...]] = frozenset()
+        cls,
+        settings: Settings,
+        segments: frozenset[str],
+        broken: frozenset[tuple[str, ...]] = frozenset(),
+        *,
+        campaigns: frozenset[str] | None = None,
+        lists: Iterable[str] = (),
     ) -> Vocabulary:
         return cls(
             attributes={**settings.attributes, **BUILT_IN_ATTRIBUTES},
             events=settings.events,
             segments=segments,
             time_zone=settings.time_zone,
+            purposes=frozenset(settings.purposes),
+            campaigns=campaigns,
+            lists=frozenset(lists),
             broken=broken,
         )
 

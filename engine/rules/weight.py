@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
 from engine.errors import Position, Problem
-from engine.rules.syntax import All, AnyOf, Attribute, Condition, Did, InSegment, Segment, Test, members, parts
+from engine.rules.syntax import (
+    All,
+    AnyOf,
+    Attribute,
+    Condition,
+    Did,
+    Got,
+    InSegment,
+    Lot,
+    Rfm,
+    Segment,
+    Test,
+    members,
+    parts,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +82,7 @@ def weigh(condition: Condition, segments: Mapping[str, Weight]) -> Weight:
     tests = tuple(_tests(condition))
     return Weight(
         conditions=max(len(tests), 0 if inner else 1) + sum(weight.conditions for weight in inner),
-        values=sum(len(test.values) for test in tests) + sum(weight.values for weight in inner),
+        values=sum(_values(test) for test in tests) + sum(weight.values for weight in inner),
         depth=isinstance(condition, All | AnyOf) + max((weight.depth for weight in inner), default=0),
         levels=1 + max((weight.levels for weight in inner), default=0),
     )
@@ -75,13 +90,24 @@ def weigh(condition: Condition, segments: Mapping[str, Weight]) -> Weight:
 
 def _tests(condition: Condition) -> Iterator[Test]:
     match condition:
-        case Attribute():
+        case Attribute() | Lot():
             yield from condition.tests
         case Did():
-            for part in condition.where:
+            for part in (*condition.where, *(part for then in condition.then for part in then.where)):
                 yield from part.tests
             if condition.measured:
                 yield from condition.measured.tests
+        case Got():
+            if condition.measured:
+                yield from condition.measured.tests
+        case Rfm():
+            for scored in condition.scores:
+                yield from scored.tests
+
+
+def _values(test: Test) -> int:
+    """How many values the database is given: of an anniversary within 7 days, each day and its year."""
+    return sum(2 * (value.days + 2) if isinstance(value, timedelta) else 1 for value in test.values)
 
 
 def too_heavy(subject: str, at: Position, weight: Weight) -> list[Problem]:

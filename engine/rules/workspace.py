@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +24,7 @@ FOLDERS = ("rules", "templates")
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Everything a workspace says, checked. `fingerprint` changes with any of its files.
+    """Everything a workspace says, checked. `lists`: customers' ids, by their file's name. `fingerprint` changes with any of its files.
 
     `commit` is the git commit it was read at; None where it is not under git.
     """
@@ -35,6 +35,7 @@ class Workspace:
     campaigns: Mapping[str, Campaign]
     fingerprint: str
     commit: str | None
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ def survey(folder: Path) -> Survey:
         campaigns=MappingProxyType(rules.campaigns),
         fingerprint=mark,
         commit=commit(folder),
+        lists=MappingProxyType(rules.lists),
     )
     return Survey(
         workspace=workspace,

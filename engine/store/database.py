@@ -137,6 +137,12 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-64000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
+    # SQLite's own lower() knows A to Z alone
+    connection.create_function("unicode_lower", 1, _lower, deterministic=True)
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else None
 
 
 def _sqlite_begin(connection: Connection) -> None:

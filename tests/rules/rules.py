@@ -1,4 +1,4 @@
-"""Random rules, as a marketer could write them: plain mappings, with every word and operator of the language."""
+"""Random rules of the language's plainest half: attributes, and events counted, summed and dated; `language` has all of it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from engine import document
 from engine.rules.read import Reading, read_segment
@@ -17,7 +17,16 @@ from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
 from engine.settings import Settings
 from engine.store import Database
-from engine.store.tables import customers, events
+from engine.store.tables import (
+    consents,
+    contact_points,
+    customers,
+    events,
+    messages,
+    runs,
+    suppressions,
+    template_versions,
+)
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -35,10 +44,17 @@ SETTINGS = Settings.model_validate(
             "tags": "list",
         },
         "events": {
-            "purchase": {"amount": "number", "title": "text", "gift": "boolean", "shipped": "time", "genres": "list"},
-            "visit": {"page": "text"},
+            "purchase": {
+                "amount": "number",
+                "title": "text",
+                "gift": "boolean",
+                "shipped": "time",
+                "genres": "list",
+                "basket": "text",
+            },
+            "visit": {"page": "text", "basket": "text"},
         },
-        "purposes": {"offers": {"consent": "opt_in"}},
+        "purposes": {"offers": {"consent": "opt_in"}, "news": {"consent": "opt_in"}},
     }
 )
 
@@ -71,6 +87,11 @@ AGES = (
     timedelta(days=90),
 )
 
+CAMPAIGNS = ("welcome", "newsletter")
+CHANNELS = ("email", "sms")
+REACHED = ("accepted_at", "delivered_at", "opened_at", "clicked_at", "replied_at")
+LISTS = {"vip.txt": ("customer 3", "customer 5", "nobody", "O'Hara"), "empty.txt": ()}
+
 SEGMENTS: Mapping[str, Any] = {
     "finns": {"country": {"in": ["FI", "fi"]}},
     "buyers": {"any": [{"did": "purchase", "within": "90 days"}, {"segment": "finns"}]},
@@ -85,6 +106,24 @@ class Happened:
     properties: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A message in the ledger: how far it came, and when, by the ledger's columns."""
+
+    campaign: str
+    channel: str
+    reached: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A contact point, with what was said about it in the order of recording: (purpose, status, at)."""
+
+    channel: str
+    suppressed_at: datetime | None
+    said: tuple[tuple[str, str, datetime], ...]
+
+
 @dataclass(kw_only=True)
 class Person:
     id: str
@@ -92,6 +131,9 @@ class Person:
     created_at: datetime
     attributes: Mapping[str, Any]
     events: list[Happened] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    addresses: list[Address] = field(default_factory=list)
+    row: int = 0  # the id in the table, once loaded
 
 
 def workspace() -> Workspace:
@@ -103,13 +145,37 @@ def workspace() -> Workspace:
         segment = read_segment(reading, document.Text(name, at), document.node({"who": who}, at))
         assert segment is not None, reading.problems
         read[name] = segment
-    return Workspace(folder=None, settings=SETTINGS, segments=read, campaigns={}, fingerprint="", commit=None)  # type: ignore[arg-type]
+    return Workspace(
+        folder=None, settings=SETTINGS, segments=read, campaigns={}, fingerprint="", commit=None, lists=LISTS
+    )  # type: ignore[arg-type]
 
 
 def people(count: int, seed: int = 1) -> list[Person]:
     """Customers with their events. About every third value is missing; some are of another type than declared."""
     chance = random.Random(seed)
-    return [_person(chance, number) for number in range(count)]
+    everybody = [_person(chance, number) for number in range(count)]
+    for one in everybody:
+        one.letters = [_letter(chance) for _ in range(chance.choice((0, 0, 1, 2, 3)))]
+        one.addresses = [_address(chance, channel) for channel in CHANNELS if chance.random() < 0.6]
+    return everybody
+
+
+def _moment(chance: random.Random) -> datetime:
+    """Now and then a little after now: that never counts."""
+    return NOW - chance.choice((*AGES, -timedelta(seconds=1)))
+
+
+def _letter(chance: random.Random) -> Letter:
+    reached = {name: _moment(chance) for name in REACHED[: chance.randrange(len(REACHED) + 1)]}
+    return Letter(campaign=chance.choice(CAMPAIGNS), channel=chance.choice(CHANNELS), reached=reached)
+
+
+def _address(chance: random.Random, channel: str) -> Address:
+    said = [
+        (chance.choice(("offers", "news")), chance.choice(("opted_in", "opted_out")), _moment(chance))
+        for _ in range(chance.randrange(4))
+    ]
+    return Address(channel=channel, suppressed_at=_moment(chance) if chance.random() < 0.3 else None, said=tuple(said))
 
 
 def _person(chance: random.Random, number: int) -> Person:
@@ -144,6 +210,7 @@ def _event(chance: random.Random, at: datetime) -> Happened:
         "shipped": _stored(at + timedelta(hours=1)),
         "genres": chance.sample(TEXTS, k=2),
         "page": chance.choice(TEXTS),
+        "basket": chance.choice(("a", "b", "c")),
     }
     kept = {name: value for name, value in properties.items() if chance.random() < 0.7}
     if chance.random() < 0.1:
@@ -180,3 +247,52 @@ def load(database: Database, everybody: list[Person], *, seed: int | None = None
         ]
         if written:
             connection.execute(insert(events), written)
+        for one in everybody:
+            one.row = ids[one.id]
+            _load_addresses(connection, one)
+        _load_letters(connection, everybody)
+
+
+def _load_addresses(connection: Connection, one: Person) -> None:
+    for address in one.addresses:
+        digest = f"{one.id} {address.channel}".encode()
+        point = {
+            "customer_id": one.row,
+            "channel": address.channel,
+            "address": one.id,
+            "address_hash": digest,
+            "created_at": NOW,
+        }
+        point_id = connection.execute(insert(contact_points).returning(contact_points.c.id), point).scalar_one()
+        for purpose, status, at in address.said:
+            said = {"purpose": purpose, "status": status, "at": at, "source": "import"}
+            connection.execute(insert(consents).values(contact_point_id=point_id, **said))
+        if address.suppressed_at:
+            connection.execute(
+                insert(suppressions).values(
+                    channel=address.channel,
+                    address_hash=digest,
+                    reason="bounced",
+                    at=address.suppressed_at,
+                    source="test",
+                )
+            )
+
+
+def _load_letters(connection: Connection, everybody: list[Person]) -> None:
+    if not any(one.letters for one in everybody):
+        return
+    connection.execute(insert(template_versions).values(hash="t", name="t", sources={}, first_used_at=NOW))
+    opened: dict[tuple[str, int], int] = {}
+    for one in everybody:
+        for number, letter in enumerate(one.letters):
+            if (letter.campaign, number) not in opened:
+                run = {"campaign": letter.campaign, "occurrence": str(number), "nominal_at": NOW, "launched_at": NOW}
+                more = {"definition": {}, "definition_hash": "", "template_hash": "t", "channel": "email"}
+                made = insert(runs).returning(runs.c.id)
+                opened[letter.campaign, number] = connection.execute(made, {**run, **more}).scalar_one()
+            row = {"run_id": opened[letter.campaign, number], "campaign": letter.campaign, "step": "main"}
+            row |= {"customer_id": one.row, "channel": letter.channel, "message_class": "commercial"}
+            row |= {"delivery": "at_most_once", "lane": 1, "state": "accepted"}
+            row |= dict.fromkeys(("owed_at", "due_at", "changed_at"), NOW)
+            connection.execute(insert(messages).values(**row, **letter.reached))

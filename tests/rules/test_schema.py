@@ -21,7 +21,7 @@ from engine.rules.schema import config_schema, rules_schema
 from engine.settings import load_settings
 from engine.shipped import starter
 from tests.rules import shop
-from tests.rules.rules import Rule, rules
+from tests.rules.language import Rule, rules
 from tests.rules.test_errors import CAMPAIGN
 
 SCHEMA = rules_schema(shop.SETTINGS, shop.SEGMENTS)
@@ -59,7 +59,7 @@ def test_the_starter_workspace_passes_its_schemas() -> None:
     assert list(Draft202012Validator(config_schema()).iter_errors(config)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rule=rules(), typed=st.booleans())
 def test_every_rule_of_the_language_passes(rule: Rule, typed: bool) -> None:
     """Whatever the checks take, the schema takes, whether its values are quoted or an editor gives them types."""

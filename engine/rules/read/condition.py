@@ -8,8 +8,13 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from engine.document import Items, Node, Pairs, Text, suggestion
+from engine.rules.messages import REACHED
+from engine.rules.read import event, message, ranked, standing
 from engine.rules.read.event import PARTS, read_did
+from engine.rules.read.message import read_got
+from engine.rules.read.ranked import read_lot, read_rfm
 from engine.rules.read.reading import Reading, advice
+from engine.rules.read.standing import read_consented, read_on_list, read_reachable
 from engine.rules.read.tests import Subject, read_tests
 from engine.rules.syntax import All, AnyOf, Attribute, Condition, InSegment, Not
 
@@ -21,20 +26,30 @@ class Holds(StrEnum):
     CONDITION = "one condition"
     SEGMENT = "a segment's name"
     EVENT = "an event's name, with its parts beside it"
+    CAMPAIGN = "a campaign's name or `any`, with its parts beside it"
+    PURPOSE = "a purpose's name, with its parts beside it"
+    CHANNEL = "a channel"
+    LIST = "the name of a file in rules/lists/"
+    LOT = "the name of a draw, and tests of the number drawn"
+    RFM = "an event's name, with scores or bands beside it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
-    """A word that begins a condition. `read` is given the whole mapping it stands in, its key, and what stands under it."""
+    """A word that begins a condition. `read` is given the whole mapping it stands in, its key, and what stands under it.
+
+    `parts`: what may stand beside it; such a word has its mapping for itself.
+    """
 
     name: str
     says: str
     holds: Holds
     read: Callable[[Reading, Pairs, Text, Node], Condition | None]
+    parts: tuple[str, ...] = ()
 
 
 def read_condition(reading: Reading, node: Node) -> Condition | None:
-    """One condition. Several keys in one mapping must all hold; `did` has its mapping for itself."""
+    """One condition. Several keys in one mapping must all hold; a word with parts, as `did`, has its mapping for itself."""
     match node:
         case Pairs(pairs=()) | Text(empty=True):
             reading.error(
@@ -46,8 +61,9 @@ def read_condition(reading: Reading, node: Node) -> Condition | None:
             remedy = "Put `all:` (each of them holds) or `any:` (one of them holds) above the list."
             reading.error(node.at, "a list of conditions needs a word above it.", remedy)
             _group(reading, node)
-        case Pairs() if "did" in node.keys():  # noqa: SIM118  (Pairs is no dict)
-            return read_did(reading, node, CONDITIONS)
+        case Pairs() if heads := [(key, value) for key, value in node if key.value in HEADS]:
+            key, value = next((pair for pair in heads if pair[0].value == "did"), heads[0])
+            return CONDITIONS[key.value].read(reading, node, key, value)
         case Pairs():
             found = [_entry(reading, node, key, value) for key, value in node]
             read = tuple(condition for condition in found if condition is not None)
@@ -123,6 +139,23 @@ def _did(reading: Reading, pairs: Pairs, _key: Text, _node: Node) -> Condition |
     return read_did(reading, pairs, CONDITIONS)
 
 
+def _got(reading: Reading, pairs: Pairs, key: Text, node: Node) -> Condition | None:
+    return read_got(reading, pairs, key, node, CONDITIONS)
+
+
+def _consented(reading: Reading, pairs: Pairs, key: Text, node: Node) -> Condition | None:
+    return read_consented(reading, pairs, key, node, CONDITIONS)
+
+
+def _rfm(reading: Reading, pairs: Pairs, key: Text, node: Node) -> Condition | None:
+    return read_rfm(reading, pairs, key, node, CONDITIONS)
+
+
+def _alone(read: Callable[[Reading, Text, Node], Condition | None]) -> Callable[..., Condition | None]:
+    """A word without parts, which may stand among others."""
+    return lambda reading, _pairs, key, node: read(reading, key, node)
+
+
 CONDITIONS: Mapping[str, Word] = MappingProxyType(
     {
         word.name: word
@@ -132,11 +165,21 @@ CONDITIONS: Mapping[str, Word] = MappingProxyType(
             Word(name="none", says="no one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: Not(of=AnyOf(of=of)))),
             Word(name="not", says="this does not hold, or cannot be told", holds=Holds.CONDITION, read=_not),
             Word(name="segment", says="the customer is in this segment", holds=Holds.SEGMENT, read=_segment),
-            Word(name="did", says="the customer has done this", holds=Holds.EVENT, read=_did),
+            Word(name="did", says="the customer has done this", holds=Holds.EVENT, read=_did, parts=event.PARTS[1:]),
+            *(Word(name=row.name, says=f"the customer {row.says}", holds=Holds.CAMPAIGN, read=_got, parts=message.PARTS) for row in REACHED.values()),
+            Word(name="agreed_to", says="the customer said yes to this purpose, and no no since", holds=Holds.PURPOSE, read=_consented, parts=standing.PARTS),
+            Word(name="refused", says="the customer said no to this purpose, and no yes since", holds=Holds.PURPOSE, read=_consented, parts=standing.PARTS),
+            Word(name="reachable_by", says="there is an address on this channel, and it is not suppressed", holds=Holds.CHANNEL, read=_alone(read_reachable)),
+            Word(name="on_list", says="the customer's id is in this file of rules/lists/", holds=Holds.LIST, read=_alone(read_on_list)),
+            Word(name="lot", says="the number from 0 to 99.99 that the customer drew, once and for all", holds=Holds.LOT, read=_alone(read_lot)),
+            Word(name="rfm", says="scores 1 to 5 of recency, frequency and money among all who did this", holds=Holds.RFM, read=_rfm, parts=ranked.PARTS),
         )
     }
 )  # fmt: skip
 """The words that begin a condition; every other key is the name of an attribute."""
+
+HEADS = frozenset(name for name, word in CONDITIONS.items() if word.parts)
+"""The words with parts beside them."""
 
 ALSO_CALLED: Mapping[str, str] = MappingProxyType(
     {
@@ -144,7 +187,17 @@ ALSO_CALLED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("or", "either", "some", "one_of"), "any"),
         **dict.fromkeys(("nor", "neither"), "none"),
         **dict.fromkeys(("no", "isnt", "without", "except"), "not"),
-        **dict.fromkeys(("in_segment", "member", "member_of", "list"), "segment"),
+        **dict.fromkeys(("in_segment", "member", "member_of"), "segment"),
+        **dict.fromkeys(("list", "in_list", "file"), "on_list"),
+        **dict.fromkeys(("sent", "got", "was_written_to"), "was_sent"),
+        **dict.fromkeys(("delivered", "was_delivered"), "received"),
+        **dict.fromkeys(("read", "has_opened"), "opened"),
+        **dict.fromkeys(("click", "clicked_in"), "clicked"),
+        **dict.fromkeys(("replied", "answered"), "replied_to"),
+        **dict.fromkeys(("agreed", "consented", "consented_to", "consent", "opted_in"), "agreed_to"),
+        **dict.fromkeys(("opted_out", "opted_out_of", "refused_to", "unsubscribed"), "refused"),
+        **dict.fromkeys(("reachable", "reachable_on", "has_address"), "reachable_by"),
+        **dict.fromkeys(("percent", "percentage", "sample", "random", "bucket"), "lot"),
         **dict.fromkeys(("event", "has_done", "done", "has", "does", "do"), "did"),
     }
 )

@@ -1,21 +1,26 @@
-"""`did: purchase` and what stands beside it: how often, how much, how long ago, with which properties."""
+"""`did: purchase` and what stands beside it: how often, how much, how long ago, with which properties, followed by what."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
 
 from engine.document import Items, Node, Pairs, Text, suggestion
 from engine.model import AttributeType
 from engine.rules import measures, operators
-from engine.rules.measures import MEASURES, Measure
+from engine.rules.measures import MEASURES
+from engine.rules.read import window
+from engine.rules.read.measured import property_type, read_measured
 from engine.rules.read.reading import Reading, advice
-from engine.rules.read.tests import Subject, read_operators, read_tests
-from engine.rules.syntax import Did, Measured, Property
-from engine.rules.values import span
+from engine.rules.read.tests import Subject, read_tests
+from engine.rules.read.window import check_event, read_span, read_window
+from engine.rules.syntax import Did, Property, Then
 
-PARTS: tuple[str, ...] = ("did", *MEASURES, "within", "where")
+FOLLOWED = {"then": True, "then_not": False}
+PARTS: tuple[str, ...] = ("did", *MEASURES, *window.PARTS, "where", *FOLLOWED)
 """The keys of an event condition."""
+THEN_PARTS = ("did", "within", "where", "same")
+
+Known = Mapping[str, AttributeType] | None
 
 
 def read_did(reading: Reading, pairs: Pairs, words: Collection[str]) -> Did | None:
@@ -23,70 +28,52 @@ def read_did(reading: Reading, pairs: Pairs, words: Collection[str]) -> Did | No
     before = len(reading.problems)
     name = _event_name(reading, pairs)
     known = reading.vocabulary.events.get(name or "")
-    measured: Measured | None = None
-    within: timedelta | None = None
-    where: tuple[Property, ...] = ()
-    for key, node in pairs:
-        if key.value in MEASURES:
-            measured = _measured(reading, key, node, MEASURES[key.value], name, known)
-        elif key.value == "within":
-            within = _within(reading, node)
-        elif key.value == "where":
-            where = _where(reading, node, name, known)
-        elif key.value != "did":
+    measured = read_measured(reading, pairs, name, known)
+    seen = read_window(reading, pairs)
+    where = _where(reading, pairs, name, known)
+    then = tuple(
+        _then(reading, key, node, name, known, happened=FOLLOWED[key.value])
+        for key, node in pairs
+        if key.value in FOLLOWED
+    )
+    for key, _ in pairs:
+        if key.value not in PARTS:
             _wrong_part(reading, key, known, words)
-    _one_measure(reading, pairs)
-    if name is None or known is None or len(reading.problems) > before:
+    if name is None or known is None or len(reading.problems) > before or None in then:
         return None
-    return Did(event=name, within=within, where=where, measured=measured, at=pairs.at)
+    return Did(
+        event=name,
+        within=seen.within,
+        since=seen.since,
+        before=seen.before,
+        between=seen.between,
+        where=where,
+        measured=measured,
+        then=tuple(one for one in then if one is not None),
+        at=pairs.at,
+    )
 
 
-def _event_name(reading: Reading, pairs: Pairs) -> str | None:
-    node = pairs.get("did")
+def _event_name(reading: Reading, pairs: Pairs, head: str = "did") -> str | None:
+    node = pairs.get(head)
     if isinstance(node, Items):
         reading.error(
             node.at, '"did" names one event.', "For several, put a `- did: …` for each under `any:` or `all:`."
         )
     elif not isinstance(node, Text) or node.empty:
-        reading.error(node.at if node else pairs.at, '"did" names no event.', "Write for example `did: purchase`.")
+        reading.error(
+            node.at if node else pairs.at, f'"{head}" names no event.', f"Write for example `{head}: purchase`."
+        )
     else:
         check_event(reading, node)
         return node.value
     return None
 
 
-def check_event(reading: Reading, node: Text) -> None:
-    """Note it where config.yaml declares no such event."""
-    vocabulary = reading.vocabulary
-    if node.value in vocabulary.events or vocabulary.cannot_tell("events", node.value):
-        return
-    hint = suggestion(node.value, vocabulary.events) or "config.yaml declares no events."
-    reading.error(
-        node.at, f'there is no event "{node.value}".', f"{hint} Events are declared in config.yaml under `events:`."
-    )
-
-
-def _one_measure(reading: Reading, pairs: Pairs) -> None:
-    used = [key for key, _ in pairs if key.value in MEASURES]
-    if len(used) > 1:
-        what = f'"{used[0].value}" and "{used[1].value}" cannot stand in one condition.'
-        reading.error(used[1].at, what, "Put each under a `- did: …` of its own.")
-
-
-def _within(reading: Reading, node: Node) -> timedelta | None:
-    if isinstance(node, Text) and not node.empty:
-        try:
-            return span(node.value)
-        except ValueError as error:
-            reading.error(node.at, f'"within": {error} (here: "{node.value[:60]}").')
-            return None
-    reading.error(node.at, '"within" takes a duration.', "Write for example `within: 90 days`.")
-    return None
-
-
-def _where(
-    reading: Reading, node: Node, event: str | None, known: Mapping[str, AttributeType] | None
-) -> tuple[Property, ...]:
+def _where(reading: Reading, pairs: Pairs, event: str | None, known: Known) -> tuple[Property, ...]:
+    node = pairs.get("where")
+    if node is None:
+        return ()
     if not isinstance(node, Pairs) or not node.pairs:
         reading.error(
             node.at, '"where" names properties of the event.', "Write for example `where: {amount: {at_least: 50}}`."
@@ -101,79 +88,58 @@ def _where(
     return tuple(found)
 
 
-def property_type(
-    reading: Reading, name: Text, event: str | None, known: Mapping[str, AttributeType] | None
-) -> AttributeType | None:
-    """The type of an event's property; None, noted, where the event has no such property. Silent where the event is unknown."""
-    if known is None or name.value in known:
-        return known[name.value] if known else None
-    hint = suggestion(name.value, known) or "It has no properties."
-    reading.error(name.at, f'the event "{event}" has no property "{name.value}".', hint)
-    return None
-
-
-def _measured(
-    reading: Reading,
-    key: Text,
-    node: Node,
-    measure: Measure,
-    event: str | None,
-    known: Mapping[str, AttributeType] | None,
-) -> Measured | None:
-    example = _example(measure)
-    if not isinstance(node, Pairs):
-        written = f' "{node.value}"' if isinstance(node, Text) and node.value else ""
-        reading.error(
-            node.at,
-            f'"{key.value}" needs an operator{" before" + written if written else ""}.',
-            f"Write for example `{example}`.",
-        )
+def _then(
+    reading: Reading, key: Text, node: Node, first: str | None, first_known: Known, *, happened: bool
+) -> Then | None:
+    if not isinstance(node, Pairs) or not node.pairs:
+        event = f"did: {node.value}" if isinstance(node, Text) and node.value else "did: purchase"
+        remedy = f"Write for example `{key.value}: {{{event}, within: 2 hours}}`."
+        reading.error(node.at, f'"{key.value}" takes what was done next.', remedy)
         return None
-    of = _measured_property(reading, key, node, measure, event, known)
-    tests = tuple(pair for pair in node if pair[0].value != "of")
-    if not tests:
-        reading.error(node.at, f'"{key.value}" compares with nothing.', f"Write for example `{example}`.")
+    before = len(reading.problems)
+    name = _event_name(reading, node)
+    known = reading.vocabulary.events.get(name or "")
+    span = node.get("within")
+    within = read_span(reading, span) if span else None
+    where = _where(reading, node, name, known)
+    same = _same(reading, node.get("same"), (first, first_known), (name, known))
+    for part, _ in node:
+        if part.value not in THEN_PARTS:
+            hint = suggestion(part.value, THEN_PARTS)
+            reading.error(part.at, f'unknown key "{part.value}" under "{key.value}".', hint)
+    if name is None or known is None or len(reading.problems) > before:
         return None
-    subject = Subject(name=key.value, kind=measure.type, whole=measure.whole, short=False)
-    absent = next((name for name, _ in tests if name.value == "present"), None)
-    if absent:
-        remedy = "Leave the measure out, or put `not:` before `did:` for customers who never did."
-        reading.error(absent.at, f'"present" cannot be asked of "{key.value}".', remedy)
-    read = read_operators(reading, tests, subject)
-    return Measured(measure=measure.name, of=of, tests=read) if read else None
+    return Then(event=name, happened=happened, within=within, where=where, same=same)
 
 
-def _example(measure: Measure) -> str:
-    of = "of: amount, " if measure.of else ""
-    return f"{measure.name}: {{{of}{'before: 90 days ago' if measure.type is AttributeType.TIME else 'at_least: 2'}}}"
+def _same(
+    reading: Reading, node: Node | None, first: tuple[str | None, Known], second: tuple[str | None, Known]
+) -> tuple[tuple[str, AttributeType], ...]:
+    """Properties in which both events agree; both have them, of one type that can be equal."""
+    if node is None:
+        return ()
+    names = node.items if isinstance(node, Items) else (node,)
+    found = []
+    for name in names:
+        if not isinstance(name, Text) or name.empty:
+            remedy = "Write for example `same: basket`."
+            reading.error(name.at, '"same" names properties that both events have.', remedy)
+            continue
+        kinds = [property_type(reading, name, event, known) for event, known in (first, second)]
+        kind = kinds[0]
+        if kind is None or kinds[1] is None:
+            continue
+        if kind is not kinds[1] or kind is AttributeType.LIST:
+            what = (
+                f'"{name.value}" cannot be compared: it is a {kind} of "{first[0]}" and a {kinds[1]} of "{second[0]}".'
+            )
+            reading.error(name.at, what, "Both must have the same type, and none be a list.")
+            continue
+        found.append((name.value, kind))
+    return tuple(found)
 
 
-def _measured_property(
-    reading: Reading,
-    key: Text,
-    pairs: Pairs,
-    measure: Measure,
-    event: str | None,
-    known: Mapping[str, AttributeType] | None,
-) -> str | None:
-    node = pairs.get("of")
-    if measure.of is None:
-        if node:
-            reading.error(node.at, f'"{key.value}" is taken of the events themselves: it has no "of".', "Leave it out.")
-        return None
-    if not isinstance(node, Text) or node.empty:
-        numeric = next((name for name, kind in (known or {}).items() if kind is measure.of), "amount")
-        reading.error(pairs.at, f'"{key.value}" does not say of which property.', f"Add `of: {numeric}`.")
-        return None
-    kind = property_type(reading, node, event, known)
-    if kind and kind is not measure.of:
-        fitting = [name for name, other in (known or {}).items() if other is measure.of]
-        what = f'"{key.value}" needs a {measure.of}, and the property "{node.value}" is a {kind}.'
-        reading.error(node.at, what, suggestion(node.value, fitting))
-    return node.value
-
-
-def _wrong_part(reading: Reading, key: Text, known: Mapping[str, AttributeType] | None, words: Collection[str]) -> None:
+def _wrong_part(reading: Reading, key: Text, known: Known, words: Collection[str]) -> None:
     word = key.value
     if known and word in known:
         what, remedy = f'"{word}" is a property of the event.', f"Put it under `where:`, as `where: {{{word}: …}}`."

@@ -123,7 +123,7 @@ def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) 
         reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', remedy)
         return None
     asked = Subject(name=operator.name, kind=AttributeType.BOOLEAN) if operator.takes is Takes.YES_NO else subject
-    value = _value(reading, node, asked)
+    value = _value(reading, node, asked, days=operator.takes is Takes.DAYS)
     return None if value is None else (value,)
 
 
@@ -145,13 +145,13 @@ def _several(reading: Reading, node: Node, operator: Operator, subject: Subject)
     read = tuple(value for value in found if value is not None)
     if len(read) < len(found):
         return None
-    if operator.takes is Takes.TWO and _backwards(read[0], read[1]):
+    if operator.takes is Takes.TWO and backwards(read[0], read[1]):
         reading.error(node.at, f'"{operator.name}" goes backwards: nothing lies between these two.', "Swap them.")
         return None
     return read
 
 
-def _backwards(first: Value, second: Value) -> bool:
+def backwards(first: Value, second: Value) -> bool:
     match first, second:
         case (Ago(), Ago()):
             return first.span < second.span
@@ -164,7 +164,7 @@ def _backwards(first: Value, second: Value) -> bool:
     return False
 
 
-def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
+def _value(reading: Reading, node: Node, subject: Subject, *, days: bool = False) -> Value | None:
     if not isinstance(node, Text):
         reading.error(node.at, "one value belongs here, not a list or a mapping.")
         return None
@@ -175,11 +175,7 @@ def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
         remedy = "To ask whether there is any, write `{present: true}` or `{present: false}`."
         reading.error(node.at, "this text is empty.", remedy)
         return None
-    read: Callable[[str], Value] = (
-        values.whole
-        if subject.whole
-        else lambda written: values.READERS[subject.kind](written, reading.vocabulary.time_zone)
-    )
+    read = values.days_ahead if days else values.whole if subject.whole else _reader(reading, subject)
     try:
         return read(node.value)
     except (ValueError, OverflowError) as error:
@@ -187,3 +183,7 @@ def _value(reading: Reading, node: Node, subject: Subject) -> Value | None:
         what = f'"{node.value[:60]}" cannot be read: {subject.says}.'
         reading.error(node.at, what, f"{told[0].upper()}{told[1:]}.")
         return None
+
+
+def _reader(reading: Reading, subject: Subject) -> Callable[[str], Value]:
+    return lambda written: values.READERS[subject.kind](written, reading.vocabulary.time_zone)

@@ -1,0 +1,70 @@
+"""What an evaluation stands on, and a test against a value in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, String, and_, literal, not_, true
+
+from engine.model import AttributeType
+from engine.rules.columns import Typed
+from engine.rules.operators import OPERATORS, Takes
+from engine.rules.syntax import Ago, Segment, Test, Value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    """`now` is in UTC; `zone` is the workspace's, in which today is today. `lists`: ids by the name of their file."""
+
+    segments: Mapping[str, Segment]
+    lists: Mapping[str, tuple[str, ...]]
+    zone: ZoneInfo
+    now: datetime
+    dialect: str
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+    def instant(self, moment: datetime | Ago) -> datetime:
+        """`90 days ago` as the instant that it is at this `now`."""
+        return self.now - moment.span if isinstance(moment, Ago) else moment
+
+    def tests(self, tests: tuple[Test, ...], kind: AttributeType, typed: Typed) -> ColumnElement[bool]:
+        """Whether a value passes all tests: true, false, or NULL where it is missing."""
+        return and_(true(), *(self._test(test, kind, typed) for test in tests))
+
+    def _test(self, test: Test, kind: AttributeType, typed: Typed) -> ColumnElement[bool]:
+        operator = OPERATORS[test.operator, kind]
+        match operator.takes:
+            case Takes.YES_NO:
+                holds = operator.test(typed, ())
+                return holds if test.values == (True,) else not_(holds)
+            case Takes.DAYS:
+                return operator.test(typed, list(self._days(operator.name, test.values[0])))
+        return operator.test(typed, [typed.bind(self._resolved(value, kind)) for value in test.values])
+
+    def _resolved(self, value: Value, kind: AttributeType) -> Value:
+        """`90 days ago` as the instant, or for a date the day, that it is at this `now`."""
+        if not isinstance(value, Ago):
+            return value
+        return self.today - timedelta(days=value.span.days) if kind is AttributeType.DATE else self.instant(value)
+
+    def _days(self, operator: str, ahead: Value) -> Iterator[ColumnElement[Any]]:
+        assert isinstance(ahead, timedelta)
+        for days in range(0 if operator == "anniversary_within" else ahead.days, ahead.days + 1):
+            for month_and_day, year in anniversaries(self.today + timedelta(days=days)):
+                yield literal(month_and_day, String())
+                yield literal(year, String())
+
+
+def anniversaries(day: date) -> tuple[tuple[str, str], ...]:
+    """Which month and day come round on a day, and its year: on 28 February of a common year, 29 February does, too."""
+    year = f"{day.year:04}"
+    if (day.month, day.day) == (2, 28) and (day + timedelta(days=1)).month == 3:
+        return (("02-28", year), ("02-29", year))
+    return ((f"{day.month:02}-{day.day:02}", year),)
