@@ -16,10 +16,14 @@ from engine.scalars import duration, first_instant
 LONGEST = timedelta(days=36_525)
 """A hundred years: as far back as a rule may look."""
 
+FARTHEST = timedelta(days=92)
+"""As far ahead as one may ask for anniversaries."""
+
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 _LONG_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AGO = re.compile(r"(.+\S)\s+ago")
+_AHEAD = re.compile(r"in\s+(\S.+)")
 _BOOLEANS: Mapping[str, bool] = MappingProxyType({"true": True, "yes": True, "false": False, "no": False})
 
 
@@ -65,21 +69,47 @@ def _not_ago(written: str) -> None:
         duration(written)
     except ValueError:
         return
-    raise ValueError(f'say how long ago: "{written} ago"')
+    raise ValueError(f'say how long ago: "{written} ago", or how far ahead: "in {written}"')
+
+
+def _counted(written: str) -> Ago | None:
+    """`90 days ago`, `in 30 days`."""
+    if ago := _AGO.fullmatch(written):
+        return Ago(span=span(ago[1]))
+    if ahead := _AHEAD.fullmatch(written):
+        return Ago(span=-span(ahead[1]))
+    return None
+
+
+def days_ahead(written: str) -> timedelta:
+    """How far ahead an anniversary lies: from today on, at most a quarter of a year."""
+    if written in ("today", "0 days"):
+        return timedelta()
+    ahead = span(written)
+    if ahead % timedelta(days=1) or ahead > FARTHEST:
+        raise ValueError(f"an anniversary lies whole days ahead, at most {FARTHEST.days}; today is 0 days")
+    return ahead
+
+
+def percent(written: str) -> Decimal:
+    """`5 %` or `5`: more than nothing, at most all."""
+    value = number(written.removesuffix("%").rstrip())
+    if not 0 < value <= 100:
+        raise ValueError("a percentage lies between 0 and 100")
+    return value
 
 
 def day(written: str) -> date | Ago:
-    """`1997-11-22`, `today` or `90 days ago`."""
+    """`1997-11-22`, `today`, `90 days ago` or `in 30 days`."""
     if written == "today":
         return Ago(span=timedelta())
-    if ago := _AGO.fullmatch(written):
-        back = span(ago[1])
-        if back % timedelta(days=1):
-            raise ValueError("a date goes back by whole days or weeks")
-        return Ago(span=back)
+    if counted := _counted(written):
+        if counted.span % timedelta(days=1):
+            raise ValueError("a date goes back or ahead by whole days or weeks")
+        return counted
     if not _DATE.fullmatch(written):
         _not_ago(written)
-        raise ValueError('a date is written "2026-11-22" (year, month, day), "today" or "90 days ago"')
+        raise ValueError('a date is written "2026-11-22" (year, month, day), "today", "90 days ago" or "in 30 days"')
     try:
         return date.fromisoformat(written)
     except ValueError as error:
@@ -87,11 +117,11 @@ def day(written: str) -> date | Ago:
 
 
 def moment(written: str, zone: ZoneInfo) -> datetime | Ago:
-    """`90 days ago`, or an ISO 8601 time. Without an offset it is the wall clock's of the workspace's time zone."""
+    """`90 days ago`, `in 2 hours`, or an ISO 8601 time. Without an offset it is the wall clock's of the workspace's time zone."""
     if written == "now":
         return Ago(span=timedelta())
-    if ago := _AGO.fullmatch(written):
-        return Ago(span=span(ago[1]))
+    if counted := _counted(written):
+        return counted
     try:
         at = datetime.fromisoformat(written)
     except ValueError as error:
@@ -119,7 +149,7 @@ def schema(kind: AttributeType) -> dict[str, object]:
     return dict(_SCHEMAS[kind])
 
 
-_AGO_PATTERN = r"[0-9]+ *(second|minute|hour|day|week)s? +ago"
+_AGO_PATTERN = r"[0-9]+ *(second|minute|hour|day|week)s? +ago|in +[0-9]+ *(second|minute|hour|day|week)s?"
 _SCHEMAS: Mapping[AttributeType, Mapping[str, object]] = MappingProxyType(
     {
         AttributeType.TEXT: {"type": ["string", "number", "boolean"]},
@@ -128,12 +158,12 @@ _SCHEMAS: Mapping[AttributeType, Mapping[str, object]] = MappingProxyType(
         AttributeType.DATE: {
             "type": "string",
             "pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|today|{_AGO_PATTERN})$",
-            "examples": ["2026-11-22", "today", "90 days ago"],
+            "examples": ["2026-11-22", "today", "90 days ago", "in 30 days"],
         },
         AttributeType.TIME: {
             "type": "string",
             "pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}.*|now|{_AGO_PATTERN})$",
-            "examples": ["90 days ago", "2026-11-22", "2026-11-22T10:00"],
+            "examples": ["90 days ago", "in 30 days", "2026-11-22", "2026-11-22T10:00"],
         },
         AttributeType.LIST: {"type": ["string", "number", "boolean"]},
     }
