@@ -21,7 +21,22 @@ from engine.questions.shown import shown
 from engine.rules.compile import looked_at, matches
 from engine.rules.explain import clause
 from engine.rules.measures import MEASURES
-from engine.rules.syntax import NOWHERE, All, AnyOf, Attribute, Condition, Did, InSegment, Measured, Not, parts
+from engine.rules.syntax import (
+    NOWHERE,
+    All,
+    AnyOf,
+    Attribute,
+    Condition,
+    Did,
+    Got,
+    InSegment,
+    Lot,
+    Measured,
+    Not,
+    Rfm,
+    Window,
+    parts,
+)
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers
@@ -96,14 +111,19 @@ def _columns(
 
 def _looks(condition: Condition) -> Mapping[str, Condition]:
     """What is looked at for one part: its own value; for events also how many count, the newest of them, and of all."""
-    if not isinstance(condition, Did):
+    if not isinstance(condition, Did | Got):
         return {"value": condition}
     last = Measured(measure="last", of=None, tests=())
+    ever: Condition = (
+        Did(event=condition.event, measured=last)
+        if isinstance(condition, Did)
+        else replace(condition, window=Window(), measured=last)
+    )
     return {
         "value": condition,
         "times": replace(condition, measured=None),
         "last": replace(condition, measured=last),
-        "ever": Did(event=condition.event, measured=last),
+        "ever": ever,
     }
 
 
@@ -158,24 +178,29 @@ def _value(workspace: Workspace, condition: Condition, seen: Mapping[str, Any], 
     match condition:
         case Attribute():
             return words(seen["value"], kind=condition.type)
-        case Did():
-            return _events(condition, seen, words)
+        case Did() | Got():
+            return _events(condition.measured, seen, words)
+        case Lot():
+            return words(seen["value"], kind=AttributeType.NUMBER)
+        case Rfm():
+            return words(seen["value"], kind=AttributeType.TEXT)
         case _:
             return ""
 
 
-def _events(did: Did, seen: Mapping[str, Any], words: Callable[..., str]) -> str:
-    """What is measured, then how many events count, and when the newest of them was; of none, when the newest was at all."""
+def _events(measured: Measured | None, seen: Mapping[str, Any], words: Callable[..., str]) -> str:
+    """What is measured, then how many events or messages count, and when the newest of them was; of none, when the newest was at all."""
     newest = words(seen["last"], kind=AttributeType.TIME)
     if not seen["times"]:
         ever = f"; the last of all on {words(seen['ever'], kind=AttributeType.TIME)}" if seen["ever"] else ""
         return f"none{ever}"
     counted = words(seen["times"], kind=AttributeType.NUMBER)
-    match did.measured:
+    match measured:
         case None | Measured(measure="times"):
             return f"{counted}, the last on {newest}"
-        case Measured(measure="last"):
-            return f"{newest}, of {counted}"
         case Measured(measure=measure):
-            amount = words(seen["value"], kind=MEASURES[measure].type)
+            kind = MEASURES[measure].type
+            amount = words(seen["value"], kind=kind)
+            if kind is AttributeType.TIME:
+                return f"{amount}, of {counted}"
             return f"{amount} over {counted}, the last on {newest}"

@@ -24,7 +24,7 @@ from engine.rules.frame import Frame
 from engine.rules.happened import amount, happened
 from engine.rules.lots import lot_of_customer
 from engine.rules.read import Reading, read_condition
-from engine.rules.rfm import rfm
+from engine.rules.rfm import rfm, scores
 from engine.rules.standing import consented, on_list, reachable
 from engine.rules.syntax import (
     All,
@@ -68,6 +68,8 @@ def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dial
             return amount(condition, measured, _frame(workspace, now, dialect)).column
         case Lot():
             return lot_of_customer(condition.of, dialect).column
+        case Rfm():
+            return scores(condition, _frame(workspace, now, dialect))
         case _:
             return None
 

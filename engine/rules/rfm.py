@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, or_, select
 
 from engine.model import AttributeType
 from engine.rules.columns import days_between, in_json, numbers, whole_days
@@ -70,6 +70,16 @@ def rfm(condition: Rfm, frame: Frame) -> ColumnElement[bool]:
     if condition.bands:
         passed.append(or_(*(_inside(BANDS[name], scored) for name in condition.bands)))
     return customers.c.id.in_(select(scored.c.customer_id).where(scored.c.everybody >= FEWEST, *passed))
+
+
+def scores(condition: Rfm, frame: Frame) -> ColumnElement[str]:
+    """A customer's scores in words, `recency 5, frequency 2`; NULL for whoever has none."""
+    scored = _scored(condition, frame)
+    told: ColumnElement[str] = literal("", String())
+    for name in ("recency", "frequency", *(("monetary",) if condition.money else ())):
+        told = told + literal(f"{', ' if name != 'recency' else ''}{name} ", String()) + cast(scored.c[name], String())
+    mine = select(told).where(scored.c.customer_id == customers.c.id, scored.c.everybody >= FEWEST)
+    return mine.correlate(customers).scalar_subquery()
 
 
 def _inside(band: Band, scored: Any) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from engine.model import AttributeType
 from engine.questions.trace import Node
-from engine.rules.syntax import Ago, Attribute, Condition, Did, InSegment, Measured, parts
+from engine.rules.syntax import Ago, Attribute, Condition, Did, Got, InSegment, Measured, Rfm, parts
 from engine.rules.workspace import Workspace
 from engine.scalars import first_instant, instant
 from engine.store.tables import consents, contact_points, customers, events, messages
@@ -52,12 +52,15 @@ def first_moment(
     spans: Iterable[timedelta] = (),
     now: datetime,
 ) -> datetime | None:
-    """The first instant after `now` at which `holds`; None where time alone does not bring it about.
+    """The first instant after `now` at which `holds`; None where time alone does not bring it about,
+    or where that cannot be told, because customers are ranked among each other.
 
     conditions: what `holds` depends on, segments included. spans: further lengths of time that it depends on.
     """
     leaves = [leaf for condition in conditions for leaf in _leaves(workspace, condition)]
     lengths = {timedelta(), *spans, *(span for leaf in leaves for span in _spans(leaf))}
+    if any(map(_ranks, leaves)):
+        return None
     tried = sorted(set(_instants(workspace, connection, customer_id, leaves, lengths, now)))[:MOST_INSTANTS]
     before = now
     for at in tried:
@@ -145,17 +148,22 @@ def _instants(
         yield from (_midnight(today + timedelta(days=days), zone) for days in range(1, DAYS_AHEAD + 1))
 
 
+def _ranks(leaf: Condition) -> bool:
+    """Whether it depends on what everybody does: then nothing can be foretold, and asking often would take long."""
+    return isinstance(leaf, Rfm) or (
+        isinstance(leaf, Did | Got) and leaf.measured is not None and leaf.measured.best is not None
+    )
+
+
 def _changes_by_day(leaf: Condition) -> bool:
     """Whether a condition may change between the instants that its records and spans make: then each midnight is tried, too."""
     match leaf:
         case Attribute(type=AttributeType.DATE):
             return any(True for _ in _spans(leaf))
-        case Did(measured=Measured(measure=measure)):
+        case Did(measured=Measured(measure=measure)) | Got(measured=Measured(measure=measure)):
             return measure not in BY_RECORDS
-        case Attribute() | Did():
-            return False
         case _:
-            return True
+            return False
 
 
 def _turns(recorded: datetime | date, length: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
@@ -182,8 +190,7 @@ def _records(
     yield customer.created_at
     yield from _times(customer.attributes, workspace.settings.attributes)
     mine = select(events.c.name, events.c.at, events.c.properties).where(events.c.customer_id == customer_id)
-    if all(isinstance(leaf, Attribute | Did) for leaf in leaves):
-        mine = mine.where(events.c.name.in_({name for leaf in leaves for name in _events(leaf)}))
+    mine = mine.where(events.c.name.in_({name for leaf in leaves for name in _events(leaf)}))
     for event in connection.execute(mine.order_by(events.c.at.desc()).limit(MOST_RECORDS)):
         yield event.at
         yield from _times(event.properties, workspace.settings.events.get(event.name, {}))
