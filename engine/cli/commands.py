@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "workspace",
         "import": "intake",
         "audience": "ask",
+        "explain": "explain",
         "why": "why",
         "plan": "plan",
         "test": "examples",
