@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
 from engine import document
+from engine.cli.explain import explain
+from engine.errors import UnknownName
 from engine.questions.check import check
 from engine.rules.compile import matches
 from engine.rules.explain import sentence
@@ -174,3 +177,13 @@ def test_lots_are_even_and_steady() -> None:
         assert sum((count - 2000) ** 2 / 2000 for count in tenths) < 27.9  # χ² with 9 degrees of freedom, p = 0.001
     both = sum(lot(row, "a") < 50 and lot(row, "b") < 50 for row in range(1, 20_001))
     assert 4750 < both < 5250
+
+
+def test_the_command_reads_a_segment_or_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """`regulars explain`: by name, all where none is given, as JSON; an unknown name is told the nearest."""
+    explain("lost", folder=FOLDER)
+    assert "lost  Customers whose number of days since the last purchase is at least 365." in capsys.readouterr().out
+    explain(None, folder=FOLDER, as_json=True)
+    assert set(json.loads(capsys.readouterr().out)) == set(WORKSPACE.segments)
+    with pytest.raises(UnknownName, match='Did you mean "lost"'):
+        explain("lots", folder=FOLDER)
