@@ -142,7 +142,7 @@ def _prepare(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
         template_path=rendered.path,
         content_hash=content_hash(outgoing.content),
         revision=facts.revision,
-        bump=bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
+        bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
     )
     return _Leaving(provider=provider, outgoing=outgoing, intent=intent)
 

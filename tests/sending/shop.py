@@ -116,10 +116,10 @@ class Shop:
             )
         assert not [one.reason for one in taken if one.reason]
 
-    def sender(self) -> Sender:
+    def sender(self, name: str = "scripted") -> Sender:
         setup = Setup(
             workspace=self.workspace,
-            providers={"scripted": self.provider},
+            providers={name: self.provider},
             links=Links("secret", "https://shop.example"),
         )
         return Sender(setup=lambda: setup, database=self.database, clock=self.clock)

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import OperationalError
 
 from engine.campaigns import launch as campaigns
+from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
 from engine.intake import take_customers
 from engine.ledger import hand_over
@@ -22,7 +23,7 @@ from engine.ledger.claim import cancel
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName, Reason, State, SuppressionReason
-from engine.provider import Accepted, Ambiguous, NotSent, Outgoing, ProviderEvent
+from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outgoing, ProviderEvent
 from engine.rules.workspace import load_workspace
 from engine.sending import hand_over as sending
 from engine.store import Database
@@ -200,6 +201,40 @@ def test_one_campaign_that_cannot_be_launched_does_not_stop_the_others(shop: Sho
     failed: list[str] = []
     launched = campaigns.launch_due(workspace, shop.database, now=now, failed=lambda name, error: failed.append(name))
     assert ([run.campaign for run in launched], failed) == (["news"], ["another"])
+
+
+POST = """
+campaign: post
+audience: public
+schedule: {cron: "0 12 * * *"}
+channel: social
+class: commercial
+purpose: offers
+goal: {event: purchase, within: 14 days}
+"""
+SCREEN = """channels:
+  social: {commercial: {provider: screen, from: "@shop@social.example"}}
+"""
+
+
+def test_a_public_post_leaves_once_even_where_caps_apply(shop: Shop) -> None:
+    """It has no customer whom a cap could count, and must not wait for one."""
+    config = shop.folder / "config.yaml"
+    text = config.read_text(encoding="utf-8").replace(
+        "channels:\n", "  screen: {use: console, channel: social}\n" + SCREEN
+    )
+    config.write_text(text + "pressure: [{at_most: 1, within: 7 days}]\n", encoding="utf-8")
+    (shop.folder / "rules/post.yaml").write_text(POST, encoding="utf-8")
+    (shop.folder / "templates/post").mkdir()
+    (shop.folder / "templates/post/social.txt").write_text("New records", encoding="utf-8")
+    shop.workspace = load_workspace(shop.folder)
+    now = shop.clock.now()
+    campaigns.launch(
+        shop.workspace, shop.database, shop.workspace.campaigns["post"], Occurrence(key="x", nominal_at=now), now=now
+    )
+    shop.provider.capabilities = Capabilities(channel=Channel.SOCIAL, posts=True)
+    assert shop.sender(name="screen").drain() == {"accepted": 1}
+    assert [o.to for o in shop.provider.taken] == [None]
 
 
 def test_a_row_that_vanishes_shows_in_the_books(shop: Shop) -> None:
