@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
+import uuid
 from collections import Counter
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
 from engine.campaigns.launch import launch_due
+from engine.clock import SteppedClock
 from engine.model import Reason, State
 from engine.policy import Facts
 from engine.questions.plan import Planned, plan
@@ -23,7 +29,9 @@ from engine.store import Database
 from engine.store.tables import customers, messages, metadata, runs
 from tests.questions import crowd
 from tests.questions.crowd import NOW
-from tests.sending.shop import NEWS, Shop
+from tests.rules.rules import Rule, rules
+from tests.rules.shop import SEGMENTS, SETTINGS, load, people
+from tests.sending.shop import CONFIG, NEWS, Shop
 
 
 def planned(shop: Shop, campaign: str = "news") -> Planned:
@@ -58,14 +66,14 @@ def happened(shop: Shop, run: int) -> tuple[Counter[str], Counter[str], Counter[
 def test_what_was_planned_is_what_happens(seed: int, tmp_path: Path, database: Database) -> None:
     """Audience, sendings hour by hour on the recipients' clocks, holds and every reason: as the real sender then does it."""
     chance = random.Random(seed)
-    people = crowd.rows(chance, 60)
-    shop = crowd.shop(tmp_path, database, people, now=NOW - timedelta(days=2, hours=chance.randrange(12)))
+    first = crowd.rows(chance, 60)
+    shop = crowd.shop(tmp_path, database, first, now=NOW - timedelta(days=2, hours=chance.randrange(12)))
     if chance.random() < 0.5:
         crowd.rewrite(shop, "rules/news.yaml", NEWS + f"not_later_than: {chance.choice((2, 6, 12))} hours\n")
     shop.launch("first")
     send(shop)
     crowd.add(shop, crowd.rows(chance, 60, prefix="new"))
-    crowd.suppress(shop, [row["email"] for row in people[:20] if "email" in row])
+    crowd.suppress(shop, [row["email"] for row in first[:20] if "email" in row])
     shop.clock.set(NOW.replace(hour=chance.randrange(12)) + timedelta(days=1))
 
     launched_now(shop)
@@ -92,6 +100,39 @@ def launched_now(shop: Shop) -> None:
 def newest_run(shop: Shop) -> int:
     with shop.database.reading() as connection:
         return int(connection.execute(select(func.max(runs.c.id))).scalar_one())
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rule=rules(), reentry=st.sampled_from(["always", "never", {"after": "90 days"}]))
+def test_plan_and_run_are_one_query(shop_of_rules: Shop, rule: Rule, reentry: object) -> None:
+    """Whatever the rule: the plan counts whom the launch then owes; with re-entry, whom it keeps out is the rest."""
+    shop, text = shop_of_rules, f"audience: {json.dumps(rule, ensure_ascii=False)}\nreentry: {json.dumps(reentry)}\n"
+    lines = [line for line in NEWS.splitlines() if not line.startswith(("audience", "reentry"))]
+    crowd.rewrite(shop, "rules/news.yaml", "\n".join([*lines, text]))
+    told = planned(shop)
+    campaign = shop.workspace.campaigns["news"].model_copy(update={"reentry": "always"})
+    everybody = audience(shop.workspace, campaign, now=NOW, dialect=shop.database.dialect)
+    assert everybody is not None
+    with shop.database.reading() as connection:
+        fitting = len(connection.execute(everybody).all())
+    owed = shop.launch(f"run {uuid.uuid4()}")
+    assert (told.audience, told.kept_out) == (owed, fitting - owed)
+
+
+@pytest.fixture
+def shop_of_rules(tmp_path: Path, database: Database) -> Shop:
+    """The rules' own tests' customers and events, in a workspace with one campaign."""
+    vocabulary = {name: {key: kind.value for key, kind in kinds.items()} for name, kinds in SETTINGS.events.items()}
+    facts = {"attributes": {**{key: kind.value for key, kind in SETTINGS.attributes.items()}, "first_name": "text"}}
+    segments = {name: {"description": name, "who": who} for name, who in SEGMENTS.items()}
+    made = Shop(tmp_path, database, SteppedClock(NOW), rows=[{"id": "somebody"}])
+    own = [line for line in CONFIG.splitlines() if not line.startswith(("attributes", "events"))]
+    (tmp_path / "config.yaml").write_text(
+        "\n".join([*own, yaml.safe_dump(facts | {"events": vocabulary})]), encoding="utf-8"
+    )
+    (tmp_path / "rules/segments.yaml").write_text(yaml.safe_dump({"segments": segments}), encoding="utf-8")
+    load(database, people(60))
+    return made
 
 
 def test_kinds_are_counted_as_each_for_himself(tmp_path: Path, database: Database) -> None:
@@ -168,11 +209,11 @@ def test_a_jump_is_warned_of(tmp_path: Path, database: Database) -> None:
 
 def test_the_worst_messages_are_shown(tmp_path: Path, database: Database) -> None:
     """One that cannot be written, the longest, and an ordinary one, each as it would be sent."""
-    people = [
+    four = [
         {"id": str(number), "first_name": name, "email": f"{number}@customers.example", "consent.email.offers": "yes"}
         for number, name in enumerate(("Ana", "", "Maximilian-Leopold", "Eva"))
     ]
-    shop = crowd.shop(tmp_path, database, [{key: value for key, value in row.items() if value} for row in people])
+    shop = crowd.shop(tmp_path, database, [{key: value for key, value in row.items() if value} for row in four])
     broken, longest, first = planned(shop).samples
     assert (broken.why, broken.customer) == ("cannot be written", "1")
     assert "customer.first_name is missing" in broken.problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from sqlalchemy import select
 
@@ -24,7 +26,7 @@ from engine.questions.plan.gates import Asked
 from engine.questions.plan.needs import Needs, needs
 from engine.questions.plan.writing import Writing
 from engine.rules.campaign import Campaign
-from engine.settings import Prices, Settings
+from engine.settings import Guards, Prices, Settings
 from engine.store import Database
 from engine.store.tables import customers
 from tests.questions import crowd
@@ -218,3 +220,13 @@ def test_prices_and_guards_are_checked(wrong: dict[str, Any]) -> None:
     )
     with pytest.raises(ValidationError):
         Settings.model_validate({**right, **wrong})
+
+
+def test_the_page_on_planning_is_right() -> None:
+    """Its settings are settings, and the defaults that it names are the defaults."""
+    page = (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    given = yaml.load(block, Loader=yaml.BaseLoader)
+    settings = Settings.model_validate({"workspace": "shop", "time_zone": "UTC", "secret": "${env:X}", **given})
+    assert settings.guards == Guards()
+    assert settings.prices.sms["FI"] == Decimal("0.05")

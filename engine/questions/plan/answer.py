@@ -189,7 +189,7 @@ class _Planner:
             last_at=run.launched_at if run else None,
             audience=people.count if people else None,
             digest=people.hash if people else None,
-            kept_out=self._kept_out(campaign, people.count) if people and run else 0,
+            kept_out=self._kept_out(campaign) if people and run else 0,
             since_run=since_run,
             since_head=since_head,
             sent=seen.sent,
@@ -201,8 +201,8 @@ class _Planner:
             warnings=(*problems, *warned),
         )
 
-    def _kept_out(self, campaign: Campaign, size: int) -> int:
-        return change.kept_out(self.connection, self.workspace, campaign, size=size, now=self.now)
+    def _kept_out(self, campaign: Campaign) -> int:
+        return change.kept_out(self.connection, self.workspace, campaign, now=self.now)
 
     def _sends_at(self, campaign: Campaign) -> datetime | None:
         """When the next run is launched: now, where an occurrence is due and was not launched yet."""

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, f
 
 from engine.campaigns.planned import written
 from engine.questions.audience import count_of
-from engine.rules.campaign import Campaign
+from engine.rules.campaign import Campaign, ReentryAfter
 from engine.rules.compile import audience, audience_condition, matches
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers, messages, runs
@@ -61,14 +61,18 @@ def in_run(run: LastRun, campaign: Campaign) -> ColumnElement[bool]:
     return exists(select(1).where(*mine).correlate(customers))
 
 
-def kept_out(connection: Connection, workspace: Workspace, campaign: Campaign, *, size: int, now: datetime) -> int:
-    """Whom the rule fits, and re-entry keeps out."""
+def kept_out(connection: Connection, workspace: Workspace, campaign: Campaign, *, now: datetime) -> int:
+    """Whom the rule fits, and re-entry keeps out. Asked from the campaign's own runs on: they are fewer than all customers."""
     if campaign.reentry == "always":
         return 0
-    everybody = audience(
-        workspace, campaign.model_copy(update={"reentry": "always"}), now=now, dialect=connection.dialect.name
+    m = messages.c
+    written_to = select(m.customer_id).where(
+        m.run_id.in_(select(runs.c.id).where(runs.c.campaign == campaign.campaign)), m.customer_id.is_not(None)
     )
-    return count_of(connection, everybody) - size if everybody is not None else 0
+    if isinstance(campaign.reentry, ReentryAfter):
+        written_to = written_to.where(m.owed_at > now - campaign.reentry.after)
+    fits = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=connection.dialect.name)
+    return count_of(connection, select(customers.c.id).where(customers.c.id.in_(written_to), fits))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from engine.questions.plan.needs import needs
 from engine.rules.campaign import Campaign
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 
-REMEMBERED = 50_000
+REMEMBERED = 100_000
 """So many different texts are kept; then they are forgotten and rendered anew."""
 
 
