@@ -22,7 +22,7 @@ from engine.store.scratch import open_scratch
 from engine.store.tables import events, facts, metadata
 
 CHUNK = 5_000
-NOT_COPIED = frozenset(("attempts", "idempotency", "links"))
+NOT_COPIED = frozenset(("idempotency", "links"))
 """Tables that no decision rests on."""
 
 
