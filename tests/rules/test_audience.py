@@ -61,6 +61,7 @@ def message(
             "definition": {},
             "definition_hash": "",
             "template_hash": "h",
+            "channel": "email",
         }
         run_id = connection.execute(insert(runs).values(run).returning(runs.c.id)).scalar_one()
         row = {
