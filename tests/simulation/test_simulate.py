@@ -193,7 +193,14 @@ def test_the_pressure_is_the_most_within_any_seven_days(
                 hash="h", name="n", sources={}, first_used_at=now
             )
         )
-        common = {"campaign": "news", "definition": {}, "definition_hash": "h", "template_hash": "h"}
+        common = {
+            "campaign": "news",
+            "channel": "email",
+            "owed": 1,
+            "definition": {},
+            "definition_hash": "h",
+            "template_hash": "h",
+        }
         for number, days in enumerate(gaps):
             at = now + timedelta(days=days)
             run = {"occurrence": str(number), "nominal_at": at, "launched_at": at, **common}
