@@ -141,6 +141,6 @@ def log_to_stderr(level: int = logging.INFO) -> None:
             else structlog.dev.ConsoleRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # stderr as it is when something is said
         cache_logger_on_first_use=False,
     )

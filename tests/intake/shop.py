@@ -54,7 +54,7 @@ def customers_of(database: Database) -> dict[str, dict[str, Any]]:
             row.external_id: {**row.attributes, **{n: getattr(row, n) for n in ("locale", "time_zone", "created_at")}}
             for row in connection.execute(select(customers))
         }
-        rows = select(c.external_id, p.channel, p.address, p.revision).join_from(customers, contact_points)
+        rows = select(c.external_id, p.channel, p.address, c.revision).join_from(customers, contact_points)
         for row in connection.execute(rows):
             found[row.external_id][row.channel] = row.address
     return found
