@@ -185,6 +185,8 @@ class SendGrid(Provider):
         stamp, signature = webhook.headers.get(TIMESTAMP, ""), webhook.headers.get(SIGNATURE, "")
         try:
             signed = base64.b64decode(signature, validate=True)
+            if base64.b64encode(signed).decode() != signature:  # spare bits of base64 are no second way to write it
+                raise ValueError("not canonical base64")
             _public_key(reveal(self.settings.webhook_key)).verify(
                 signed, stamp.encode() + webhook.body, ec.ECDSA(hashes.SHA256())
             )
