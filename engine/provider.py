@@ -5,6 +5,9 @@ webhooks. It never retries, never stores, never decides whether to send. Whateve
 outcomes; the difference between `NotSent` and `Ambiguous` is the difference between a retry and a doubled message, so
 everything that is not surely "not sent" is `Ambiguous`.
 
+A vendor that takes many messages in one request, or many connections at once, does better than one call a message:
+`send_many`. A vendor that can be asked what it has tells what became of a message whose answer was lost: `look_up`.
+
 To add one: subclass `Provider`, name it in the entry points `regulars.providers`, and let it pass `engine.testing.contract`.
 """
 
@@ -13,13 +16,14 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from engine.errors import ForgedWebhook, ProviderError, SecretMissing
 from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
@@ -69,9 +73,14 @@ def reveal(value: Secret | str) -> str:
 
 
 class ProviderSettings(BaseModel):
-    """Base of each provider's settings. Unknown keys are refused; secrets are `SecretRef`."""
+    """Base of each provider's settings. Unknown keys are refused; secrets are `SecretRef`.
+
+    connections: how many messages may be on their way to the vendor at once, and so how many a crash can leave in doubt.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    connections: int = Field(default=8, ge=1, le=200)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret these settings refer to, for `check` to report the missing ones by name."""
@@ -83,6 +92,8 @@ class Capabilities:
     """What a provider promises. What is not promised is refused before any network call.
 
     idempotency_window: how long the vendor remembers our key; None where it does not deduplicate.
+    settle_time: how long after a hand-over the vendor's own list of messages is surely complete, for `look_up`: a message
+    that it lacks twice, this far apart, never arrived. None where the vendor cannot be asked.
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
@@ -90,6 +101,7 @@ class Capabilities:
 
     channel: Channel
     idempotency_window: timedelta | None = None
+    settle_time: timedelta | None = None
     echoes_key: bool = False
     webhooks: bool = False
     html: bool = False
@@ -212,6 +224,17 @@ class Ambiguous:
 Outcome = Accepted | Rejected | NotSent | Ambiguous
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotFound:
+    """The vendor was asked and does not have the message. Evidence only once its list is complete (`settle_time`)."""
+
+    detail: str = ""
+
+
+Finding = Accepted | Rejected | NotFound | Ambiguous
+"""What a look-up says: the vendor has the message, refused it, does not have it, or did not answer plainly."""
+
+
 # ---------------------------------------------------------------- the way back
 
 
@@ -258,6 +281,28 @@ class Provider(ABC):
     @abstractmethod
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         """Hand one message over. `deadline` is a `time.monotonic()` instant for the whole call. Returns, never raises."""
+
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome]]:
+        """Hand over up to `batch_limit` messages, and yield how each ended as soon as that is known, in any order.
+
+        As it stands: `send` for each, so many at once as there are connections. Never raises; yields each message once.
+        """
+        if len(batch) == 1:
+            yield batch[0], self.send(batch[0], deadline=deadline)
+            return
+        with ThreadPoolExecutor(min(len(batch), self.settings.connections)) as crew:
+            calls = {crew.submit(self.send, outgoing, deadline=deadline): outgoing for outgoing in batch}
+            for call in as_completed(calls):
+                yield calls[call], call.result()
+
+    @property
+    def batch_limit(self) -> int:
+        """How many messages one `send_many` takes: those of one request, or of all connections."""
+        return int(self.settings.connections)
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """Ask the vendor whether it has a message that was handed over at `outgoing.at`, without sending it. Never raises."""
+        return Ambiguous(code="no_look_up", detail="this vendor cannot be asked")
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
         """The events in a webhook's body, after its signature was checked.
@@ -362,7 +407,9 @@ __all__ = [
     "Content",
     "DeadlineReader",
     "EmailContent",
+    "Finding",
     "Http",
+    "NotFound",
     "NotSent",
     "Outcome",
     "Outgoing",
