@@ -17,7 +17,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -268,6 +268,9 @@ class ProviderEvent:
     detail: Mapping[str, Plain] = field(default_factory=dict)
 
 
+HEARTBEAT_SECONDS = 0.1
+
+
 class Provider(ABC):
     """One vendor behind a channel. Instances are shared by all sender threads; making one needs no secret and no network."""
 
@@ -282,22 +285,32 @@ class Provider(ABC):
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         """Hand one message over. `deadline` is a `time.monotonic()` instant for the whole call. Returns, never raises."""
 
-    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome]]:
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome] | None]:
         """Hand over up to `batch_limit` messages, and yield how each ended as soon as that is known, in any order.
 
-        As it stands: `send` for each, so many at once as there are connections. Never raises; yields each message once.
+        While all that is left is waiting it yields None ten times a second, so that what has ended is not kept waiting for
+        the slowest. Never raises; yields each message once. As it stands: `send` for each, on threads.
         """
         if len(batch) == 1:
             yield batch[0], self.send(batch[0], deadline=deadline)
             return
         with ThreadPoolExecutor(min(len(batch), self.settings.connections)) as crew:
             calls = {crew.submit(self.send, outgoing, deadline=deadline): outgoing for outgoing in batch}
-            for call in as_completed(calls):
-                yield calls[call], call.result()
+            waiting = set(calls)
+            while waiting:
+                ended, waiting = wait(waiting, timeout=HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
+                yield from ((calls[call], call.result()) for call in ended)
+                if not ended:
+                    yield None
 
     @property
     def batch_limit(self) -> int:
         """How many messages one `send_many` takes: those of one request, or of all connections."""
+        return int(self.settings.connections)
+
+    @property
+    def in_flight_limit(self) -> int:
+        """How many messages may be on their way at once, over all calls: so many a crash can leave in doubt."""
         return int(self.settings.connections)
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
