@@ -21,7 +21,7 @@ from apscheduler.triggers.base import BaseTrigger
 from engine.campaigns.launch import Launch, keep_templates, launch_due
 from engine.campaigns.planned import PlanFile, Refused, objection, read_plan
 from engine.campaigns.schedules import Schedule, next_occurrence
-from engine.clock import Clock, SteppedClock, WallClock
+from engine.clock import Clock, SteppedClock
 from engine.content.links import Links
 from engine.errors import RegularsError, Severity, WorkspaceError
 from engine.ledger.claim import next_due
@@ -155,10 +155,10 @@ class _Occurrences(BaseTrigger):  # type: ignore[misc]
 
 
 class Daemon:
-    """The live daemon, on the machine's clock."""
+    """The live daemon, on a clock that runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.installation = Installation(folder, WallClock())
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
         # Its job store stays in memory: schedules come from the rules, what was launched is in the ledger.
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}

@@ -60,7 +60,7 @@ def run(
         return
     if now is not None:
         raise RegularsError("--now goes with --once", remedy="The daemon itself follows the machine's clock.")
-    daemon = Daemon(folder)
+    daemon = Daemon(Installation(folder, WallClock()))
     if plan is not None:
         daemon.installation.hold_to(plan)
     door = Background(create_app(door_of(daemon.installation)), *_address(listen)) if listen else None

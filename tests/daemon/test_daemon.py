@@ -77,6 +77,7 @@ def test_two_daemons_fire_a_schedule_once_and_stop_on_sigterm(shop: Shop) -> Non
     """Both wake at the campaign's time; one row makes one run, and each customer gets one message. Both end with status 0."""
     schedule(shop, "launch", seconds=8)
     with daemon(shop) as one, daemon(shop) as two:
+        wait_for(shop, "both run", lambda: log(shop).count("event='running'") == 2)
         wait_for(shop, "all accepted", lambda: count(shop, State.ACCEPTED, "launch") == 30)
         for process in (one, two):
             process.send_signal(signal.SIGTERM)
@@ -106,12 +107,12 @@ def test_changed_rules_are_taken_over_while_running_and_wrong_ones_are_not(shop:
 def test_a_campaign_that_fell_due_while_nothing_ran_is_caught_up_once(shop: Shop) -> None:
     """Known before, due while the daemon was dead: launched at the next start, and not again at the one after."""
     with daemon(shop) as process:
-        schedule(shop, "missed", seconds=7)
-        wait_for(shop, "it knows the campaign", lambda: "rules reloaded" in log(shop) or "running" in log(shop))
-        time.sleep(3)
+        wait_for(shop, "it runs", lambda: "running" in log(shop))
+        schedule(shop, "missed", seconds=12)
+        wait_for(shop, "it knows the campaign", lambda: "rules reloaded" in log(shop))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    time.sleep(6)
+    time.sleep(12)
     for start in (2, 3):
         with daemon(shop) as process:
             wait_for(shop, "it runs again", lambda start=start: log(shop).count("event='running'") == start)  # type: ignore[misc]
