@@ -16,12 +16,14 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, ClassVar
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -173,7 +175,10 @@ def safe_header(value: str) -> str:
 
 def storable(value: object) -> str:
     """Text from outside as every database and encoder can hold it: without NUL and half surrogate pairs; empty for None."""
-    return "" if value is None else str(value).replace("\0", "").encode("utf-8", "replace").decode()
+    text = "" if value is None else str(value)
+    if text.isascii() and "\0" not in text:  # most are
+        return text
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def without_personal(text: str, *known: str, limit: int = 200) -> str:
@@ -269,6 +274,7 @@ class ProviderEvent:
 
 
 HEARTBEAT_SECONDS = 0.1
+Result = TypeVar("Result")
 
 
 class Provider(ABC):
@@ -280,6 +286,7 @@ class Provider(ABC):
     def __init__(self, settings: Any, *, http: Http) -> None:
         self.settings = settings
         self.http = http
+        self._crew = ThreadPoolExecutor(self.settings.connections)  # it has no thread before there is work
 
     @abstractmethod
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -294,14 +301,33 @@ class Provider(ABC):
         if len(batch) == 1:
             yield batch[0], self.send(batch[0], deadline=deadline)
             return
-        with ThreadPoolExecutor(min(len(batch), self.settings.connections)) as crew:
-            calls = {crew.submit(self.send, outgoing, deadline=deadline): outgoing for outgoing in batch}
-            waiting = set(calls)
+        yield from self.at_once([partial(self._sent, outgoing, deadline) for outgoing in batch])
+
+    def _sent(self, outgoing: Outgoing, deadline: float) -> tuple[Outgoing, Outcome]:
+        return outgoing, self.send(outgoing, deadline=deadline)
+
+    def at_once(self, calls: Sequence[Callable[[], Result]]) -> Iterator[Result | None]:
+        """Make these calls on as many threads as there are connections, and yield what each returned as it ends.
+
+        While none ends it yields None ten times a second. Calls that have not begun when nobody asks any more are not made.
+        """
+        ended: SimpleQueue[Future[Result]] = SimpleQueue()
+        made = [self._crew.submit(call) for call in calls]
+        try:
+            for call in made:
+                call.add_done_callback(ended.put)
+            waiting = len(made)
             while waiting:
-                ended, waiting = wait(waiting, timeout=HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
-                yield from ((calls[call], call.result()) for call in ended)
-                if not ended:
+                try:
+                    result = ended.get(timeout=HEARTBEAT_SECONDS).result()
+                except Empty:
                     yield None
+                else:
+                    waiting -= 1
+                    yield result
+        finally:
+            for call in made:
+                call.cancel()
 
     @property
     def batch_limit(self) -> int:
@@ -324,8 +350,10 @@ class Provider(ABC):
         """
         raise ForgedWebhook("this provider has no webhooks", remedy="Remove the webhook at the vendor.")
 
-    def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
-        """Give back connections."""
+    def close(self) -> None:
+        """Give back threads and connections. Whoever still sends may do so; later calls open new ones."""
+        crew, self._crew = self._crew, ThreadPoolExecutor(self.settings.connections)
+        crew.shutdown(wait=False)
 
     def words(self, text: object, outgoing: Outgoing) -> str:
         """The vendor's words as an outcome's detail: without the recipient's address and without our secrets."""

@@ -51,6 +51,11 @@ TO: Mapping[Channel, str] = {
     Channel.SMS: "+358401234567",
     Channel.SOCIAL: "@ana@social.example",
 }
+OTHERS: Mapping[Channel, str] = {
+    Channel.EMAIL: "customer{:03}@customer.example",
+    Channel.SMS: "+358401234{:03}",
+    Channel.SOCIAL: "@customer{:03}@social.example",
+}
 FROM: Mapping[Channel, str] = {
     Channel.EMAIL: "Example Records <hello@shop.example>",
     Channel.SMS: "+15005550006",
@@ -190,6 +195,41 @@ class ProviderContract:
 
     def _refuse(self, outgoing: Outgoing) -> None:
         self.use(lambda provider: refuse_what_is_not_promised(provider, outgoing))
+
+    def test_many_at_once_are_told_apart(self) -> None:
+        """Messages handed over together end once each, and each recipient gets what was meant for them."""
+        batch = self.batch()
+        ended = self.send_many(batch)
+        assert all(isinstance(outcome, Accepted) for outcome in ended.values())
+        taken = {lines(received.text)[0]: received for received in self.received()}
+        assert len(taken) == len(batch) == len(self.received())
+        for outgoing in batch:
+            received = next(taken[first] for first in taken if first.endswith(lines(outgoing.content.text)[0]))
+            assert received.to == outgoing.to and received.key in (outgoing.key, None)
+
+    def batch(self, first: int = 0) -> list[Outgoing]:
+        """As many messages as the provider takes at once, at most a dozen, each with its own recipient and words."""
+        count = min(12, self.use(lambda provider: provider.batch_limit))
+        return [self._another(number) for number in range(first, first + count)]
+
+    def send_many(self, batch: Sequence[Outgoing], *, within: float = 20.0) -> dict[str, Outcome]:
+        """How each message of a batch ended, by its key, once every one of them was told once."""
+        ended: list[tuple[Outgoing, Outcome]] = self.use(
+            lambda provider: [each for each in provider.send_many(batch, deadline=time.monotonic() + within) if each]
+        )
+        assert sorted(outgoing.key for outgoing, _ in ended) == sorted(outgoing.key for outgoing in batch)
+        for outgoing, outcome in ended:
+            self.assert_discreet(outcome, outgoing)
+        return {outgoing.key: outcome for outgoing, outcome in ended}
+
+    def _another(self, number: int) -> Outgoing:
+        outgoing = self.outgoing()
+        return replace(
+            outgoing,
+            key=f"0a1b2c3d-{number + 100}",
+            to=OTHERS[outgoing.channel].format(number) if outgoing.to else None,
+            content=replace(outgoing.content, text=f"Number {number:03} for Ana\nand the rest is the same"),
+        )
 
     def test_a_second_hand_over_is_the_same_message(self) -> None:
         """With a key that the vendor remembers, the second hand-over adds nothing; else it is at least the same again."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Provider, Rejected
-from engine.testing.contract import ProviderContract
+from engine.testing.contract import ProviderContract, lines
 from engine.testing.vendors.server import Cut, Drip, HttpVendor, Received, Reply, Reset, Silence, closed_port
 
 
@@ -116,6 +116,20 @@ class HttpContract(ProviderContract):
                 outcome = self.send(self.outgoing(key=f"0a1b2c3d-{before}{taken}"), within=self.deadline)
                 assert isinstance(outcome, Ambiguous), (fault, outcome)
                 assert len(self.vendor.accepted) == before + taken
+
+    def test_doubt_about_some_is_not_lost_among_many(self) -> None:
+        """Of many handed over together, none that was told as not sent was taken, and none told as accepted was not."""
+        for taken in (False, True):
+            before = len(self.vendor.accepted)
+            self.vendor.fail_next(Silence(taken=taken), Reset(taken=taken), Reply(status=429), Reply(status=503))
+            batch = self.batch(first=100 * taken)
+            ended = self.send_many(batch, within=self.deadline * 3)
+            accepted = {key for key, outcome in ended.items() if isinstance(outcome, Accepted)}
+            doubted = {key for key, outcome in ended.items() if isinstance(outcome, Ambiguous)}
+            assert doubted
+            texts = [received.text for received in self.vendor.accepted[before:]]
+            found = {one.key for one in batch if any(lines(one.content.text)[0] in text for text in texts)}
+            assert accepted <= found <= accepted | doubted and len(texts) == len(found)
 
     def test_the_deadline_is_for_the_whole_call(self) -> None:
         """A vendor that sends its answer byte by byte, never late with one, is left at the deadline."""

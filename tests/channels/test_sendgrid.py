@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,12 +15,25 @@ import requests
 import responses
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from channels.sendgrid import SendGrid, SendGridSettings
 from engine.errors import ForgedWebhook, IntakeError, ProviderError
 from engine.model import EventName, SuppressionReason
-from engine.provider import Accepted, Ambiguous, EmailContent, Http, NotSent, ProviderEvent, Rejected, Webhook
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    EmailContent,
+    Http,
+    NotSent,
+    Outcome,
+    Outgoing,
+    ProviderEvent,
+    Rejected,
+    Webhook,
+)
 from engine.testing.vendors.sendgrid import SendGridVendor
+from engine.testing.vendors.server import Reply, Silence
 from tests.channels.messages import EMAIL, NOW, letter, soon
 
 URL = "https://shop.example/v1/webhooks/sendgrid"
@@ -78,14 +92,18 @@ def test_the_request_is_sendgrids() -> None:
     assert call.request.headers["Authorization"] == "Bearer SG.for-tests"
     assert json.loads(call.request.body or b"") == {
         "from": {"email": "hello@shop.example", "name": "Example Records"},
-        "personalizations": [{"to": [{"email": "ana@customer.example"}]}],
-        "subject": "Grüße",
+        "personalizations": [
+            {
+                "to": [{"email": "ana@customer.example"}],
+                "subject": "Grüße",
+                "headers": {"List-Unsubscribe": "<https://shop.example/u/x>", "X-Regulars-Message": EMAIL.key},
+                "custom_args": {"regulars_message": EMAIL.key},
+            }
+        ],
         "content": [
             {"type": "text/plain", "value": "Hello Ana\n"},
             {"type": "text/html", "value": "<p>Hello Ana</p>\n"},
         ],
-        "headers": {"List-Unsubscribe": "<https://shop.example/u/x>", "X-Regulars-Message": EMAIL.key},
-        "custom_args": {"regulars_message": EMAIL.key},
         "categories": ["win-back"],
         "tracking_settings": {
             "click_tracking": {"enable": False, "enable_text": False},
@@ -114,7 +132,7 @@ def test_headers_and_names_are_made_safe() -> None:
     outgoing = replace(letter(subject=trick), sender=f"{trick} <hello@shop.example>")
     assert isinstance(provider().send(outgoing, deadline=soon()), Accepted)
     sent = json.loads(responses.calls[0].request.body or b"")
-    for shown in (sent["subject"], sent["from"]["name"]):
+    for shown in (sent["personalizations"][0]["subject"], sent["from"]["name"]):
         assert "\r" not in shown and "\n" not in shown and "=?" not in shown
     for name in ("Bcc", "x-sg-id", "Reply-To", "Content-Type"):
         outcome = provider().send(letter(headers={name: "x"}), deadline=soon())
@@ -173,6 +191,149 @@ def test_broken_calls_have_their_meaning(error: Exception, kind: type) -> None:
     assert "ana@" not in repr(outcome) and "SG." not in repr(outcome)
 
 
+# ---------------------------------------------------------------- many at once
+
+
+def many(count: int, **changes: Any) -> list[Outgoing]:
+    """Letters of one campaign to that many people, each with its own words and way out."""
+    return [
+        replace(
+            letter(
+                to=f"customer{n}@customer.example",
+                subject=f"Hello {n}",
+                text=f"Hello {n}\nThe same for all.\n",
+                html=f"<p>Hello <b>{n}</b></p>\n<p>The same for all.</p>\n",
+                headers={"List-Unsubscribe": f"<https://shop.example/u/{n}>"},
+            ),
+            key=f"0a1b2c3d-{n}",
+            **changes,
+        )
+        for n in range(count)
+    ]
+
+
+def handed_over(opened: SendGrid, batch: Sequence[Outgoing], seconds: float = 10) -> dict[str, Outcome]:
+    """How each message of a batch ended, by its key; each ended once."""
+    ended = [each for each in opened.send_many(batch, deadline=soon(seconds)) if each is not None]
+    assert sorted(outgoing.key for outgoing, _ in ended) == sorted(outgoing.key for outgoing in batch)
+    return {outgoing.key: outcome for outgoing, outcome in ended}
+
+
+def test_a_campaign_shares_a_request(vendor: SendGridVendor) -> None:
+    """Messages of one form leave in one request, what they share in it once; each person gets their own, to the byte."""
+    batch, before = many(40), (vendor.requests, len(vendor.accepted))
+    outcomes = handed_over(provider(base_url=vendor.url), batch)
+    assert vendor.requests == before[0] + 1
+    taken = {received.key: received for received in vendor.accepted[before[1] :]}
+    for outgoing in batch:
+        received, content = taken[outgoing.key], outgoing.content
+        assert isinstance(content, EmailContent)
+        assert (received.to, received.subject) == (outgoing.to, content.subject)
+        assert (received.text, received.html) == (content.text, content.html)
+        assert received.headers == {**content.headers, "X-Regulars-Message": outgoing.key}
+        assert outcomes[outgoing.key] == Accepted(provider_message_id=received.provider_message_id)
+    assert received.request is not None and received.request.body.count(b"The same for all.") == 2
+
+
+def test_what_differs_in_form_goes_apart(vendor: SendGridVendor) -> None:
+    """Another sender, campaign, number of lines or parts, or a second message to one address, is another request."""
+    batch = many(8)
+    changes: list[dict[str, Any]] = [
+        {"sender": "Another <other@shop.example>"},
+        {"campaign": "another"},
+        {"content": replace(batch[4].content, text="one line")},
+        {"content": replace(batch[5].content, html=None)},
+        {"to": batch[0].to},
+    ]
+    batch[2:7] = [replace(one, **change) for one, change in zip(batch[2:7], changes, strict=True)]
+    before = (vendor.requests, len(vendor.accepted))
+    assert all(isinstance(outcome, Accepted) for outcome in handed_over(provider(base_url=vendor.url), batch).values())
+    assert vendor.requests == before[0] + 6
+    assert {received.key for received in vendor.accepted[before[1] :]} == {one.key for one in batch}
+
+
+def test_a_bad_one_costs_only_itself() -> None:
+    """SendGrid refuses a request whole: those that are good in it are sent all the same, and only the bad are rejected."""
+    bad = {"customer3@customer.example", "customer17@customer.example"}
+    with SendGridVendor(refuse=bad.__contains__) as vendor:
+        batch = many(30)
+        outcomes = handed_over(provider(base_url=vendor.url), batch)
+        assert {one.to for one in batch if isinstance(outcomes[one.key], Rejected)} == bad
+        assert sorted(received.key or "" for received in vendor.accepted) == sorted(
+            key for key, outcome in outcomes.items() if isinstance(outcome, Accepted)
+        )
+        assert vendor.requests < 25
+
+
+def test_what_cannot_be_sent_keeps_nobody_back(vendor: SendGridVendor) -> None:
+    """No address, a reserved header, an API key in the text, no subject: rejected, each alone."""
+    batch = many(6)
+    batch[1] = replace(batch[1], to="nobody")
+    batch[2] = replace(batch[2], content=replace(batch[2].content, headers={"Bcc": "x"}))
+    batch[3] = replace(batch[3], content=replace(batch[3].content, text="SG.aaaa.bbbb\nThe same for all.\n"))
+    batch[4] = replace(batch[4], content=replace(batch[4].content, subject=""))
+    outcomes = handed_over(provider(base_url=vendor.url), batch)
+    kinds = [type(outcomes[one.key]) for one in batch]
+    assert kinds == [Accepted, Rejected, Rejected, Rejected, Rejected, Accepted]
+
+
+def test_what_is_too_long_for_substitutions_goes_alone(vendor: SendGridVendor) -> None:
+    """10,000 bytes of a person's own text are SendGrid's limit, tags included; whoever has more gets a request of their own."""
+    batch, before = many(5), (vendor.requests, len(vendor.accepted))
+    own = {one.key: "".join(random.Random(one.key).choices("äbc", k=9000)) for one in batch[:2]}
+    batch[:2] = [replace(one, content=replace(one.content, text=f"{own[one.key]}\nSame\n")) for one in batch[:2]]
+    outcomes = handed_over(provider(base_url=vendor.url), batch)
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes.values())
+    assert vendor.requests == before[0] + 3
+    texts = {received.key: received.text for received in vendor.accepted[before[1] :]}
+    assert all(texts[key] == f"{text}\nSame\n" for key, text in own.items())
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_one_lost_answer_is_doubt_for_all_of_it(taken: bool) -> None:
+    """Silence after a request leaves each of its messages in doubt, and no other; refusals to serve are not sent."""
+    with SendGridVendor() as vendor:
+        opened = provider(base_url=vendor.url)
+        vendor.fail_next(Silence(taken=taken))
+        outcomes = handed_over(opened, many(12), seconds=0.4)
+        assert {type(outcome) for outcome in outcomes.values()} == {Ambiguous}
+        assert len(vendor.accepted) == 12 * taken
+        for status, kind in ((401, NotSent), (429, NotSent), (500, Ambiguous), (503, Ambiguous)):
+            vendor.fail_next(Reply(status=status))
+            assert {type(outcome) for outcome in handed_over(opened, many(5)).values()} == {kind}
+
+
+def test_nothing_leaves_after_the_deadline() -> None:
+    """With no time left none of a batch is sent."""
+    with SendGridVendor() as vendor:
+        outcomes = handed_over(provider(base_url=vendor.url), many(5), seconds=-1)
+        assert {type(outcome) for outcome in outcomes.values()} == {NotSent}
+        assert not vendor.requests
+
+
+def test_the_batch_is_a_setting() -> None:
+    """messages_per_request is how many one lost answer can leave in doubt; SendGrid's own limit is 1,000."""
+    opened = provider(messages_per_request="250", connections="3")
+    assert (opened.batch_limit, opened.in_flight_limit) == (250, 750)
+    for wrong in ("0", "1001"):
+        with pytest.raises(ValidationError):
+            provider(messages_per_request=wrong)
+
+
+def test_a_shared_id_names_nobody(vendor: SendGridVendor) -> None:
+    """The messages of a request share its id: events tell them apart by our key, and without it by their address."""
+    batch = many(3)
+    opened, before = provider(base_url=vendor.url, webhook_key=vendor.public_key), len(vendor.accepted)
+    handed_over(opened, batch)
+    taken = vendor.accepted[before:]
+    reported = [vendor.event(received, "delivered", at=NOW) for received in taken]
+    foreign = {name: value for name, value in reported[0].items() if name != "regulars_message"}
+    found = opened.parse_events(vendor.webhook(URL, [*reported, foreign], now=NOW), now=NOW)
+    assert [event.message_key for event in found] == [*(received.key for received in taken), None]
+    assert len({event.dedupe for event in found[:3]}) == 3
+    assert found[-1].provider_message_id is None and found[-1].address == taken[0].to
+
+
 # ---------------------------------------------------------------- the signature
 
 
@@ -184,7 +345,7 @@ def test_the_official_vector() -> None:
     """SendGrid's own example verifies, and says that it dropped the message because the address bounced before."""
     (found,) = provider(webhook_key=KEY).parse_events(webhook(), now=THEN)
     assert (found.name, found.suppress) == (EventName.REJECTED, SuppressionReason.BOUNCED)
-    assert (found.provider_message_id, found.address) == ("LRzXl_NHStOGhQ4kofSm_A", "hello@world.com")
+    assert (found.provider_message_id, found.address) == (None, "hello@world.com")
     assert found.at == datetime.fromtimestamp(1600112492, UTC)
 
 
@@ -343,9 +504,10 @@ def test_a_bad_element_loses_no_neighbour(vendor: SendGridVendor) -> None:
 
 def test_ids_are_cut_and_trimmed(vendor: SendGridVendor) -> None:
     """The id given at acceptance is the part before the first dot; a leading space is SendGrid's; some bounces have none."""
-    assert event(vendor, "deferred", sg_message_id=" LRzXl.filter-0").provider_message_id == "LRzXl"
-    assert event(vendor, "bounce", sg_message_id=None).provider_message_id is None
-    nul = event(vendor, "bounce", sg_message_id="a\x00b", email="\ud800a@b.example")
+    ours = {"regulars_message": EMAIL.key}
+    assert event(vendor, "deferred", sg_message_id=" LRzXl.filter-0", **ours).provider_message_id == "LRzXl"
+    assert event(vendor, "bounce", sg_message_id=None, **ours).provider_message_id is None
+    nul = event(vendor, "bounce", sg_message_id="a\x00b", email="\ud800a@b.example", **ours)
     assert nul.provider_message_id == "ab" and (nul.address or "").encode()
 
 

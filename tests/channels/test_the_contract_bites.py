@@ -146,6 +146,30 @@ class Boastful(Sound):
     capabilities = Capabilities(channel=Channel.SMS, idempotency_window=FOREVER)
 
 
+class Forgetful(Sound):
+    """Does not tell how the last of many ended."""
+
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome] | None]:
+        list(super().send_many(batch, deadline=deadline))
+        yield from ((outgoing, Accepted()) for outgoing in batch[:-1])
+
+
+class Mixing(Sound):
+    """Sends the first one's words to everybody."""
+
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome] | None]:
+        for outgoing in batch:
+            yield outgoing, self.send(replace(outgoing, content=batch[0].content), deadline=deadline)
+
+
+class Optimist(Sound):
+    """Takes the silence about many for a yes."""
+
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome] | None]:
+        list(super().send_many(batch, deadline=deadline))
+        yield from ((outgoing, Accepted()) for outgoing in batch)
+
+
 class Sleepy(Sound):
     """Sends after its time is up."""
 
@@ -187,6 +211,9 @@ FLAWS: dict[type[Sound], str] = {
     Logging: "test_logs_tell_neither_address_nor_secret",
     Anonymous: "test_what_is_promised_is_visible",
     Boastful: "test_a_second_hand_over_is_the_same_message",
+    Forgetful: "test_many_at_once_are_told_apart",
+    Mixing: "test_many_at_once_are_told_apart",
+    Optimist: "test_doubt_about_some_is_not_lost_among_many",
     Sleepy: "test_nothing_leaves_after_the_deadline",
     Nervous: "test_no_text_makes_it_raise_or_stray",
     Gullible: "test_without_webhooks_it_believes_none",

@@ -61,7 +61,8 @@ def test_many_senders_one_record() -> None:
     """Four threads and a fault in every fifth request: each message that was taken is recorded once, and no other."""
 
     def misbehave(request: Request) -> Any:
-        number = int(request.json()["custom_args"]["regulars_message"].partition("-")[2])
+        (key,) = SendGridVendor.keys_in(request)
+        number = int(key.partition("-")[2])
         faults = {1: Reply(status=503), 2: Reply(status=503, taken=True), 3: Reply(status=429)}
         return faults.get(number % 15)
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,7 +19,10 @@ OUR_KEY = "regulars_message"
 
 
 class SendGridVendor(HttpVendor):
-    """`refuse` names the addresses that it finds invalid. `public_key` is what Mail Settings would show."""
+    """`refuse` names the addresses that it finds invalid. `public_key` is what Mail Settings would show.
+
+    A request is taken whole or not at all. All its messages share one X-Message-Id, to which their events add a place.
+    """
 
     def __init__(
         self,
@@ -29,40 +33,52 @@ class SendGridVendor(HttpVendor):
     ) -> None:
         super().__init__(misbehave=misbehave)
         self._api_key, self._refuse = api_key, refuse
+        self._numbers = count()
         self._signing = ec.generate_private_key(ec.SECP256R1())
         der = self._signing.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         self.public_key = base64.b64encode(der).decode()
 
-    def take(self, request: Request) -> tuple[Reply, Received | None]:
+    @staticmethod
+    def keys_in(request: Request) -> list[str]:
+        """Our keys of the messages in a request, for those who let it misbehave. Raises ValueError where it is no mail/send."""
+        if not request.path.endswith("/mail/send"):
+            raise ValueError(f"{request.path} sends nothing")
+        return [one["custom_args"][OUR_KEY] for one in request.json()["personalizations"]]
+
+    def take(self, request: Request) -> tuple[Reply, Sequence[Received]]:
         if request.headers.get("authorization") != f"Bearer {self._api_key}":
-            return _error(401, "The provided authorization grant is invalid, expired, or revoked"), None
+            return _error(401, "The provided authorization grant is invalid, expired, or revoked"), []
         if (request.method, request.path) != ("POST", "/v3/mail/send"):
-            return _error(404, "Not Found"), None
+            return _error(404, "Not Found"), []
         try:
             mail = request.json()
-            to = mail["personalizations"][0]["to"][0]["email"]
-            parts = {part["type"]: part["value"] for part in mail["content"]}
-            origin, subject = mail["from"], mail["subject"]
-        except (ValueError, KeyError, IndexError, TypeError):
-            return _error(400, "Bad Request"), None
-        if self._refuse and self._refuse(to):
-            return _error(400, f"{to} does not contain a valid address.", field="personalizations.0.to.0.email"), None
-        name = f"{origin['name']} <{origin['email']}>" if "name" in origin else origin["email"]
-        number = f"m{len(self.accepted):021d}"
-        received = Received(
-            key=mail.get("custom_args", {}).get(OUR_KEY),
-            to=to,
-            sender=name,
-            subject=subject,
-            text=parts.get("text/plain", ""),
-            html=parts.get("text/html"),
-            headers=mail.get("headers", {}),
-            provider_message_id=number,
-            request=request,
-        )
+            refusal = self._objection(mail)
+            if refusal is not None:
+                return refusal, []
+            number = f"m{next(self._numbers):021d}"
+            received = [_received(mail, one, number, request) for one in mail["personalizations"]]
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            return _error(400, "Bad Request"), []
         return Reply(status=202, headers={"X-Message-Id": number}), received
+
+    def _objection(self, mail: Mapping[str, Any]) -> Reply | None:
+        """Why SendGrid takes nothing of this request."""
+        people = mail["personalizations"]
+        if not 1 <= len(people) <= 1000:
+            return _error(400, "There must be 1 to 1000 personalizations.", field="personalizations")
+        if not all(part["value"] for part in mail["content"]):
+            return _error(400, "The content value must be a string at least one character in length.", field="content")
+        for place, one in enumerate(people):
+            field, to = f"personalizations.{place}", one["to"][0]["email"]
+            if self._refuse and self._refuse(to):
+                return _error(400, f"{to} does not contain a valid address.", field=f"{field}.to.0.email")
+            if not one.get("subject", mail.get("subject")):
+                return _error(400, "The subject is required.", field="subject")
+            if _bytes(one.get("substitutions", {})) > 10_000:
+                return _error(400, "Substitutions may not exceed 10000 bytes.", field=f"{field}.substitutions")
+        return None
 
     def event(self, received: Received, word: str, *, at: datetime, **more: Any) -> dict[str, Any]:
         """One event about a message, with the fields that SendGrid puts there; `more` adds or replaces some."""
@@ -92,3 +108,30 @@ class SendGridVendor(HttpVendor):
 
 def _error(status: int, message: str, *, field: str | None = None) -> Reply:
     return Reply(status=status, body={"errors": [{"message": message, "field": field, "help": None}]})
+
+
+def _received(mail: Mapping[str, Any], one: Mapping[str, Any], number: str, request: Request) -> Received:
+    """One personalization's message, as its recipient gets it."""
+    tags = one.get("substitutions", {})
+    origin, parts = mail["from"], {part["type"]: part["value"] for part in mail["content"]}
+    return Received(
+        key=one.get("custom_args", mail.get("custom_args", {})).get(OUR_KEY),
+        to=one["to"][0]["email"],
+        sender=f"{origin['name']} <{origin['email']}>" if "name" in origin else origin["email"],
+        subject=_expanded(one.get("subject", mail.get("subject", "")), tags),
+        text=_expanded(parts.get("text/plain", ""), tags),
+        html=_expanded(parts["text/html"], tags) if "text/html" in parts else None,
+        headers={**mail.get("headers", {}), **one.get("headers", {})},
+        provider_message_id=number,
+        request=request,
+    )
+
+
+def _expanded(text: str, tags: Mapping[str, str]) -> str:
+    for tag, value in tags.items():
+        text = text.replace(tag, value)
+    return text
+
+
+def _bytes(tags: Mapping[str, str]) -> int:
+    return len("".join((*tags, *tags.values())).encode())

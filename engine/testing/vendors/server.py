@@ -13,7 +13,7 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -129,8 +129,8 @@ class HttpVendor(ABC):
         self._connections: set[socket.socket] = set()
 
     @abstractmethod
-    def take(self, request: Request) -> tuple[Reply, Received | None]:
-        """The vendor's true answer to a request, and the message it took with it. Called under a lock: one at a time."""
+    def take(self, request: Request) -> tuple[Reply, Received | Sequence[Received] | None]:
+        """The vendor's true answer to a request, and what it took with it: a message, several, none. Called under a lock."""
 
     def fail_next(self, *faults: Fault) -> None:
         """The next requests fail so, one each."""
@@ -200,9 +200,8 @@ class HttpVendor(ABC):
             fault = self._script.popleft() if self._script else self._misbehave(request) if self._misbehave else None
             reply = None
             if fault is None or fault.taken:
-                reply, received = self.take(request)
-                if received is not None:
-                    self.accepted.append(received)
+                reply, taken = self.take(request)
+                self.accepted += [taken] if isinstance(taken, Received) else taken or []
         match fault:
             case None:
                 connection.sendall(reply.wire() if reply else b"")
