@@ -29,7 +29,7 @@ from engine.provider import Http
 from engine.questions.check import check
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Workspace, fingerprint, load_workspace
-from engine.sending.hand_over import Setup
+from engine.sending.prepare import Setup
 from engine.sending.providers import open_providers
 from engine.sending.sender import Sender
 from engine.store import Database, open_database

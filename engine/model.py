@@ -133,6 +133,7 @@ class Reason(StrEnum):
     SENDER_STOPPED = "sender_stopped"
     LEASE_OVER = "lease_over"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
     KEY_FORGOTTEN = "key_forgotten"
     CONTACT_CHANGED = "contact_changed"
     FAULT = "fault"

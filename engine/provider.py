@@ -299,12 +299,15 @@ class Provider(ABC):
         the slowest. Never raises; yields each message once. As it stands: `send` for each, on threads.
         """
         if len(batch) == 1:
-            yield batch[0], self.send(batch[0], deadline=deadline)
+            yield self._sent(batch[0], deadline)
             return
         yield from self.at_once([partial(self._sent, outgoing, deadline) for outgoing in batch])
 
     def _sent(self, outgoing: Outgoing, deadline: float) -> tuple[Outgoing, Outcome]:
-        return outgoing, self.send(outgoing, deadline=deadline)
+        try:
+            return outgoing, self.send(outgoing, deadline=deadline)
+        except Exception as error:  # against its contract; what it did, nobody knows, and the others go on
+            return outgoing, Ambiguous(code="provider_error", detail=type(error).__name__)
 
     def at_once(self, calls: Sequence[Callable[[], Result]]) -> Iterator[Result | None]:
         """Make these calls on as many threads as there are connections, and yield what each returned as it ends.

@@ -2,68 +2,135 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    select,
+    update,
+)
 
+from engine.ledger.brakes import braked, free_to_go
 from engine.ledger.moves import in_state, move
 from engine.model import LANE_RANK, TRANSITIONS, Channel, Claim, Lane, Message, Reason, State
 from engine.store import Database
 from engine.store.tables import messages, runs
 
 
-def claim(database: Database, lane: Lane, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Message]:
-    """Take up to `limit` due messages of a lane, oldest due first. Nobody else gets them before the lease is over."""
-    due = (
-        select(messages.c.id)
-        .where(in_state(State.PENDING), messages.c.lane == LANE_RANK[lane], messages.c.due_at <= now)
-        .order_by(messages.c.due_at, messages.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-        .prefix_with(
-            "MATERIALIZED", dialect="postgresql"
-        )  # else PostgreSQL may run it again and take more than `limit`
-    )
-    taking = (
-        update(messages)
-        .where(messages.c.id.in_(select(due.c.id)), in_state(State.PENDING))
-        .values(
-            state=TRANSITIONS["claim"].target.value,
-            epoch=messages.c.epoch + 1,
-            owner=owner,
-            lease_until=now + lease,
-            changed_at=now,
-        )
-        .returning(messages)
-    )
-    if not anything_due(database, lane, now=now):
-        return []
+def claim(
+    database: Database,
+    lane: Lane,
+    *,
+    owner: str,
+    limit: int,
+    lease: timedelta,
+    now: datetime,
+    run_id: int | None = None,
+) -> list[Message]:
+    """Take up to `limit` due messages of a lane, or of one run in it, oldest due first. Nobody else gets them before the
+    lease is over; those of a paused campaign nobody gets.
+    """
+    asked = {"moment": now, "most": limit, "run": run_id}
+    with database.reading() as connection:  # asking takes no lock
+        if connection.execute(_due(lane, run_id is not None), {**asked, "most": 1}).first() is None:
+            return []
+    taken = {"new_owner": owner, "new_lease": now + lease}
     with database.writing() as connection:
-        rows = connection.execute(taking).all()
+        rows = connection.execute(_taking(lane, run_id is not None), {**asked, **taken}).all()
     return sorted((_message(row) for row in rows), key=lambda message: message.id)
 
 
-def anything_due(database: Database, lane: Lane, *, now: datetime) -> bool:
-    """Whether a claim would find something; asked first, since asking takes no lock."""
-    query = select(messages.c.id).where(
-        in_state(State.PENDING), messages.c.lane == LANE_RANK[lane], messages.c.due_at <= now
+@cache
+def _due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
+    moment = bindparam("moment", type_=messages.c.due_at.type)
+    mine = (messages.c.run_id == bindparam("run"),) if one_run else ()
+    return (
+        select(messages.c.id)
+        .where(*_waiting(lane), *mine, messages.c.due_at <= moment, free_to_go())
+        .order_by(messages.c.due_at, messages.c.id)
+        .limit(bindparam("most", type_=Integer))
     )
-    with database.reading() as connection:
-        return connection.execute(query.limit(1)).first() is not None
+
+
+@cache
+def _taking(lane: Lane, one_run: bool) -> Any:
+    # MATERIALIZED: else PostgreSQL may run it again and take more than the limit
+    due = _due(lane, one_run).with_for_update(skip_locked=True, of=messages).cte("due")
+    due = due.prefix_with("MATERIALIZED", dialect="postgresql")
+    values = {
+        "state": TRANSITIONS["claim"].target.value,
+        "epoch": messages.c.epoch + 1,
+        "owner": bindparam("new_owner"),
+        "lease_until": bindparam("new_lease", type_=messages.c.lease_until.type),
+        "changed_at": bindparam("moment", type_=messages.c.changed_at.type),
+    }
+    mine = messages.c.id.in_(select(due.c.id))
+    return update(messages).where(mine, in_state(State.PENDING)).values(values).returning(messages)
+
+
+def _waiting(lane: Lane, table: FromClause = messages) -> tuple[ColumnElement[bool], ...]:
+    """Pending messages of a lane, written so that the lane's own index is used."""
+    rank = literal(LANE_RANK[lane], literal_execute=True)
+    return table.c.state == literal(State.PENDING.value, literal_execute=True), table.c.lane == rank
 
 
 def count_due(database: Database, *, now: datetime, most: int) -> int:
     """How many messages are due on all lanes, counted no further than `most`."""
     due = [
-        select(messages.c.id)
-        .where(in_state(State.PENDING), messages.c.lane == rank, messages.c.due_at <= now)
-        .limit(most)
-        for rank in LANE_RANK.values()
+        select(messages.c.id).where(*_waiting(lane), messages.c.due_at <= now, free_to_go()).limit(most)
+        for lane in Lane
     ]
     with database.reading() as connection:
         return min(most, sum(len(connection.execute(lane).all()) for lane in due))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A run of the bulk lane with pending messages, and when the first of them is due (UTC)."""
+
+    run_id: int
+    campaign: str
+    due_at: datetime
+
+
+def waiting_runs(database: Database) -> list[Waiting]:
+    """Every bulk run with pending messages, whose campaign is not paused, in the order of their ids."""
+    with database.reading() as connection:
+        return _waiting_runs(connection)
+
+
+def _waiting_runs(connection: Connection) -> list[Waiting]:
+    paused = braked(connection)
+    return [
+        Waiting(run_id=row.id, campaign=row.campaign, due_at=row.due_at)
+        for row in connection.execute(_runs_that_wait())
+        if row.due_at is not None and not paused(row.campaign)
+    ]
+
+
+@cache
+def _runs_that_wait() -> Select[Any]:
+    """Leaps from run to run through the index of what waits: it does not look at each message."""
+    m = messages.alias()
+    first = select(func.min(m.c.run_id)).where(*_waiting(Lane.BULK, m)).scalar_subquery()
+    leaps = select(first.label("id")).cte("waiting", recursive=True)
+    following = select(func.min(m.c.run_id)).where(*_waiting(Lane.BULK, m), m.c.run_id > leaps.c.id).scalar_subquery()
+    leaps = leaps.union_all(select(following).where(leaps.c.id.is_not(None)))
+    soonest = select(func.min(m.c.due_at)).where(*_waiting(Lane.BULK, m), m.c.run_id == leaps.c.id).scalar_subquery()
+    return (
+        select(runs.c.id, runs.c.campaign, soonest.label("due_at")).join(leaps, leaps.c.id == runs.c.id).order_by("id")
+    )
 
 
 def _message(row: Row[Any]) -> Message:
@@ -118,10 +185,10 @@ def expire(database: Database, *, now: datetime) -> int:
 def next_due(database: Database, *, after: datetime, resolve_window: timedelta) -> datetime | None:
     """The next instant at which some open message needs attention; None when all are final."""
     with database.reading() as connection:
+        triggered = select(messages.c.due_at).where(*_waiting(Lane.TRIGGERED), free_to_go())
         moments = [
-            connection.execute(
-                select(messages.c.due_at).where(in_state(State.PENDING)).order_by(messages.c.due_at).limit(1)
-            ).scalar(),
+            connection.execute(triggered.order_by(messages.c.due_at).limit(1)).scalar(),
+            min((run.due_at for run in _waiting_runs(connection)), default=None),
             connection.execute(
                 select(messages.c.lease_until)
                 .where(in_state(State.CLAIMED, State.SENDING))

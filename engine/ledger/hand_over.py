@@ -1,19 +1,19 @@
-"""The durable intent: committed before the provider's call, or there is no call."""
+"""The durable intent: committed before the provider's call, or there is no call. Those of a whole group in one commit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from engine.ledger.moves import move_claimed
-from engine.model import Message, Plain, Reason
+from engine.ledger.brakes import braked
+from engine.ledger.moves import in_state, move_claimed
+from engine.model import Message, Plain, Reason, State
 from engine.store import Database
-from engine.store.tables import attempts, customers, runs
+from engine.store.tables import attempts, customers, messages, runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +24,7 @@ class Intent:
     bump: whether this hand-over itself changes what others may send (it counts under a frequency cap).
     """
 
+    message: Message
     provider: str
     sent_to: str | None
     contact_point_id: int | None
@@ -34,56 +35,106 @@ class Intent:
     bump: bool
 
 
-class _Refused(Exception):
-    """Rolls the intent back; carries why."""
+def begin(database: Database, intents: Sequence[Intent], *, now: datetime) -> dict[int, Reason]:
+    """Commit the intents to hand these messages over, all at once. Returns which may not leave, by message, and why;
+    of those no intent is written:
 
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def begin(database: Database, message: Message, intent: Intent, *, now: datetime) -> Reason | None:
-    """Commit the intent to hand `message` over. Not None, with no intent written, where it may not leave: `lease_over`
-    (or somebody else has it), `cancelled` (the run; the message then is), or `contact_changed`: what we may send this
-    customer is not what it was when the decision was made, so it has to be made again.
+    `lease_over` (or somebody else has it), `cancelled` (the run; the message then is, too), `paused` (the campaign), or
+    `contact_changed`: what we may send this customer is not what it was when the decision was made, so it has to be made
+    again.
     """
-    try:
-        with database.writing() as connection:
-            _begin(connection, message, intent, now)
-    except _Refused as refused:
-        if refused.reason is Reason.CANCELLED:
-            with database.writing() as connection:
-                move_claimed(
-                    connection,
-                    "cancel",
-                    message.claim,
-                    now=now,
-                    reason=Reason.CANCELLED.value,
-                    owner=None,
-                    lease_until=None,
-                )
-        return refused.reason
-    return None
+    with database.writing() as connection:
+        refused = _refused(connection, intents, now)
+        leaving = [intent for intent in intents if intent.message.id not in refused]
+        cancelled = [intent.message for intent in intents if refused.get(intent.message.id) is Reason.CANCELLED]
+        _end(connection, "cancel", cancelled, now=now, reason=Reason.CANCELLED.value)
+        if leaving:
+            _begin(connection, leaving, now)
+    return refused
 
 
-def _begin(connection: Connection, message: Message, intent: Intent, now: datetime) -> None:
-    guards = ("leased", "run_live", *(("same_revision",) if message.customer_id is not None else ()))
-    number = message.attempts + 1
-    began = {"provider": intent.provider, "attempts": number, "reason": None, "detail": None}
-    # While an earlier hand-over is in doubt nothing of it may change; after a sure refusal all is made anew.
-    frozen = {} if message.doubt_since else _content(intent, now)
-    if not move_claimed(
-        connection, "begin", message.claim, *guards, now=now, revision=intent.revision, **began, **frozen
-    ):
-        raise _Refused(_why_not(connection, message, intent))
-    connection.execute(
-        insert(attempts), {"message_id": message.id, "number": number, "provider": intent.provider, "began_at": now}
+def _refused(connection: Connection, intents: Sequence[Intent], now: datetime) -> dict[int, Reason]:
+    """Why messages may not leave. What is asked here is locked until the commit: messages before their customers, each in
+    the order of their ids, as everybody does who locks both.
+    """
+    held = _held(connection, [intent.message.id for intent in intents])
+    revisions = _revisions(connection, intents)
+    paused = braked(connection)
+    refused: dict[int, Reason] = {}
+    for intent in intents:
+        message, row = intent.message, held.get(intent.message.id)
+        if row is None or row.epoch != message.claim.epoch or row.lease_until <= now:
+            refused[message.id] = Reason.LEASE_OVER
+        elif row.cancelled_at is not None:
+            refused[message.id] = Reason.CANCELLED
+        elif paused(message.campaign):
+            refused[message.id] = Reason.PAUSED
+        elif message.customer_id is not None and revisions.get(message.customer_id) != intent.revision:
+            refused[message.id] = Reason.CONTACT_CHANGED
+        elif intent.bump and message.customer_id is not None:
+            del revisions[message.customer_id]  # another message of this group to the same customer is decided again
+    return refused
+
+
+def _held(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    m = messages.c
+    query = (
+        select(m.id, m.epoch, m.lease_until, runs.c.cancelled_at)
+        .join(runs, runs.c.id == m.run_id)
+        .where(m.id.in_(bindparam("ids", expanding=True)), in_state(State.CLAIMED))
+        .order_by(m.id)
+        .with_for_update(of=messages)
     )
-    if (
-        intent.bump
-        and not connection.execute(_bump(), {"customer": message.customer_id, "decided": intent.revision}).rowcount
-    ):
-        raise _Refused(Reason.CONTACT_CHANGED)  # another sender was faster, on the same decision
+    return {row.id: row for row in connection.execute(query, {"ids": list(ids)})}
+
+
+def _revisions(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:
+    them = {intent.message.customer_id for intent in intents if intent.message.customer_id is not None}
+    if not them:
+        return {}
+    c = customers.c
+    query = select(c.id, c.revision).where(c.id.in_(bindparam("ids", expanding=True))).order_by(c.id)
+    # shared, where nobody's revision is changed: an opt-out waits until this intent is written, or is seen by it
+    query = query.with_for_update(read=not any(intent.bump for intent in intents))
+    return {row.id: row.revision for row in connection.execute(query, {"ids": sorted(them)})}
+
+
+def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> None:
+    # While an earlier hand-over is in doubt nothing of it may change; after a sure refusal all is made anew.
+    fresh = [intent for intent in intents if intent.message.doubt_since is None]
+    again = [intent for intent in intents if intent.message.doubt_since is not None]
+    begun = sum(
+        move_claimed(connection, "begin", *moves, now=now, leased=True)
+        for moves in (
+            [(intent.message.claim, {**_attempt(intent), **_content(intent, now)}) for intent in fresh],
+            [(intent.message.claim, _attempt(intent)) for intent in again],
+        )
+    )
+    if begun != len(intents):
+        raise AssertionError("a message moved while it was locked")
+    rows = [
+        {
+            "message_id": intent.message.id,
+            "number": intent.message.attempts + 1,
+            "provider": intent.provider,
+            "began_at": now,
+        }
+        for intent in intents
+    ]
+    connection.execute(insert(attempts), rows)
+    counting = sorted(intent.message.customer_id for intent in intents if intent.bump and intent.message.customer_id)
+    if counting:  # makes other decisions about these customers void: these messages count under a frequency cap
+        mine = customers.c.id.in_(bindparam("ids", expanding=True))
+        connection.execute(update(customers).where(mine).values(revision=customers.c.revision + 1), {"ids": counting})
+
+
+def _attempt(intent: Intent) -> dict[str, Any]:
+    return {
+        "provider": intent.provider,
+        "attempts": intent.message.attempts + 1,
+        "reason": None,
+        "detail": None,
+    }
 
 
 def _content(intent: Intent, now: datetime) -> dict[str, Any]:
@@ -97,72 +148,76 @@ def _content(intent: Intent, now: datetime) -> dict[str, Any]:
     }
 
 
-def _why_not(connection: Connection, message: Message, intent: Intent) -> Reason:
-    if connection.execute(select(runs.c.cancelled_at).where(runs.c.id == message.run_id)).scalar() is not None:
-        return Reason.CANCELLED
-    if message.customer_id is not None:
-        revision = connection.execute(
-            select(customers.c.revision).where(customers.c.id == message.customer_id)
-        ).scalar()
-        if revision != intent.revision:
-            return Reason.CONTACT_CHANGED
-    return Reason.LEASE_OVER
+# ---------------------------------------------------------------- what does not leave
 
 
-@cache
-def _bump() -> Update:
-    """Makes other decisions about the customer void: this message counts under a frequency cap."""
-    return (
-        update(customers)
-        .where(customers.c.id == bindparam("customer"), customers.c.revision == bindparam("decided"))
-        .values(revision=customers.c.revision + 1)
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A claimed message that goes back, surely unsent, to be decided again at `until`."""
+
+    message: Message
+    until: datetime
+    reason: Reason
 
 
-def hold(database: Database, message: Message, *, until: datetime, reason: Reason, now: datetime) -> bool:
-    """Put a claimed message back, to be decided again at `until`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withheld:
+    """A claimed message that ends unsent (an expired one as expired). `detail` is for the reader of `why`."""
+
+    message: Message
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubted:
+    """A second hand-over of a message in doubt that may not be made any more: it waits for evidence, or for its end."""
+
+    message: Message
+    reason: Reason
+
+
+Kept = Held | Withheld | Doubted
+
+
+def keep(database: Database, kept: Sequence[Kept], *, now: datetime) -> None:
+    """Write down what is to become of claimed messages that do not leave, all in one commit."""
+    if not kept:
+        return
     with database.writing() as connection:
-        return move_claimed(
-            connection,
-            "release",
-            message.claim,
-            now=now,
-            due_at=until,
-            reason=reason.value,
-            held_by=reason.value,
-            owner=None,
-            lease_until=None,
-        )
+        held = [(one.message.claim, _back(one.until, one.reason)) for one in kept if isinstance(one, Held)]
+        move_claimed(connection, "release", *held, now=now)
+        withheld = [one for one in kept if isinstance(one, Withheld)]
+        for transition, ended in (
+            ("expire", [one for one in withheld if one.reason is Reason.NOT_LATER_THAN]),
+            ("skip", [one for one in withheld if one.reason is not Reason.NOT_LATER_THAN]),
+        ):
+            moves = [(one.message.claim, _over(reason=one.reason.value, detail=one.detail or None)) for one in ended]
+            move_claimed(connection, transition, *moves, now=now)
+        doubted = [(one.message.claim, _over(reason=one.reason.value)) for one in kept if isinstance(one, Doubted)]
+        move_claimed(connection, "doubt_again", *doubted, now=now)
 
 
-def release(database: Database, message: Message, *, reason: Reason, now: datetime) -> bool:
-    """Put a claimed message back: it was surely not sent. Decided again at once only where the decision was out of date."""
-    due = now if reason is Reason.CONTACT_CHANGED else now + timedelta(seconds=1)
-    with database.writing() as connection:
-        return move_claimed(
-            connection, "release", message.claim, now=now, due_at=due, reason=reason.value, owner=None, lease_until=None
-        )
+def release(database: Database, unsent: Sequence[tuple[Message, Reason]], *, now: datetime) -> None:
+    """Put claimed messages back: they were surely not sent. Decided again at once only where the decision was out of date."""
+    soon = {Reason.CONTACT_CHANGED: now}
+    moves = [
+        (message.claim, _over(due_at=soon.get(reason, now + timedelta(seconds=1)), reason=reason.value))
+        for message, reason in unsent
+    ]
+    if moves:
+        with database.writing() as connection:
+            move_claimed(connection, "release", *moves, now=now)
 
 
-def withhold(database: Database, message: Message, *, reason: Reason, detail: str, now: datetime) -> bool:
-    """End a claimed message unsent, with the reason (an expired one as expired)."""
-    transition = "expire" if reason is Reason.NOT_LATER_THAN else "skip"
-    with database.writing() as connection:
-        return move_claimed(
-            connection,
-            transition,
-            message.claim,
-            now=now,
-            reason=reason.value,
-            detail=detail or None,
-            owner=None,
-            lease_until=None,
-        )
+def _end(connection: Connection, transition: str, ended: Sequence[Message], *, now: datetime, reason: str) -> None:
+    move_claimed(connection, transition, *((message.claim, _over(reason=reason)) for message in ended), now=now)
 
 
-def doubt_again(database: Database, message: Message, *, reason: Reason, now: datetime) -> bool:
-    """The second hand-over of a message in doubt may not be made any more: it waits for evidence, or for its end."""
-    with database.writing() as connection:
-        return move_claimed(
-            connection, "doubt_again", message.claim, now=now, reason=reason.value, owner=None, lease_until=None
-        )
+def _back(until: datetime, reason: Reason) -> dict[str, Any]:
+    return _over(due_at=until, reason=reason.value, held_by=reason.value)
+
+
+def _over(**values: Any) -> dict[str, Any]:
+    """The values of a claim that ends: nobody's message any more."""
+    return {**values, "owner": None, "lease_until": None}

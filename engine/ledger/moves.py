@@ -5,19 +5,20 @@ The statements that run once a message are built once and kept: building one cos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, exists, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, literal_column, update
 
 from engine.model import TRANSITIONS, Claim, State, Transition
-from engine.store.tables import customers, messages, runs
+from engine.store.tables import messages
 
 
 def in_state(*states: State) -> ColumnElement[bool]:
     """Messages in these states. Written as literals, so that the partial indexes on states are used."""
-    written = [literal(state.value, literal_execute=True) for state in sorted(states)]
+    written: list[ColumnElement[str]] = [literal_column(f"'{state.value}'") for state in sorted(states)]
     return messages.c.state == written[0] if len(written) == 1 else messages.c.state.in_(written)
 
 
@@ -38,43 +39,34 @@ def move(connection: Connection, transition: str, *which: ColumnElement[bool], n
 def move_claimed(
     connection: Connection,
     transition: str,
-    claim: Claim,
-    *guards: str,
+    *moves: tuple[Claim, Mapping[str, Any]],
     now: datetime,
-    revision: int | None = None,
-    **values: Any,
-) -> bool:
-    """Make a transition for one message that is still this claim's own. False where somebody else has moved it since.
+    leased: bool = False,
+) -> int:
+    """Make a transition for messages that are still their claims' own, each with its new values (the same names in all).
 
-    guards: what else must hold at that instant, by the names of `_guard`. revision: the customer's, for `same_revision`.
+    One that somebody else has moved since stays as it is. leased: only while the lease lasts. Returns how many moved.
     """
-    given = {f"new_{name}": value for name, value in values.items()}
-    if "same_revision" in guards:
-        given["decided_revision"] = revision
-    mine = {"mine": claim.message_id, "mine_epoch": claim.epoch, "moment": now}
-    return connection.execute(_claimed(transition, guards, tuple(values)), {**mine, **given}).rowcount == 1
+    if not moves:
+        return 0
+    changed = tuple(moves[0][1])
+    rows = [
+        {
+            "mine": claim.message_id,
+            "mine_epoch": claim.epoch,
+            "moment": now,
+            **{f"new_{name}": value for name, value in values.items()},
+        }
+        for claim, values in moves
+    ]
+    return connection.execute(_claimed(transition, leased, changed), rows).rowcount
 
 
 @cache
-def _claimed(transition: str, guards: tuple[str, ...], changed: tuple[str, ...]) -> Update:
+def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Update:
     step, m = TRANSITIONS[transition], messages.c
-    mine = (m.id == bindparam("mine"), m.epoch == bindparam("mine_epoch"), in_state(*step.origins))
-    values = {name: bindparam(f"new_{name}", type_=m[name].type) for name in changed}
     moment = bindparam("moment", type_=m.changed_at.type)
-    return update(messages).where(*mine, *map(_guard, guards)).values(state=_target(step), changed_at=moment, **values)
-
-
-def _guard(name: str) -> ColumnElement[bool]:
-    """leased: the lease is not over. run_live: nobody cancelled the run. same_revision: what we may send the customer is
-    as it was when the decision was made.
-    """
-    match name:
-        case "leased":
-            return messages.c.lease_until > bindparam("moment", type_=messages.c.lease_until.type)
-        case "run_live":
-            return exists(select(runs.c.id).where(runs.c.id == messages.c.run_id, runs.c.cancelled_at.is_(None)))
-        case "same_revision":
-            revision = customers.c.revision == bindparam("decided_revision")
-            return exists(select(customers.c.id).where(customers.c.id == messages.c.customer_id, revision))
-        case _:
-            raise KeyError(name)
+    mine = (m.id == bindparam("mine"), m.epoch == bindparam("mine_epoch"), in_state(*step.origins))
+    lasting = (m.lease_until > moment,) if leased else ()
+    values = {name: bindparam(f"new_{name}", type_=m[name].type) for name in changed}
+    return update(messages).where(*mine, *lasting).values(state=_target(step), changed_at=moment, **values)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, Update, bindparam, update
+from sqlalchemy import Update, bindparam, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
-from engine.model import Message, Reason
+from engine.model import Claim, Message, Reason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
 from engine.store import Database
 from engine.store.tables import attempts
@@ -25,25 +27,62 @@ class Retry:
     worthwhile: bool
 
 
-def settle(database: Database, message: Message, outcome: Outcome, retry: Retry, *, now: datetime) -> bool:
-    """Write down how a hand-over ended. False where the message has moved on meanwhile (its provider's event was faster)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How one hand-over ended. `message` as it was sent: with its attempt's number and the address it went to."""
+
+    message: Message
+    outcome: Outcome
+    retry: Retry
+
+
+def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
+    """Write down how hand-overs ended, all in one commit. Returns how many moved: some may have moved on meanwhile
+    (a provider's event was faster).
+    """
     with database.writing() as connection:
-        # The message before its customer: everybody who locks both does so in this order.
-        transition, values = _transition(message, outcome, retry, now)
-        moved = move_claimed(connection, transition, message.claim, now=now, owner=None, lease_until=None, **values)
-        _close_attempt(connection, message, outcome, now)
-        if isinstance(outcome, Rejected) and outcome.suppress and message.sent_to:
-            suppress_contact_point(
-                connection, database, message.channel, message.sent_to, outcome.suppress, at=now, source="provider"
-            )
+        # Messages before their customers, each in the order of their ids: as everybody does who locks both.
+        ended = sorted(ended, key=lambda one: one.message.id)
+        moved = sum(
+            move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
+        )
+        connection.execute(_closing(), [_closed(one, now) for one in ended])
+        for one in ended:
+            if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:
+                suppress_contact_point(
+                    connection,
+                    database,
+                    one.message.channel,
+                    one.message.sent_to,
+                    one.outcome.suppress,
+                    at=now,
+                    source="provider",
+                )
         return moved
 
 
-def _close_attempt(connection: Connection, message: Message, outcome: Outcome, now: datetime) -> None:
-    word = _WORDS[type(outcome)]
+Moves = list[tuple[Claim, dict[str, Any]]]
+
+
+def _by_transition(ended: Sequence[Ended], now: datetime) -> Iterable[tuple[str, Moves]]:
+    moves: dict[str, Moves] = defaultdict(list)
+    for one in ended:
+        transition, values = _transition(one.message, one.outcome, one.retry, now)
+        moves[transition].append((one.message.claim, {**values, "owner": None, "lease_until": None}))
+    return moves.items()
+
+
+def _closed(one: Ended, now: datetime) -> dict[str, Any]:
+    outcome = one.outcome
     code = outcome.provider_message_id if isinstance(outcome, Accepted) else outcome.code
-    ended = {"ended": now, "end": word, "end_code": code, "end_detail": outcome.detail or None}
-    connection.execute(_closing(), {"message": message.id, "attempt": message.attempts, **ended})
+    return {
+        "message": one.message.id,
+        "attempt": one.message.attempts,
+        "ended": now,
+        "end": _WORDS[type(outcome)],
+        "end_code": code,
+        "end_detail": outcome.detail or None,
+    }
 
 
 @cache

@@ -1,6 +1,7 @@
 """The loop that claims, decides, renders, sends and settles.
 
-sender     threads, each with one message in flight          hand_over  one message from decision to answer
-runs       what a run's messages have in common              retry      when a message surely not taken is tried again
-providers  the vendors of config.yaml, opened
+sender     threads that claim batches                          prepare    one message: decided and written
+hand_over  groups: intents committed, sent, answers committed  retry      when a message surely not taken is tried again
+turns      whose turn it is among the bulk runs                slots      how much may be on its way at once
+runs       what a run's messages have in common                providers  the vendors of config.yaml, opened
 """

@@ -1,280 +1,138 @@
-"""One message, from decision to answer: hops 5 to 7 of its path, in order, on one page."""
+"""Groups of messages handed over: hop 7. Their intents in one commit, all on their way at once, their answers in one commit."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.content.links import Links
-from engine.content.render import Rendered, content_hash
-from engine.content.tracking import shows, track, unsubscribe_headers
-from engine.content.values import values_for
-from engine.errors import ContentError, ProviderError, StoreError
+from engine.errors import StoreError
 from engine.ledger import hand_over as ledger
-from engine.ledger.settle import settle
-from engine.model import Channel, Message, MessageClass, Plain, Reason
-from engine.policy import Facts, Hold, Send, Withhold, decide
-from engine.policy.facts import applicable_caps
-from engine.provider import Ambiguous, EmailContent, NotSent, Outcome, Outgoing, Provider, refuse_what_is_not_promised
-from engine.rules.workspace import Workspace
+from engine.ledger.settle import Ended, settle
+from engine.model import Message, Reason
+from engine.policy import Facts
+from engine.provider import Ambiguous, NotSent, Outcome, Outgoing, Provider
+from engine.sending.prepare import Desk, Leaving, prepare
 from engine.sending.retry import retry
 from engine.sending.runs import Launched
-from engine.store import Database
 
 log = structlog.get_logger()
 
-FAULT_PAUSE = timedelta(minutes=10)
+SETTLE_SECONDS = 0.05
+"""An answer waits at most about so long for others to be written down with it."""
+
+_KEPT_WORDS = {ledger.Held: "held", ledger.Withheld: "withheld", ledger.Doubted: "in_doubt"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
-    """What senders work with: the rules and settings in force, the open providers, the maker of links."""
-
-    workspace: Workspace
-    providers: Mapping[str, Provider]
-    links: Links
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Desk:
-    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
-    under this lease; `stopping` tells that the sender should end. `link_number`: the number of an address for its click link.
-    """
-
-    setup: Setup
-    database: Database
-    now: Callable[[], datetime]
-    guard: float
-    stopping: Callable[[], bool]
-    link_number: Callable[[str], int]
-    jitter: random.Random
+def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: Mapping[int, Facts]) -> Iterator[str]:
+    """Decide about the claimed messages of one run and hand over those that may leave. Yields a word for each."""
+    kept: list[ledger.Kept] = []
+    groups: dict[str, list[Leaving]] = defaultdict(list)
+    for place, message in enumerate(batch):
+        if _too_late(desk):
+            yield from _put_back(desk, batch[place:])
+            break
+        prepared = prepare(desk, message, run, facts[message.id])
+        if not isinstance(prepared, Leaving):
+            kept.append(prepared)
+            continue
+        groups[prepared.intent.provider].append(prepared)
+        if len(groups[prepared.intent.provider]) >= _group_size(prepared.provider):
+            yield from _leave(desk, groups.pop(prepared.intent.provider))
+    ledger.keep(desk.database, kept, now=desk.now())
+    yield from (_KEPT_WORDS[type(one)] for one in kept)
+    for group in groups.values():
+        yield from _leave(desk, group)
 
 
-def process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
-    """Decide about one claimed message and do what was decided. Returns the word for what came of it.
+def _group_size(provider: Provider) -> int:
+    """Half of what may be on its way: while one group waits for its answers, another one is written."""
+    return max(1, min(provider.batch_limit, provider.in_flight_limit // 2))
 
-    A fault of ours costs this one message some time, not the others theirs: it is put back, and logged, until its time to
-    be retried is over.
-    """
+
+def _leave(desk: Desk, group: Sequence[Leaving]) -> Iterator[str]:
+    """Hand over a provider's group, as much at once as there are slots."""
+    name, provider, rest = group[0].intent.provider, group[0].provider, group
+    while rest:
+        with desk.slots.of(name, provider, most=len(rest), bulk=desk.bulk, stopping=desk.stopping) as free:
+            if _too_late(desk):
+                yield from _put_back(desk, [late.message for late in rest])
+                return
+            yield from _hand_over(desk, provider, rest[:free])
+            rest = rest[free:]
+
+
+def _too_late(desk: Desk) -> bool:
+    return desk.stopping() or time.monotonic() > desk.guard
+
+
+def _put_back(desk: Desk, unsent: Sequence[Message]) -> Iterator[str]:
+    ledger.release(desk.database, [(message, Reason.SENDER_STOPPED) for message in unsent], now=desk.now())
+    yield from ("released" for _ in unsent)
+
+
+def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iterator[str]:
+    """The provider's call, between two commits. After the first one every way out of here settles every message."""
+    refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
+    unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
+    back = [(message, why) for message, why in unsent if why is not Reason.CANCELLED]
+    ledger.release(desk.database, back, now=desk.now())
+    yield from (why.value for _, why in unsent)
+    begun = {one.outgoing.key: one for one in group if one.message.id not in refused}
+    answered: list[Ended] = []
+    written_at = time.monotonic()
+    for answer in _answers(desk, provider, [one.outgoing for one in begun.values()]):
+        if answer is not None:
+            outgoing, outcome = answer
+            answered.append(_ended(desk, begun.pop(outgoing.key), outcome))
+        if answered and (not begun or time.monotonic() - written_at > SETTLE_SECONDS):
+            _settle_until_written(desk, answered)
+            yield from (type(one.outcome).__name__.lower() for one in answered)
+            answered, written_at = [], time.monotonic()
+
+
+def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome] | None]:
+    """How each hand-over ended, and None now and then meanwhile. What a provider that breaks its contract did, nobody knows."""
+    if time.monotonic() > desk.guard:  # the commit took so long that somebody else may soon have the messages
+        late = NotSent(code="lease_over", detail="the database was too slow")
+        yield from ((outgoing, late) for outgoing in batch)
+        return
+    missing = {outgoing.key: outgoing for outgoing in batch}
+    deadline = time.monotonic() + desk.setup.workspace.settings.sending.deadline.total_seconds()
+    broken = "no outcome"
     try:
-        return _process(desk, message, run, facts)
-    except StoreError:
-        raise
-    except Exception as error:
-        log.exception("a message could not be processed", message=message.id, run=message.run_id)
-        now, sending = desk.now(), desk.setup.workspace.settings.sending
-        if now < message.owed_at + sending.retry_for:
-            held = ledger.hold(desk.database, message, until=now + FAULT_PAUSE, reason=Reason.FAULT, now=now)
-            return "held" if held else "fault"  # once begun it is no claim any more, and its lease settles it
-        ledger.withhold(desk.database, message, reason=Reason.FAULT, detail=type(error).__name__, now=now)
-        return "withheld"
+        for answer in provider.send_many(batch, deadline=deadline) if batch else ():
+            if answer is None or missing.pop(answer[0].key, None) is not None:
+                yield answer
+    except Exception as error:  # a provider should return, never raise
+        log.exception("the provider raised", provider=type(provider).__name__)
+        broken = type(error).__name__
+    yield from ((outgoing, Ambiguous(code="provider_error", detail=broken)) for outgoing in missing.values())
 
 
-def _process(desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
-    settings, now = desk.setup.workspace.settings, desk.now()
-    verdict = decide(facts, settings, now=now)
-    match verdict:
-        case Hold(until=until, reason=reason):
-            ledger.hold(desk.database, message, until=until, reason=reason, now=now)
-            return "held"
-        case Withhold(reason=reason, detail=detail):
-            ledger.withhold(desk.database, message, reason=reason, detail=detail, now=now)
-            return "withheld"
-        case Send():
-            return _send(desk, message, run, facts, now)
-
-
-def _send(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> str:
-    if message.doubt_since is not None and not _may_repeat(desk.setup, message, now):
-        ledger.doubt_again(desk.database, message, reason=Reason.KEY_FORGOTTEN, now=now)
-        return "in_doubt"
-    if message.doubt_since is not None and message.sent_to != facts.address:
-        ledger.withhold(desk.database, message, reason=Reason.CONTACT_CHANGED, detail="", now=now)
-        return "withheld"
-    try:
-        leaving = _prepare(desk, message, run, facts, now)
-    except (ContentError, ProviderError) as error:
-        reason = Reason.TEMPLATE_ERROR if isinstance(error, ContentError) else Reason.REFUSED
-        ledger.withhold(desk.database, message, reason=reason, detail=str(error), now=now)
-        return "withheld"
-    if time.monotonic() > desk.guard:
-        ledger.release(desk.database, message, reason=Reason.LEASE_OVER, now=now)
-        return "released"
-    refused = ledger.begin(desk.database, message, leaving.intent, now=now)
-    if refused is not None:
-        ledger.release(desk.database, message, reason=refused, now=now)
-        return refused.value
-    outgoing = leaving.outgoing
-    sent = replace(message, attempts=message.attempts + 1, sent_to=outgoing.to, provider=leaving.intent.provider)
-    return _hand_over(desk, sent, outgoing, leaving.provider)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Leaving:
-    """A message ready to leave: by whom, what, and what is written down about it first."""
-
-    provider: Provider
-    outgoing: Outgoing
-    intent: ledger.Intent
-
-
-def _prepare(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> _Leaving:
-    """Route, values, content. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
-    refusal all is made anew. Raises ContentError or ProviderError.
-    """
-    provider_name, provider, sender = _route(desk.setup, message, run)
-    frozen = message.values if message.doubt_since is not None else None
-    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, sender, now)
-    rendered = run.renderer.render(message.channel, values)
-    outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
-    refuse_what_is_not_promised(provider, outgoing)
-    intent = ledger.Intent(
-        provider=provider_name,
-        sent_to=outgoing.to,
-        contact_point_id=facts.contact_point_id,
-        values=values,
-        template_path=rendered.path,
-        content_hash=content_hash(outgoing.content),
-        revision=facts.revision,
-        bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
+def _ended(desk: Desk, sent: Leaving, outcome: Outcome) -> Ended:
+    message = replace(
+        sent.message, attempts=sent.message.attempts + 1, sent_to=sent.outgoing.to, provider=sent.intent.provider
     )
-    return _Leaving(provider=provider, outgoing=outgoing, intent=intent)
+    plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=desk.now(), jitter=desk.jitter)
+    return Ended(message=message, outcome=outcome, retry=plan)
 
 
-def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
-    """Whether a message in doubt may be handed over again at this instant: it is the one marked re-send of its class, or
-    the same provider still remembers the key.
-    """
-    if message.possible_duplicate:
-        return True
-    provider = setup.providers.get(message.provider or "")
-    window = provider.capabilities.idempotency_window if provider else None
-    return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
-
-
-def _hand_over(desk: Desk, message: Message, outgoing: Outgoing, provider: Provider) -> str:
-    """The provider's call, between two commits. After the first one every way out of here settles the message."""
-    sending = desk.setup.workspace.settings.sending
-    outcome: Outcome
-    if time.monotonic() > desk.guard:  # the commit took so long that somebody else may soon have the message
-        outcome = NotSent(code="lease_over", detail="the database was too slow")
-    else:
-        try:
-            outcome = provider.send(outgoing, deadline=time.monotonic() + sending.deadline.total_seconds())
-        except Exception as error:  # a provider should return, never raise; what a broken one did, nobody knows
-            log.exception("the provider raised", message=message.id, provider=message.provider)
-            outcome = Ambiguous(code="provider_error", detail=type(error).__name__)
-    _settle_until_written(desk, message, outcome)
-    word = type(outcome).__name__.lower()
-    log.debug("handed over", message=message.id, run=message.run_id, provider=message.provider, outcome=word)
-    return word
-
-
-def _settle_until_written(desk: Desk, message: Message, outcome: Outcome) -> None:
-    """Never go on to the next message before this one's answer is on disk; a sender that must stop leaves it to the lease."""
+def _settle_until_written(desk: Desk, ended: Sequence[Ended]) -> None:
+    """Never go on before these answers are on disk; a sender that must stop leaves them to the lease."""
     wait, last = 0.05, time.monotonic() + desk.setup.workspace.settings.sending.lease.total_seconds()
     while True:
-        now = desk.now()
-        plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=now, jitter=desk.jitter)
         try:
-            settle(desk.database, message, outcome, plan, now=now)
+            settle(desk.database, ended, now=desk.now())
         except (StoreError, SQLAlchemyError):
-            log.exception("the answer cannot be written yet", message=message.id)
+            log.exception("answers cannot be written yet", messages=len(ended))
             if desk.stopping() or time.monotonic() > last:
                 raise
             time.sleep(wait)
             wait = min(wait * 2, 5.0)
         else:
             return
-
-
-def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider, str]:
-    """Which provider carries the message: in doubt the one that had it before, else the route in force."""
-    route = setup.workspace.settings.route(message.channel, run.campaign.message_class)
-    if route is None:
-        raise ProviderError(
-            f"no provider carries {run.campaign.message_class} {message.channel}",
-            where=f"config.yaml: channels.{message.channel}",
-        )
-    name = message.provider if message.doubt_since and message.provider in setup.providers else route.provider
-    if name is None or name not in setup.providers:
-        raise ProviderError(f'the provider "{name}" is not open', where="config.yaml: providers")
-    return name, setup.providers[name], route.sender
-
-
-def _values(
-    setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
-) -> dict[str, Plain]:
-    """What the template is given, with the sender beside it: all that a second, equal hand-over needs."""
-    links = {"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {}
-    campaign = run.campaign
-    values = values_for(
-        settings=setup.workspace.settings,
-        campaign=campaign.campaign,
-        purpose=campaign.purpose,
-        now=now,
-        customer=facts.customer,
-        data=run.data,
-        links=links,
-    )
-    return {**values, "sender": sender}
-
-
-def _outgoing(
-    desk: Desk,
-    message: Message,
-    run: Launched,
-    facts: Facts,
-    provider: str,
-    values: Mapping[str, Plain],
-    rendered: Rendered,
-    now: datetime,
-) -> Outgoing:
-    setup, campaign = desk.setup, run.campaign
-    content = rendered.content
-    if isinstance(content, EmailContent) and message.customer_id is not None:
-        content = _email(desk, message, campaign.message_class, content)
-    not_after = message.not_after
-    return Outgoing(
-        key=desk.database.message_key(message.id),
-        channel=Channel(message.channel),
-        message_class=campaign.message_class,
-        campaign=message.campaign,
-        to=message.sent_to if message.doubt_since else facts.address,
-        sender=str(values["sender"]),
-        content=content,
-        at=(message.first_sent_at if message.doubt_since else None) or now,
-        valid_for=not_after - now if not_after else None,
-        callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
-    )
-
-
-def _email(desk: Desk, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
-    """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
-
-    Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
-    """
-    links, tracking = desk.setup.links, desk.setup.workspace.settings.tracking
-    leave = links.unsubscribe(message.id)
-    commercial = message_class is MessageClass.COMMERCIAL
-    if commercial and not shows(content, leave):
-        raise ContentError(
-            "the unsubscribe link does not show in every part",
-            where=f"templates of {message.campaign}",
-            remedy="Take the `if` around it away.",
-        )
-    content = track(
-        content,
-        links=links,
-        message_id=message.id,
-        link_id=desk.link_number,
-        opens=tracking.opens,
-        clicks=tracking.clicks,
-    )
-    return replace(content, headers={**content.headers, **unsubscribe_headers(leave)}) if commercial else content

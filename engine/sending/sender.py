@@ -1,7 +1,7 @@
-"""The sender: threads that each claim a small batch and hand it over one message at a time.
+"""The sender: threads that each claim a batch and hand it over in groups.
 
-One message in flight a thread, so that a crash leaves at most that many in doubt. A receipt never waits behind a bulk
-run: every thread looks at the triggered lane first, and one thread looks at nothing else.
+As many messages are on their way as their providers have slots, so that a crash leaves at most that many in doubt. A
+receipt never waits behind a bulk run: every thread looks at the triggered lane first, and one thread looks at nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -23,12 +23,15 @@ from engine.clock import Clock
 from engine.errors import StoreError
 from engine.ledger import claim as ledger
 from engine.ledger.doubts import DoubtRules, resolve
-from engine.ledger.hand_over import hold, release
+from engine.ledger.hand_over import Held, keep
 from engine.ledger.links import LinkNumbers
 from engine.model import Lane, Message, Reason
-from engine.policy import Facts, gather
-from engine.sending.hand_over import FAULT_PAUSE, Desk, Setup, process
-from engine.sending.runs import Launched, Runs
+from engine.policy import gather
+from engine.sending.hand_over import hand_over_batch
+from engine.sending.prepare import FAULT_PAUSE, Desk, Setup
+from engine.sending.runs import Runs
+from engine.sending.slots import Slots
+from engine.sending.turns import Turns
 from engine.settings import Sending
 from engine.store import Database
 
@@ -47,6 +50,7 @@ class Sender:
     def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock) -> None:
         self._setup, self._database, self._clock = setup, database, clock
         self._runs, self._link_number = Runs(database), LinkNumbers(database)
+        self._slots, self._turns = Slots(), Turns(database)
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._due = threading.Condition()
@@ -140,7 +144,7 @@ class Sender:
     def _work(self, lanes: Sequence[Lane]) -> Counter[str]:
         """Claim one batch and hand it over. Empty where nothing was due."""
         sending, taken_at = self._sending, time.monotonic()
-        batch = self._claim(lanes)
+        lane, batch = self._claim(lanes)
         if not batch:
             return Counter()
         desk = Desk(
@@ -151,26 +155,33 @@ class Sender:
             stopping=self._stop.is_set,
             link_number=self._link_number,
             jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)
+            slots=self._slots,
+            bulk=lane is Lane.BULK,
         )
-        return Counter(self._one_by_one(desk, batch))
-
-    def _claim(self, lanes: Sequence[Lane]) -> list[Message]:
-        sending = self._sending
-        for lane in lanes:
-            batch = ledger.claim(
-                self._database, lane, owner=self._owner, limit=sending.batch, lease=sending.lease, now=self._clock.now()
-            )
-            if batch:
-                return batch
-        return []
-
-    def _one_by_one(self, desk: Desk, batch: list[Message]) -> list[str]:
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:
             by_run[message.run_id].append(message)
-        return [word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages)]
+        return Counter(word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages))
 
-    def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> list[str]:
+    def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message]]:
+        """The first lane that has something due; in the bulk lane the runs take turns, a batch each."""
+        sending, now = self._sending, self._clock.now()
+        for lane in lanes:
+            for run_id in self._turns.next(now) if lane is Lane.BULK else (None,):
+                batch = ledger.claim(
+                    self._database,
+                    lane,
+                    owner=self._owner,
+                    limit=sending.batch,
+                    lease=sending.lease,
+                    now=now,
+                    run_id=run_id,
+                )
+                if batch:
+                    return lane, batch
+        return Lane.BULK, []
+
+    def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> Iterator[str]:
         """A fault in one run (its template cannot be read any more, say) holds up its own messages and no others."""
         try:
             run = self._runs.get(run_id)
@@ -180,16 +191,11 @@ class Sender:
             raise
         except Exception:
             log.exception("a run could not be prepared", run=run_id)
-            for message in batch:
-                hold(self._database, message, until=desk.now() + FAULT_PAUSE, reason=Reason.FAULT, now=desk.now())
-            return ["held"] * len(batch)
-        return [self._one(desk, message, run, facts[message.id]) for message in batch]
-
-    def _one(self, desk: Desk, message: Message, run: Launched, facts: Facts) -> str:
-        if self._stop.is_set() or time.monotonic() > desk.guard:
-            release(self._database, message, reason=Reason.SENDER_STOPPED, now=desk.now())
-            return "released"
-        return process(desk, message, run, facts)
+            until = desk.now() + FAULT_PAUSE
+            keep(self._database, [Held(message=m, until=until, reason=Reason.FAULT) for m in batch], now=desk.now())
+            yield from ("held" for _ in batch)
+            return
+        yield from hand_over_batch(desk, run, batch, facts)
 
     @property
     def _sending(self) -> Sending:

@@ -12,7 +12,7 @@ from engine.content.links import Links
 from engine.daemon import Stepped
 from engine.errors import RegularsError
 from engine.rules.workspace import Workspace
-from engine.sending.hand_over import Setup
+from engine.sending.prepare import Setup
 from engine.sending.stand_in import stand_ins
 from engine.simulation.calendar import Simulation, read
 from engine.simulation.past import rewind

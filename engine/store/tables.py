@@ -183,6 +183,14 @@ runs = Table(
     UniqueConstraint("campaign", "occurrence"),
 )
 
+brakes = Table(  # what hands nothing over for now: a campaign, or * for all
+    "brakes",
+    metadata,
+    Column("campaign", String, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,
@@ -227,12 +235,25 @@ messages = Table(
     Column("replied_at", Instant),
     Index("uq_messages_intent", "run_id", "step", "channel", func.coalesce(text("customer_id"), 0), unique=True),
     Index(
-        "ix_messages_due",
-        "lane",
+        "ix_messages_triggered",
         "due_at",
         "id",
-        sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
+        sqlite_where=text("state = 'pending' AND lane = 0"),
+        postgresql_where=text("state = 'pending' AND lane = 0"),
+    ),
+    Index(
+        "ix_messages_bulk",
+        "run_id",
+        "due_at",
+        "id",
+        sqlite_where=text("state = 'pending' AND lane = 1"),
+        postgresql_where=text("state = 'pending' AND lane = 1"),
+    ),
+    Index(
+        "ix_messages_not_after",
+        "not_after",
+        sqlite_where=text("state = 'pending' AND not_after IS NOT NULL"),
+        postgresql_where=text("state = 'pending' AND not_after IS NOT NULL"),
     ),
     Index(
         "ix_messages_leased",

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from engine.ledger import hand_over
 from engine.ledger.claim import claim
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
-from engine.ledger.settle import Retry, settle
+from engine.ledger.settle import Ended, Retry, settle
 from engine.model import Channel, DeliveryClass, Lane, Message, MessageClass, State
 from engine.provider import Outcome
 from engine.store import Database
@@ -84,8 +84,11 @@ def take(
     return claim(database, lane, owner=owner, limit=limit, lease=LEASE, now=now)
 
 
-def intent(provider: str = "relay", revision: int | None = 0, *, bump: bool = False) -> hand_over.Intent:
+def intent(
+    message: Message, provider: str = "relay", revision: int | None = 0, *, bump: bool = False
+) -> hand_over.Intent:
     return hand_over.Intent(
+        message=message,
         provider=provider,
         sent_to="c1@customers.example",
         contact_point_id=1,
@@ -99,13 +102,13 @@ def intent(provider: str = "relay", revision: int | None = 0, *, bump: bool = Fa
 
 def begin(database: Database, message: Message, now: datetime, *, revision: int = 0) -> Message | None:
     """Commit the intent; the message as its sender then knows it, or None where it may not leave."""
-    if hand_over.begin(database, message, intent(revision=revision), now=now) is not None:
+    if hand_over.begin(database, [intent(message, revision=revision)], now=now):
         return None
     return replace(message, attempts=message.attempts + 1, sent_to="c1@customers.example", provider="relay")
 
 
 def end(database: Database, message: Message, outcome: Outcome, now: datetime, retry: Retry = RETRY) -> bool:
-    return settle(database, message, outcome, retry, now=now)
+    return settle(database, [Ended(message=message, outcome=outcome, retry=retry)], now=now) == 1
 
 
 def state_of(database: Database, message_id: int) -> State:

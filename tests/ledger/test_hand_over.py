@@ -141,8 +141,8 @@ def test_a_hand_over_under_a_cap_makes_other_decisions_about_the_customer_void(
     owe_all(database, now)
     owe_all(database, now, occurrence="second")
     first, second = take(database, now)
-    assert begin_with(database, first, intent(bump=True), now=now) is None
-    assert begin_with(database, second, intent(bump=True), now=now) is Reason.CONTACT_CHANGED
+    assert begin_with(database, [intent(first, bump=True)], now=now) == {}
+    assert begin_with(database, [intent(second, bump=True)], now=now) == {second.id: Reason.CONTACT_CHANGED}
 
 
 def test_a_cancelled_campaign_hands_nothing_more_over(database: Database, now: datetime) -> None:

@@ -18,7 +18,7 @@ from engine.intake import take_customers
 from engine.model import Channel, State
 from engine.provider import Accepted, Capabilities, Http, Outcome, Outgoing, Provider, ProviderSettings
 from engine.rules.workspace import load_workspace
-from engine.sending.hand_over import Setup
+from engine.sending.prepare import Setup
 from engine.sending.sender import Sender
 from engine.store import Database
 from engine.store.tables import messages
@@ -63,8 +63,13 @@ purpose: service
 class Scripted(Provider):
     """Ends each hand-over as the test's function says; `taken` is the record of everything that reached it."""
 
-    def __init__(self, answer: Callable[[Outgoing], Outcome], idempotency_window: timedelta | None = None) -> None:
-        super().__init__(ProviderSettings(), http=Http())
+    def __init__(
+        self,
+        answer: Callable[[Outgoing], Outcome],
+        idempotency_window: timedelta | None = None,
+        connections: int = 8,
+    ) -> None:
+        super().__init__(ProviderSettings(connections=connections), http=Http())
         self.answer, self.taken, self._lock = answer, list[Outgoing](), threading.Lock()
         self.capabilities = Capabilities(
             channel=Channel.EMAIL, html=True, headers=True, idempotency_window=idempotency_window

@@ -154,6 +154,7 @@ def test_an_opt_out_during_the_run_stops_the_message_still_to_come(
 ) -> None:
     """All three are decided in one batch; while the first is handed over, the third opts out, and gets nothing."""
     shop = Shop(tmp_path, database, SteppedClock(now), customers=3)
+    shop.provider = Scripted(lambda outgoing: Accepted(), connections=1)
     shop.launch()
     shop.sender().drain()
     third = shop.rows()[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,13 +25,13 @@ from engine.ledger import hand_over
 from engine.ledger.claim import claim
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
-from engine.ledger.settle import Retry, settle
+from engine.ledger.settle import Ended, Retry, settle
 from engine.model import Lane, Reason, State
 from engine.provider import Accepted, ProviderEvent
 from engine.questions.audience import chosen_customers
 from engine.questions.examples.example import EarlierMessage, Example, Fate, InventedCustomer
 from engine.rules.workspace import Workspace
-from engine.sending.hand_over import Setup
+from engine.sending.prepare import Setup
 from engine.sending.sender import Sender
 from engine.sending.stand_in import stand_ins
 from engine.store import Database
@@ -114,6 +114,7 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
     with database.reading() as connection:
         row = connection.execute(query.where(customers.c.id == taken.customer_id)).one()
     intent = hand_over.Intent(
+        message=taken,
         provider="test",
         sent_to=row.address,
         contact_point_id=row.id,
@@ -123,8 +124,10 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
         revision=row.revision,
         bump=False,
     )
-    hand_over.begin(database, taken, intent, now=at)
-    settle(database, taken, Accepted(), Retry(wait=timedelta(), worthwhile=False), now=at)
+    hand_over.begin(database, [intent], now=at)
+    sent = replace(taken, attempts=1, sent_to=row.address, provider="test")
+    ended = Ended(message=sent, outcome=Accepted(), retry=Retry(wait=timedelta(), worthwhile=False))
+    settle(database, [ended], now=at)
     key = database.message_key(taken.id)
     reports = [
         ProviderEvent(name=name, at=when, dedupe=f"{name}:{key}", message_key=key)

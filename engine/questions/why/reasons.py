@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "provider_down": "the provider could not be reached; it is tried again",
         "rate_limited": "the provider asked to wait; it is tried again",
         "attempts_exhausted": "every attempt failed, and the time or number of attempts is used up",
+        "paused": "the campaign is paused; it goes on when somebody resumes it",
         "sender_stopped": "the sender stopped before the hand-over; it is taken up again",
         "contact_changed": "what may be sent to the customer changed meanwhile; it is decided again",
         "lease_over": "the sender was too slow to begin under its lease; it is taken up again",

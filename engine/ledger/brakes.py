@@ -1,0 +1,55 @@
+"""The brake: campaigns, or all of them, that hand nothing over until somebody lets them go again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, select
+
+from engine.store import Database
+from engine.store.tables import brakes, messages
+
+ALL = "*"
+"""The brake on every campaign there is and will be: the kill switch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brake:
+    """A campaign that is paused (`ALL`: every one), since when (UTC), and why, in the words of who did it."""
+
+    campaign: str
+    since: datetime
+    why: str
+
+
+def pause(database: Database, campaign: str, *, why: str, now: datetime) -> bool:
+    """Hand over nothing more of this campaign; what is in flight is settled. False where it was paused already."""
+    row = {"campaign": campaign, "since": now, "why": why}
+    with database.writing() as connection:
+        return database.inserted(connection, database.insert(brakes).values(row).on_conflict_do_nothing()) == 1
+
+
+def resume(database: Database, campaign: str) -> bool:
+    """Go on where it was paused: the same rows, so nobody gets anything twice. False where it was not paused."""
+    with database.writing() as connection:
+        return connection.execute(delete(brakes).where(brakes.c.campaign == campaign)).rowcount == 1
+
+
+def paused(database: Database) -> tuple[Brake, ...]:
+    """Every brake that is on."""
+    with database.reading() as connection:
+        rows = connection.execute(select(brakes).order_by(brakes.c.campaign)).all()
+    return tuple(Brake(campaign=row.campaign, since=row.since, why=row.why) for row in rows)
+
+
+def braked(connection: Connection) -> Callable[[str], bool]:
+    """Whether a campaign is paused, as of this connection's view."""
+    names = frozenset(connection.execute(select(brakes.c.campaign)).scalars())
+    return lambda campaign: campaign in names or ALL in names
+
+
+def free_to_go() -> ColumnElement[bool]:
+    """Messages of campaigns that are not paused."""
+    return ~exists(select(brakes.c.campaign).where(brakes.c.campaign.in_([messages.c.campaign, ALL])))

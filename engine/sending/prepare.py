@@ -1,0 +1,229 @@
+"""One message, decided and written: hops 5 and 6 of its path. Nothing is stored here and nothing leaves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from engine.content.links import Links
+from engine.content.render import Rendered, content_hash
+from engine.content.tracking import shows, track, unsubscribe_headers
+from engine.content.values import values_for
+from engine.errors import ContentError, ProviderError, StoreError
+from engine.ledger.hand_over import Doubted, Held, Intent, Kept, Withheld
+from engine.model import Channel, Message, MessageClass, Plain, Reason
+from engine.policy import Facts, Hold, Send, Withhold, decide
+from engine.policy.facts import applicable_caps
+from engine.provider import EmailContent, Outgoing, Provider, refuse_what_is_not_promised
+from engine.rules.workspace import Workspace
+from engine.sending.runs import Launched
+from engine.sending.slots import Slots
+from engine.store import Database
+
+log = structlog.get_logger()
+
+FAULT_PAUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What senders work with: the rules and settings in force, the open providers, the maker of links."""
+
+    workspace: Workspace
+    providers: Mapping[str, Provider]
+    links: Links
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
+    under this lease; `stopping` tells that the sender should end. `link_number`: the number of an address for its click
+    link. `slots`: how much may be on its way at once, over all senders of this process; `bulk` leaves one of them free.
+    """
+
+    setup: Setup
+    database: Database
+    now: Callable[[], datetime]
+    guard: float
+    stopping: Callable[[], bool]
+    link_number: Callable[[str], int]
+    jitter: random.Random
+    slots: Slots
+    bulk: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaving:
+    """A message ready to leave: by whom, what, and what is written down about it first."""
+
+    provider: Provider
+    outgoing: Outgoing
+    intent: Intent
+
+    @property
+    def message(self) -> Message:
+        return self.intent.message
+
+
+def prepare(desk: Desk, message: Message, run: Launched, facts: Facts) -> Leaving | Kept:
+    """Decide about one claimed message and, where it may leave, write it.
+
+    A fault of ours costs this one message some time, not the others theirs: it is put back, and logged, until its time to
+    be retried is over.
+    """
+    now = desk.now()
+    try:
+        verdict = decide(facts, desk.setup.workspace.settings, now=now)
+        match verdict:
+            case Hold(until=until, reason=reason):
+                return Held(message=message, until=until, reason=reason)
+            case Withhold(reason=reason, detail=detail):
+                return Withheld(message=message, reason=reason, detail=detail)
+            case Send():
+                return _write(desk, message, run, facts, now)
+    except StoreError:
+        raise
+    except Exception as error:
+        log.exception("a message could not be prepared", message=message.id, run=message.run_id)
+        if now < message.owed_at + desk.setup.workspace.settings.sending.retry_for:
+            return Held(message=message, until=now + FAULT_PAUSE, reason=Reason.FAULT)
+        return Withheld(message=message, reason=Reason.FAULT, detail=type(error).__name__)
+
+
+def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving | Kept:
+    if message.doubt_since is not None:
+        if not _may_repeat(desk.setup, message, now):
+            return Doubted(message=message, reason=Reason.KEY_FORGOTTEN)
+        if message.sent_to != facts.address:
+            return Withheld(message=message, reason=Reason.CONTACT_CHANGED)
+    try:
+        return _leaving(desk, message, run, facts, now)
+    except ContentError as error:
+        return Withheld(message=message, reason=Reason.TEMPLATE_ERROR, detail=str(error))
+    except ProviderError as error:
+        return Withheld(message=message, reason=Reason.REFUSED, detail=str(error))
+
+
+def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving:
+    """Route, values, content. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
+    refusal all is made anew. Raises ContentError or ProviderError.
+    """
+    provider_name, provider, sender = _route(desk.setup, message, run)
+    frozen = message.values if message.doubt_since is not None else None
+    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, sender, now)
+    rendered = run.renderer.render(message.channel, values)
+    outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
+    refuse_what_is_not_promised(provider, outgoing)
+    intent = Intent(
+        message=message,
+        provider=provider_name,
+        sent_to=outgoing.to,
+        contact_point_id=facts.contact_point_id,
+        values=values,
+        template_path=rendered.path,
+        content_hash=content_hash(outgoing.content),
+        revision=facts.revision,
+        bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
+    )
+    return Leaving(provider=provider, outgoing=outgoing, intent=intent)
+
+
+def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
+    """Whether a message in doubt may be handed over again at this instant: it is the one marked re-send of its class, or
+    the same provider still remembers the key.
+    """
+    if message.possible_duplicate:
+        return True
+    provider = setup.providers.get(message.provider or "")
+    window = provider.capabilities.idempotency_window if provider else None
+    return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
+
+
+def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider, str]:
+    """Which provider carries the message: in doubt the one that had it before, else the route in force."""
+    route = setup.workspace.settings.route(message.channel, run.campaign.message_class)
+    if route is None:
+        raise ProviderError(
+            f"no provider carries {run.campaign.message_class} {message.channel}",
+            where=f"config.yaml: channels.{message.channel}",
+        )
+    name = message.provider if message.doubt_since and message.provider in setup.providers else route.provider
+    if name is None or name not in setup.providers:
+        raise ProviderError(f'the provider "{name}" is not open', where="config.yaml: providers")
+    return name, setup.providers[name], route.sender
+
+
+def _values(
+    setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
+) -> dict[str, Plain]:
+    """What the template is given, with the sender beside it: all that a second, equal hand-over needs."""
+    links = {"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {}
+    campaign = run.campaign
+    values = values_for(
+        settings=setup.workspace.settings,
+        campaign=campaign.campaign,
+        purpose=campaign.purpose,
+        now=now,
+        customer=facts.customer,
+        data=run.data,
+        links=links,
+    )
+    return {**values, "sender": sender}
+
+
+def _outgoing(
+    desk: Desk,
+    message: Message,
+    run: Launched,
+    facts: Facts,
+    provider: str,
+    values: Mapping[str, Plain],
+    rendered: Rendered,
+    now: datetime,
+) -> Outgoing:
+    setup, campaign = desk.setup, run.campaign
+    content = rendered.content
+    if isinstance(content, EmailContent) and message.customer_id is not None:
+        content = _email(desk, message, campaign.message_class, content)
+    not_after = message.not_after
+    return Outgoing(
+        key=desk.database.message_key(message.id),
+        channel=Channel(message.channel),
+        message_class=campaign.message_class,
+        campaign=message.campaign,
+        to=message.sent_to if message.doubt_since else facts.address,
+        sender=str(values["sender"]),
+        content=content,
+        at=(message.first_sent_at if message.doubt_since else None) or now,
+        valid_for=not_after - now if not_after else None,
+        callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
+    )
+
+
+def _email(desk: Desk, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
+    """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
+
+    Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
+    """
+    links, tracking = desk.setup.links, desk.setup.workspace.settings.tracking
+    leave = links.unsubscribe(message.id)
+    commercial = message_class is MessageClass.COMMERCIAL
+    if commercial and not shows(content, leave):
+        raise ContentError(
+            "the unsubscribe link does not show in every part",
+            where=f"templates of {message.campaign}",
+            remedy="Take the `if` around it away.",
+        )
+    content = track(
+        content,
+        links=links,
+        message_id=message.id,
+        link_id=desk.link_number,
+        opens=tracking.opens,
+        clicks=tracking.clicks,
+    )
+    return replace(content, headers={**content.headers, **unsubscribe_headers(leave)}) if commercial else content
