@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -366,19 +366,33 @@ class Provider(ABC):
 
 def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
     """Raises ProviderError, before any network, where a message asks for what the provider does not promise."""
-    can, name = provider.capabilities, type(provider).__name__
     email = outgoing.content if isinstance(outgoing.content, EmailContent) else None
-    checks = (
-        (outgoing.channel is can.channel, f"{name} sends {can.channel}, not {outgoing.channel}"),
-        (outgoing.to is not None or can.posts, f"{name} cannot publish to everybody"),
-        (outgoing.to is None or can.direct, f"{name} cannot write to one person"),
-        ((email is not None) == (can.channel is Channel.EMAIL), f"{name} was given another channel's content"),
-        (can.html or not (email and email.html), f"{name} cannot carry HTML"),
-        (can.headers or not (email and email.headers), f"{name} cannot carry headers of ours"),
+    what = _not_promised(
+        provider.capabilities,
+        outgoing.channel,
+        public=outgoing.to is None,
+        email=email is not None,
+        html=email is not None and email.html is not None,
+        headers=email is not None and bool(email.headers),
     )
-    for holds, what in checks:
-        if not holds:
-            raise ProviderError(what, remedy="Route this campaign to a provider that can: see docs/channels.md.")
+    if what is not None:
+        what = f"{type(provider).__name__} {what}"
+        raise ProviderError(what, remedy="Route this campaign to a provider that can: see docs/channels.md.")
+
+
+@lru_cache(maxsize=256)  # the messages of a run all ask for the same
+def _not_promised(
+    can: Capabilities, channel: Channel, *, public: bool, email: bool, html: bool, headers: bool
+) -> str | None:
+    checks = (
+        (channel is can.channel, f"sends {can.channel}, not {channel}"),
+        (can.posts or not public, "cannot publish to everybody"),
+        (can.direct or public, "cannot write to one person"),
+        ((can.channel is Channel.EMAIL) == email, "was given another channel's content"),
+        (can.html or not html, "cannot carry HTML"),
+        (can.headers or not headers, "cannot carry headers of ours"),
+    )
+    return next((what for holds, what in checks if not holds), None)
 
 
 # ---------------------------------------------------------------- one HTTP call, one deadline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +42,15 @@ def content_hash(content: Content) -> str:
     """SHA-256, in hexadecimal, over every field of a content; two contents with the same hash read the same."""
     match content:
         case EmailContent():
-            parts: list[Any] = [content.subject, content.text, content.html, sorted(content.headers.items())]
+            headers = (text for name, value in sorted(content.headers.items()) for text in (name, value))
+            parts = ("email", content.subject, content.text, content.html, *headers)
         case TextContent():
-            parts = [content.text]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+            parts = ("text", content.text)
+    digest = hashlib.sha256()
+    for part in parts:  # each with its length before it, so that no two contents run together into the same bytes
+        data = part.encode("utf-8", "surrogatepass") if part is not None else None
+        digest.update(b"%d:" % len(data) + data if data is not None else b"-:")
+    return digest.hexdigest()
 
 
 class Renderer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from engine.content.links import Links
@@ -27,25 +27,25 @@ _NOT_IN_A_URL = re.compile(r"[\s<>\"\x00-\x1f\x7f]")
 
 
 def track(
-    content: EmailContent,
+    page: str | None,
     *,
     links: Links,
     message_id: int,
     link_id: Callable[[str], int],
     opens: bool,
     clicks: bool,
-) -> EmailContent:
-    """The same email with its HTML links led through ours, and with the open pixel.
+) -> str | None:
+    """An email's HTML part with its links led through ours, and with the open pixel; None where there is no such part.
 
     Only the http(s) addresses of `<a>` and `<area>` change; everything else stays as it was, byte for byte. Our own
     links (unsubscribe), mailto:, anchors, addresses with a user name in them, and links marked `data-track="off"` stay.
     `link_id` gives the number under which an address is kept; it is asked once for each different address. The text part
     keeps its real links.
     """
-    if content.html is None:
-        return content
-    body = _clicks(content.html, links, message_id, link_id) if clicks else content.html
-    return replace(content, html=_pixel(body, links.open(message_id)) if opens else body)
+    if page is None:
+        return None
+    body = _clicks(page, links, message_id, link_id) if clicks else page
+    return _pixel(body, links.open(message_id)) if opens else body
 
 
 def shows(content: EmailContent, url: str) -> bool:
@@ -64,35 +64,37 @@ def _clicks(body: str, links: Links, message_id: int, link_id: Callable[[str], i
     ours: dict[str, str] = {}
     pieces, done = [], 0
     for tag in _MARKUP.finditer(body):
-        span = _target(tag)
-        if span is None:
+        found = _target(tag[0]) if tag["attributes"] is not None else None
+        if found is None:
             continue
-        url = _decoded(body[span[0] : span[1]])
-        if not _trackable(url) or links.is_ours(url):
+        start, end, url = found
+        if links.is_ours(url):
             continue
         if url not in ours:
             ours[url] = links.click(message_id, link_id(url))
-        pieces += [body[done : span[0]], ours[url]]
-        done = span[1]
+        pieces += [body[done : tag.start() + start], ours[url]]
+        done = tag.start() + end
     return "".join([*pieces, body[done:]])
 
 
-def _target(tag: re.Match[str]) -> tuple[int, int] | None:
-    """Where the address of a link stands in the page, without its quotes; None where this link is not to be counted."""
-    if tag["attributes"] is None:
-        return None
+@lru_cache(maxsize=4096)  # most tags of a mailing are the same in every message
+def _target(tag: str) -> tuple[int, int, str] | None:
+    """Where the address of a link stands in its tag, without its quotes, and what it is; None where this link is not to be
+    counted.
+    """
     found: dict[str, tuple[int, int]] = {}
-    for attribute in _ATTRIBUTE.finditer(tag.string, *tag.span("attributes")):
+    for attribute in _ATTRIBUTE.finditer(tag, *_MARKUP.match(tag).span("attributes")):  # type: ignore[union-attr]
         if attribute["value"] is not None:
             start, end = attribute.span("value")
-            quoted = tag.string[start] in "\"'"
+            quoted = tag[start] in "\"'"
             found.setdefault(
                 attribute["name"].lower(), (start + quoted, end - quoted)
             )  # the first of two counts: HTML §13
-    marked = found.get("data-track")
-    if marked and tag.string[slice(*marked)].strip().lower() == "off":
+    marked, at = found.get("data-track"), found.get("href")
+    if at is None or (marked and tag[slice(*marked)].strip().lower() == "off"):
         return None
-    return found.get("href")
+    url = _decoded(tag[slice(*at)])
+    return (*at, url) if _trackable(url) else None
 
 
 def _decoded(value: str) -> str:

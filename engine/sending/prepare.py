@@ -188,7 +188,7 @@ def _outgoing(
     setup, campaign = desk.setup, run.campaign
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
-        content = _email(desk, message, campaign.message_class, content)
+        content = _email(desk, message, campaign.message_class, content, leave=_unsubscribe(values))
     not_after = message.not_after
     return Outgoing(
         key=desk.database.message_key(message.id),
@@ -204,13 +204,19 @@ def _outgoing(
     )
 
 
-def _email(desk: Desk, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
+def _unsubscribe(values: Mapping[str, Plain]) -> str:
+    links = values["links"]
+    return str(links["unsubscribe"]) if isinstance(links, dict) else ""
+
+
+def _email(
+    desk: Desk, message: Message, message_class: MessageClass, content: EmailContent, *, leave: str
+) -> EmailContent:
     """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
 
     Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
     """
-    links, tracking = desk.setup.links, desk.setup.workspace.settings.tracking
-    leave = links.unsubscribe(message.id)
+    tracking = desk.setup.workspace.settings.tracking
     commercial = message_class is MessageClass.COMMERCIAL
     if commercial and not shows(content, leave):
         raise ContentError(
@@ -218,12 +224,15 @@ def _email(desk: Desk, message: Message, message_class: MessageClass, content: E
             where=f"templates of {message.campaign}",
             remedy="Take the `if` around it away.",
         )
-    content = track(
+    return replace(
         content,
-        links=links,
-        message_id=message.id,
-        link_id=desk.link_number,
-        opens=tracking.opens,
-        clicks=tracking.clicks,
+        html=track(
+            content.html,
+            links=desk.setup.links,
+            message_id=message.id,
+            link_id=desk.link_number,
+            opens=tracking.opens,
+            clicks=tracking.clicks,
+        ),
+        headers={**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers,
     )
-    return replace(content, headers={**content.headers, **unsubscribe_headers(leave)}) if commercial else content
