@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -122,13 +123,23 @@ class _NoAnswer(Exception):
     """Ends the package's call where there is no answer to give it."""
 
 
-class _Through(HttpClient):  # type: ignore[misc]  # the package ships no types
-    """The package's HTTP client for one call: hands it to ours, and keeps how it ended."""
+class _Call(threading.local):
+    """This thread's call: until when it may last, and how it ended."""
 
-    def __init__(self, http: Http, base_url: str | None, deadline: float) -> None:
+    deadline = 0.0
+    ended: Answer | NotSent | Ambiguous = NotSent(code="set_up")
+
+
+class _Through(HttpClient):  # type: ignore[misc]  # the package ships no types
+    """The package's HTTP client: hands each call to ours, and keeps how it ended."""
+
+    def __init__(self, http: Http, base_url: str | None) -> None:
         super().__init__(logging.getLogger(__name__), False)
-        self.http, self.base_url, self.deadline = http, base_url, deadline
-        self.ended: Answer | NotSent | Ambiguous = NotSent(code="set_up", detail="the request could not be built")
+        self.http, self.base_url, self.call = http, base_url, _Call()
+
+    def begin(self, deadline: float) -> None:
+        self.call.deadline = deadline
+        self.call.ended = NotSent(code="set_up", detail="the request could not be built")
 
     def request(
         self,
@@ -142,12 +153,12 @@ class _Through(HttpClient):  # type: ignore[misc]  # the package ships no types
         allow_redirects: bool = False,
     ) -> Response:
         url = self.base_url.rstrip("/") + urlsplit(uri).path if self.base_url else uri
-        self.ended = self.http.call(
-            method, url, deadline=self.deadline, headers=headers, body=data, query=params, auth=auth
+        ended = self.call.ended = self.http.call(
+            method, url, deadline=self.call.deadline, headers=headers, body=data, query=params, auth=auth
         )
-        if not isinstance(self.ended, Answer):
+        if not isinstance(ended, Answer):
             raise _NoAnswer
-        return Response(self.ended.status, self.ended.text, self.ended.headers)
+        return Response(ended.status, ended.text, ended.headers)
 
 
 class Twilio(Provider):
@@ -155,21 +166,34 @@ class Twilio(Provider):
     settings: TwilioSettings
     capabilities = Capabilities(channel=Channel.SMS, echoes_key=True, webhooks=True)
 
+    def __init__(self, settings: TwilioSettings, *, http: Http) -> None:
+        super().__init__(settings, http=http)
+        self._through = _Through(http, settings.base_url)
+        self._clients: dict[tuple[str, str], Client] = {}
+
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        through = _Through(self.http, self.settings.base_url, deadline)
+        self._through.begin(deadline)
         try:
-            request = self._request(outgoing)
-            client = Client(reveal(self.settings.account_sid), self.settings.auth_token.reveal(), http_client=through)
-            sid = client.messages.create(**request).sid
+            sid = self._client().messages.create(**self._request(outgoing)).sid
         except SecretMissing as error:
             return NotSent(code="set_up", detail=error.what)
         except (TwilioException, _NoAnswer, ValueError, TypeError, AttributeError, RecursionError):
             sid = None  # whatever the package makes of an answer, the answer itself decides
-        if not isinstance(through.ended, Answer):
-            return through.ended
-        if through.ended.good:
+        ended = self._through.call.ended
+        if not isinstance(ended, Answer):
+            return ended
+        if ended.good:
             return Accepted(provider_message_id=sid)
-        return self._refusal(through.ended, outgoing)
+        return self._refusal(ended, outgoing)
+
+    def _client(self) -> Client:
+        """The package's client: making one at each call takes longer than all that it does in it."""
+        account = reveal(self.settings.account_sid), self.settings.auth_token.reveal()
+        client = self._clients.get(account)
+        if client is None:
+            client = Client(*account, http_client=self._through)
+            self._clients = {account: client}
+        return client
 
     def _request(self, outgoing: Outgoing) -> dict[str, Any]:
         text = outgoing.content.text if isinstance(outgoing.content, TextContent) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import json
@@ -11,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 MAX_BYTES = 1_000_000
+_HEADERS = {"User-Agent": "regulars", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
 def time_left(deadline: float) -> float:
@@ -105,6 +109,21 @@ class _Watched(_Connection):
     """A connection that knows whether a byte of the request has left, and lets none leave after the deadline."""
 
     response_class = _Response
+    _head = b""  # the request's head, kept until its body comes: both leave in one write
+    _at_head = False
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        self._at_head = True
+        super().endheaders(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        if self._head:
+            self.send(b"")
+        return super().getresponse()
+
+    def close(self) -> None:
+        self._head, self._at_head = b"", False
+        super().close()
 
     def connect(self) -> None:
         _call.reached = "connecting"  # a proxy's CONNECT is written in here too, and is not yet the request
@@ -112,9 +131,12 @@ class _Watched(_Connection):
         _call.reached = "connected"
 
     def send(self, data: Any) -> None:
+        if self._at_head:
+            self._head, self._at_head = data, False
+            return
         if self.sock is None:
             self.connect()
-        data = data if isinstance(data, bytes) else bytes(data)
+        data, self._head = self._head + bytes(data), b""
         for start in range(0, len(data), 16384):
             self.sock.settimeout(time_left(_call.deadline))
             if _call.reached != "connecting":
@@ -169,18 +191,13 @@ class Wire:
     """
 
     def __init__(self) -> None:
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "regulars"
-        self._session.trust_env = False  # it would be read anew at each call, which costs more than all else here
-        self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=64))
+        self._adapter = _Adapter(pool_connections=8, pool_maxsize=200)
+        self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         self._proxies_of: dict[str, dict[str, str]] = {}
 
     def close(self) -> None:
         """Close all idle connections. Later exchanges open new ones."""
-        self._session.close()
+        self._adapter.close()
 
     def exchange(
         self,
@@ -199,17 +216,12 @@ class Wire:
         if left <= 0:
             return Broken(left=False, kind="TimeoutError")
         try:
-            response = self._session.request(
-                method,
-                url,
-                data=body,
-                params=query,
-                headers=headers,
-                auth=auth,
-                proxies=self._proxies(url),
-                timeout=left,
-                allow_redirects=False,
+            response = self._adapter.send(
+                _prepared(method, url, headers or {}, body, query, auth),
                 stream=True,
+                timeout=left,
+                verify=self._verify,
+                proxies=self._proxies(url),
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Broken(left=_left(error), kind=type(error).__name__)
@@ -222,6 +234,42 @@ class Wire:
         if found is None:
             found = self._proxies_of[host] = dict(requests.utils.get_environ_proxies(url))
         return found
+
+
+def _prepared(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | Mapping[str, Any] | None,
+    query: Mapping[str, Any] | None,
+    auth: tuple[str, str] | None,
+) -> requests.PreparedRequest:
+    """A request as `requests` hands it to its adapter, made by hand: its session would look for cookies, hooks and ~/.netrc
+    at each call, and take longer over it than over all else. Illegal headers are refused below, by http.client.
+    """
+    request = requests.PreparedRequest()
+    request.method, request.url = method, _url(url)
+    if query:
+        request.prepare_url(request.url, query)
+    request.headers = CaseInsensitiveDict({**_HEADERS, **headers})
+    if isinstance(body, Mapping):
+        request.body = urlencode(list(body.items()))
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+    else:
+        request.body = body
+    if request.body is not None:
+        request.headers["Content-Length"] = str(len(request.body))
+    if auth is not None:
+        request.headers["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
+    return request
+
+
+@lru_cache(maxsize=200)
+def _url(url: str) -> str:
+    """The URL as it is called: its host in ASCII, its path quoted. Raises requests.RequestException where it is none."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
 
 
 def _read(response: requests.Response) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 import time
@@ -171,6 +172,58 @@ def test_connections_are_kept_and_counted(http: Http) -> None:
         assert isinstance(http.call("POST", vendor.url, deadline=soon(0.2), body=b"x"), Ambiguous)
         assert isinstance(http.call("POST", vendor.url, deadline=0.0), NotSent)
         assert isinstance(http.call("POST", vendor.url, deadline=soon(), body={"a": "b"}), Answer)
+
+
+class Mirror(HttpVendor):
+    """Answers with the request itself."""
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        told = {
+            "method": request.method,
+            "path": request.path,
+            "query": dict(request.query),
+            "headers": request.headers,
+        }
+        return Reply(status=200, body={**told, "body": request.body.decode()}), None
+
+
+def test_a_request_leaves_as_it_was_meant(http: Http) -> None:
+    """With and without a body, form or bytes, query, credentials and headers: what arrives is what was asked for, each time."""
+    with Mirror() as vendor:
+        for _ in range(2):  # the second call finds the connection of the first
+            got = http.call("GET", f"{vendor.url}/a b?x=1", deadline=soon(), query={"to": "+1 2", "é": "ü&"})
+            assert isinstance(got, Answer)
+            told = got.fields()
+            assert (told["method"], told["path"], told["body"]) == ("GET", "/a%20b", "")
+            assert told["query"] == {"x": "1", "to": "+1 2", "é": "ü&"}
+            assert "content-length" not in told["headers"] and told["headers"]["user-agent"] == "regulars"
+            got = http.call("POST", vendor.url, deadline=soon(), body={"a": "ü &", "b": 1}, auth=("me", "pä:ss"))
+            assert isinstance(got, Answer)
+            told = got.fields()
+            assert (told["body"], told["headers"]["content-type"]) == (
+                "a=%C3%BC+%26&b=1",
+                "application/x-www-form-urlencoded",
+            )
+            assert told["headers"]["authorization"] == "Basic " + base64.b64encode("me:pä:ss".encode()).decode()
+            got = http.call(
+                "POST", vendor.url, deadline=soon(), body=b"", headers={"Content-Type": "x/y", "accept": "z"}
+            )
+            assert isinstance(got, Answer)
+            told = got.fields()["headers"]
+            assert (told["content-length"], told["content-type"], told["accept"]) == ("0", "x/y", "z")
+
+
+def test_what_is_no_request_does_not_leave(http: Http) -> None:
+    """A URL that is none, and a header that would become two, are not sent."""
+    with Echo() as vendor:
+        for url in ("", "vendor", "http://", "http://*.example/", "http://[/", vendor.url.replace("127", "\r\n127")):
+            assert isinstance(http.call("POST", url, deadline=soon(), body=b"x"), NotSent), url
+        for value in ("a\r\nX-Evil: 1", "a\nb"):
+            assert isinstance(
+                http.call("POST", vendor.url, deadline=soon(), headers={"X-A": value}, body=b"x"), NotSent
+            )
+        assert not vendor.requests
+        assert isinstance(http.call("POST", vendor.url, deadline=soon(), body=b"x"), Answer)
 
 
 def test_a_request_that_is_not_taken_up_is_cut(http: Http) -> None:
