@@ -39,6 +39,7 @@ HTML = (
     + '</table><p style="font-size:12px">{{ postal_address }} · <a href="{{ links.unsubscribe }}">Unsubscribe</a></p>\n'
     "</body></html>\n"
 )
+TEXT = "Eleven new records are here. Reply STOP to hear no more of them."
 FILES = {
     "rules/news.yaml": """
 campaign: news
@@ -61,6 +62,7 @@ purpose: service
     "templates/news/email.html": HTML,
     "templates/news/email.txt": "Good morning, {{ customer.first_name }}.\nEleven new records are here.\n"
     "{{ postal_address }}\nUnsubscribe: {{ links.unsubscribe }}\n",
+    "templates/news/sms.txt": TEXT + " {{ links.unsubscribe }}",
     "templates/receipt/email.subject.txt": "Order {{ data.order }}",
     "templates/receipt/email.txt": "Thank you for order {{ data.order }}.\n",
 }
@@ -72,37 +74,47 @@ CONFIG = {
     "attributes": {"first_name": "text", "city": "text"},
     "events": {"purchase": {"amount": "number"}},
     "purposes": {"offers": {"consent": "opt_in"}, "service": {"consent": "none"}},
-    "channels": {
-        "email": {
-            "commercial": {"provider": "relay", "from": "Shop <news@shop.example>"},
-            "transactional": {"provider": "relay", "from": "Shop <orders@shop.example>"},
-        }
-    },
+}
+SENDERS = {
+    "email": ("Shop <news@shop.example>", "Shop <orders@shop.example>"),
+    "sms": ("+15005550006", "+15005550006"),
 }
 
 
-def workspace(folder: Path, provider: Mapping[str, Any], *, database: str, sending: Mapping[str, Any]) -> Path:
-    """Write the workspace; the provider is called `relay`."""
+def workspace(
+    folder: Path, provider: Mapping[str, Any], *, database: str, sending: Mapping[str, Any], channel: str = "email"
+) -> Path:
+    """Write the workspace; its one provider is called `relay`."""
     os.environ["REGULARS_SECRET"] = SECRET
-    config = {**CONFIG, "database": database, "providers": {"relay": provider}, "sending": sending}
+    senders = zip(("commercial", "transactional"), SENDERS[channel], strict=True)
+    config = {
+        **CONFIG,
+        "database": database,
+        "providers": {"relay": provider},
+        "sending": sending,
+        "channels": {channel: {each: {"provider": "relay", "from": sender} for each, sender in senders}},
+    }
     files = {**FILES, "config.yaml": json.dumps(config, indent=1)}  # JSON is YAML
+    files = {name: text.replace("channel: email", f"channel: {channel}") for name, text in files.items()}
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
+def fill(folder: Path, count: int) -> None:
+    """People in the workspace's database, which is made where it is not there."""
+    settings = load_workspace(folder).settings
+    database = open_database(settings.database, secret=SECRET, folder=folder)
+    people(database, count)
+    database.close()
+
+
 def people(database: Database, count: int) -> None:
-    """So many customers with an address each, who all agreed to offers."""
+    """So many customers with an email address and a telephone number each, who all agreed to offers on both."""
     rows = {
         customers: lambda n: (n, f"C{n}", json.dumps({"first_name": f"Ana {n}", "city": "Turku"})),
-        contact_points: lambda n: (
-            n,
-            n,
-            "email",
-            f"c{n}@customers.example",
-            database.address_hash(f"c{n}@customers.example"),
-        ),
+        contact_points: lambda n: _point(database, n),
         consents: lambda n: (n, n, "offers", "opted_in", "import", ""),
     }
     columns = {
@@ -112,12 +124,20 @@ def people(database: Database, count: int) -> None:
     }
     at = NOW if database.dialect == "postgresql" else microseconds(NOW)
     for table, row in rows.items():
-        for first in range(1, count + 1, CHUNK):
-            chunk = ((*row(n), at) for n in range(first, min(first + CHUNK, count + 1)))
+        last = count if table is customers else 2 * count
+        for first in range(1, last + 1, CHUNK):
+            chunk = ((*row(n), at) for n in range(first, min(first + CHUNK, last + 1)))
             with database.writing() as connection:
                 _insert(connection, table, columns[table], chunk)
     with database.pool.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE" if database.dialect == "postgresql" else "ANALYZE")
+
+
+def _point(database: Database, number: int) -> tuple[Any, ...]:
+    """The number's contact point: odd ones are addresses, even ones telephones."""
+    customer = (number + 1) // 2
+    channel, address = ("email", f"c{customer}@customers.example") if number % 2 else ("sms", f"+3584{customer:08}")
+    return number, customer, channel, address, database.address_hash(address)
 
 
 def _insert(connection: sa.Connection, table: sa.Table, names: tuple[str, ...], rows: Any) -> None:

@@ -46,6 +46,15 @@ def running(folder: Path) -> Iterator[str]:
         _run("pg_ctl", "-D", str(data), "-m", "fast", "stop")
 
 
+def fresh(url: str) -> str:
+    """Another, empty database on the same server; the last one of them is gone."""
+    root = f"{url.rpartition('/')[0]}/postgres"
+    with psycopg.connect(root, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
+        connection.execute("CREATE DATABASE fresh")
+    return f"{url.rpartition('/')[0]}/fresh"
+
+
 def _run(program: str, *arguments: str) -> None:
     folder = binaries()
     assert folder is not None
