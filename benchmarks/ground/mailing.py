@@ -70,6 +70,7 @@ CONFIG = {
     "workspace": "mailing",
     "time_zone": "Europe/Helsinki",
     "secret": "${env:REGULARS_SECRET}",
+    "api_keys": "${env:REGULARS_API_KEYS}",
     "postal_address": "Street 1, Helsinki",
     "attributes": {"first_name": "text", "city": "text"},
     "events": {"purchase": {"amount": "number"}},
@@ -82,17 +83,24 @@ SENDERS = {
 
 
 def workspace(
-    folder: Path, provider: Mapping[str, Any], *, database: str, sending: Mapping[str, Any], channel: str = "email"
+    folder: Path,
+    provider: Mapping[str, Any],
+    *,
+    database: str,
+    sending: Mapping[str, Any],
+    channel: str = "email",
+    receipts: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the workspace; its one provider is called `relay`."""
+    """Write the workspace; its provider is called `relay`, and a second one, for receipts alone, `receipts`."""
     os.environ["REGULARS_SECRET"] = SECRET
-    senders = zip(("commercial", "transactional"), SENDERS[channel], strict=True)
+    names = ("relay", "receipts" if receipts else "relay")
+    routes = zip(("commercial", "transactional"), names, SENDERS[channel], strict=True)
     config = {
         **CONFIG,
         "database": database,
-        "providers": {"relay": provider},
+        "providers": {"relay": provider, **({"receipts": receipts} if receipts else {})},
         "sending": sending,
-        "channels": {channel: {each: {"provider": "relay", "from": sender} for each, sender in senders}},
+        "channels": {channel: {each: {"provider": name, "from": sender} for each, name, sender in routes}},
     }
     files = {**FILES, "config.yaml": json.dumps(config, indent=1)}  # JSON is YAML
     files = {name: text.replace("channel: email", f"channel: {channel}") for name, text in files.items()}

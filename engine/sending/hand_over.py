@@ -67,7 +67,7 @@ def _leave(desk: Desk, group: Sequence[Leaving]) -> Iterator[str]:
 
 
 def _too_late(desk: Desk) -> bool:
-    return desk.stopping() or time.monotonic() > desk.guard
+    return desk.stopping() or desk.too_late
 
 
 def _put_back(desk: Desk, unsent: Sequence[Message]) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
 
 def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome] | None]:
     """How each hand-over ended, and None now and then meanwhile. What a provider that breaks its contract did, nobody knows."""
-    if time.monotonic() > desk.guard:  # the commit took so long that somebody else may soon have the messages
+    if desk.too_late:  # the commit took so long that somebody else may soon have the messages
         late = NotSent(code="lease_over", detail="the database was too slow")
         yield from ((outgoing, late) for outgoing in batch)
         return

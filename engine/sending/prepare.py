@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,8 +41,8 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
-    under this lease; `stopping` tells that the sender should end. `link_number`: the number of an address for its click
+    """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
+    leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping` tells that the sender should end. `link_number`: the number of an address for its click
     link. `slots`: how much may be on its way at once, over all senders of this process; `bulk` leaves one of them free.
     """
 
@@ -49,11 +50,17 @@ class Desk:
     database: Database
     now: Callable[[], datetime]
     guard: float
+    until: datetime
     stopping: Callable[[], bool]
     link_number: Callable[[str], int]
     jitter: random.Random
     slots: Slots
     bulk: bool
+
+    @property
+    def too_late(self) -> bool:
+        """Whether somebody else may soon have what this sender claimed."""
+        return time.monotonic() > self.guard or self.now() > self.until
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -151,7 +151,8 @@ class Sender:
             setup=self._setup(),
             database=self._database,
             now=self._clock.now,
-            guard=taken_at + sending.lease.total_seconds() - sending.deadline.total_seconds(),
+            guard=taken_at + (sending.lease - sending.deadline).total_seconds(),
+            until=batch[0].claim.lease_until - sending.deadline,
             stopping=self._stop.is_set,
             link_number=self._link_number,
             jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)

@@ -78,7 +78,7 @@ def test_each_of_a_group_has_its_own_end(shop: Shop) -> None:
     assert rows["c3@customers.example"].provider_message_id == "p3"
     assert shop.states().count(State.ACCEPTED) == 38
     with shop.database.reading() as connection:
-        told = dict(connection.execute(select(attempts.c.message_id, attempts.c.outcome)).tuples().all())
+        told = dict(connection.execute(select(attempts.c.message_id, attempts.c.outcome)).all())
     assert all(told[row.id] == expected[row.state] for row in rows.values())
 
 
