@@ -90,9 +90,9 @@ def daemon(folder: Path) -> Iterator[str]:
     try:
         for _ in range(300):
             try:
-                requests.get(f"http://{address}/openapi.json", timeout=1)
+                requests.get(f"http://{address}/openapi.json", timeout=20)
                 break
-            except requests.ConnectionError:
+            except requests.RequestException:
                 time.sleep(0.1)
         yield f"http://{address}"
     finally:
