@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.store import Database, open_database
+from tests import memory
 from tests.postgres import Server
+
+if (_in_memory := memory.root()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_in_memory))  # where pytest makes `tmp_path`
 
 SECRET = "a secret for tests, long enough"
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -13,6 +13,8 @@ from typing import Self
 
 import psycopg
 
+from tests import memory
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -24,7 +26,11 @@ class Server:
     """A server of its own in a folder of its own, gone when the block ends."""
 
     def __init__(self) -> None:
-        self.folder, self.counter, self.port = Path(tempfile.mkdtemp(prefix="regulars-postgres-")), itertools.count(), 0
+        self.folder, self.counter, self.port = (
+            Path(tempfile.mkdtemp(prefix="regulars-postgres-", dir=memory.root())),
+            itertools.count(),
+            0,
+        )
 
     @staticmethod
     def binaries() -> Path | None:
