@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from engine.model import Channel
-from engine.provider import Accepted, Capabilities, Http, Outcome, Outgoing, Provider, ProviderSettings
+from engine.provider import Accepted, Ambiguous, Capabilities, Http, Outcome, Outgoing, Provider, ProviderSettings
 from tests.channels.messages import SMS, soon
 
 
@@ -91,16 +92,31 @@ def test_what_nobody_waits_for_does_not_begin() -> None:
     slow.close()
 
 
-def test_a_fault_is_not_silent() -> None:
-    """A provider that raises, against its promise, is heard: the rest of its batch is not waited for without end."""
+def test_a_fault_costs_its_own_message() -> None:
+    """A provider that raises, against its promise, leaves that one message in doubt, and the others go on."""
 
     def gate(one: Outgoing) -> None:
         if one.key.endswith("-1"):
             raise RuntimeError("broken")
 
     slow = Slow(connections=1, gate=gate)
+    told = [each for each in slow.send_many(batch(3), deadline=soon()) if each is not None]
+    doubted = Ambiguous(code="provider_error", detail="RuntimeError")
+    assert [outcome == doubted for _, outcome in sorted(told, key=lambda each: each[0].key)] == [False, True, False]
+    slow.close()
+
+
+def test_other_calls_fail_aloud() -> None:
+    """What `at_once` is given and raises is heard."""
+
+    def call(number: int) -> int:
+        if number == 1:
+            raise RuntimeError("broken")
+        return number
+
+    slow = Slow(connections=1, gate=lambda _: None)
     with pytest.raises(RuntimeError, match="broken"):
-        list(slow.send_many(batch(3), deadline=soon()))
+        list(slow.at_once([partial(call, number) for number in range(3)]))
     slow.close()
 
 
