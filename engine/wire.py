@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 MAX_BYTES = 1_000_000
+_WRITE = 16384
 _HEADERS = {"User-Agent": "regulars", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -136,12 +137,14 @@ class _Watched(_Connection):
             return
         if self.sock is None:
             self.connect()
-        data, self._head = self._head + bytes(data), b""
-        for start in range(0, len(data), 16384):
+        head, self._head = self._head, b""
+        data = bytes(data)
+        for start in range(0, len(data) or 1, _WRITE):
             self.sock.settimeout(time_left(_call.deadline))
             if _call.reached != "connecting":
                 _call.reached = "written"
-            super().send(data[start : start + 16384])
+            super().send(head + data[start : start + _WRITE])
+            head = b""
 
 
 class _HttpConnection(_Watched, urllib3.connection.HTTPConnection):
