@@ -6,18 +6,22 @@ https://docs.joinmastodon.org/methods/statuses/#create
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
-from engine.errors import SecretMissing
+from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
+    Ambiguous,
     Answer,
     Capabilities,
+    Finding,
+    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -28,8 +32,10 @@ from engine.provider import (
     TextContent,
     outcome_of_status,
     storable,
+    taken_then,
 )
 
+PAGE, MOST_PAGES = 40, 25
 _HANDLE = re.compile(r"^@[\w.-]+(?:@[\w.-]+)?\Z")
 _DEFUSED = "@\u200b"
 _MENTION = re.compile(r"(?<![\w=/@])@(?=\w)")
@@ -44,7 +50,9 @@ class Visibility(StrEnum):
 
 
 class MastodonSettings(ProviderSettings):
-    """server: where the account lives. access_token: of an application with the scope write:statuses."""
+    """server: where the account lives. access_token: of an application with the scope write:statuses, and to be asked what
+    it has published, read:statuses and read:accounts.
+    """
 
     server: str = Field(pattern=r"^https?://[^\s]+$")
     access_token: SecretRef
@@ -52,12 +60,16 @@ class MastodonSettings(ProviderSettings):
 
 
 class Mastodon(Provider):
-    """Mastodon remembers an Idempotency-Key for up to an hour; ten minutes of it are left as a margin."""
+    """Mastodon remembers an Idempotency-Key for up to an hour; ten minutes of it are left as a margin. Later it is asked."""
 
     Settings = MastodonSettings
     settings: MastodonSettings
     capabilities = Capabilities(
-        channel=Channel.SOCIAL, idempotency_window=timedelta(minutes=50), posts=True, direct=True
+        channel=Channel.SOCIAL,
+        idempotency_window=timedelta(minutes=50),
+        settle_time=timedelta(minutes=2),
+        posts=True,
+        direct=True,
     )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -70,7 +82,7 @@ class Mastodon(Provider):
             return NotSent(code="set_up", detail=error.what)
         answer = self.http.call(
             "POST",
-            f"{self.settings.server.rstrip('/')}/api/v1/statuses",
+            self._url("/statuses"),
             deadline=deadline,
             headers={"Authorization": f"Bearer {token}", "Idempotency-Key": outgoing.key},
             body=self._status(text, outgoing.to),
@@ -81,6 +93,52 @@ class Mastodon(Provider):
         if answer.good:
             return Accepted(provider_message_id=storable(fields.get("id")) or None)
         return outcome_of_status(answer, detail=self.words(fields.get("error"), outgoing))
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """Among our account's statuses, which are listed with the direct ones: the one of these words, published then."""
+        text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+        wanted = self._status(text, outgoing.to)
+        try:
+            token, unclear = self.settings.access_token.reveal(), False
+            for status in self._published(token, outgoing, deadline):
+                then = _taken_then(status.get("created_at"), outgoing.at)
+                if then is False or status.get("visibility") != wanted["visibility"]:
+                    continue
+                source = self._ask(token, f"/statuses/{_id(status)}/source", deadline)
+                if str(source.get("text", "")).strip() == wanted["status"].strip():
+                    if then:
+                        return Accepted(provider_message_id=_id(status))
+                    unclear = True
+        except SecretMissing as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+        return Ambiguous(code="unclear") if unclear else NotFound()
+
+    def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
+        """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""
+        account = _id(self._ask(token, "/accounts/verify_credentials", deadline))
+        query: dict[str, Any] = {"limit": PAGE, "exclude_reblogs": "true"}
+        for _ in range(MOST_PAGES):
+            page = self._ask(token, f"/accounts/{account}/statuses", deadline, query)
+            yield from page
+            if not page or _taken_then(page[-1].get("created_at"), outgoing.at) is False:
+                return
+            query["max_id"] = _id(page[-1])
+        raise NoPlainAnswer("incomplete")
+
+    def _ask(self, token: str, path: str, deadline: float, query: Mapping[str, Any] | None = None) -> Any:
+        """A list of objects where a page is asked for, else an object. Raises NoPlainAnswer."""
+        url, headers = self._url(path), {"Authorization": f"Bearer {token}"}
+        told = self.http.ask("GET", url, deadline=deadline, headers=headers, query=query)
+        if query is None and isinstance(told, dict):
+            return told
+        if query is not None and isinstance(told, list) and all(isinstance(each, dict) for each in told):
+            return told
+        raise NoPlainAnswer("unreadable")
+
+    def _url(self, path: str) -> str:
+        return f"{self.settings.server.rstrip('/')}/api/v1{path}"
 
     def _status(self, text: str, to: str | None) -> Mapping[str, str]:
         """Whom a direct post names is who reads it: so no handle but the recipient's may stay one."""
@@ -93,3 +151,18 @@ def _without(handle: str, text: str) -> str:
     """The text without a leading mention of its own recipient, which is put before it anyway."""
     head, _, rest = text.partition(" ")
     return rest if head.lower() == handle.lower() else text
+
+
+def _id(entity: Mapping[str, Any]) -> str:
+    """Raises NoPlainAnswer where there is none, or none that may stand in a path."""
+    number = storable(entity.get("id"))
+    if not number.isalnum():
+        raise NoPlainAnswer("unreadable")
+    return number
+
+
+def _taken_then(date: Any, at: datetime) -> bool | None:
+    try:
+        return taken_then(datetime.fromisoformat(str(date)), at)
+    except (TypeError, ValueError):
+        return None

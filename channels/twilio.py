@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -21,14 +22,16 @@ from twilio.http.response import Response
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 from twilio.rest import Client
 
-from engine.errors import ForgedWebhook, SecretMissing
+from engine.errors import ForgedWebhook, NoPlainAnswer, SecretMissing
 from engine.model import Channel, EventName, Plain, SuppressionReason
 from engine.provider import (
     Accepted,
     Ambiguous,
     Answer,
     Capabilities,
+    Finding,
     Http,
+    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -45,11 +48,13 @@ from engine.provider import (
     reveal,
     safe_header,
     storable,
+    taken_then,
 )
 
 OUR_KEY = "message"  # the query argument of the callback's URL that carries our key; Twilio signs the whole URL
 SIGNATURE = "x-twilio-signature"
 SIGNATURE_SETTINGS = "x-twilio-webhooks-signature-settings"
+MOST_PAGES = 10  # of a thousand messages to one recipient
 LONGEST = timedelta(hours=10)  # Twilio's own limit for a message in its queue
 
 _E, _S = EventName, SuppressionReason
@@ -164,7 +169,7 @@ class _Through(HttpClient):  # type: ignore[misc]  # the package ships no types
 class Twilio(Provider):
     Settings = TwilioSettings
     settings: TwilioSettings
-    capabilities = Capabilities(channel=Channel.SMS, echoes_key=True, webhooks=True)
+    capabilities = Capabilities(channel=Channel.SMS, settle_time=timedelta(minutes=2), echoes_key=True, webhooks=True)
 
     def __init__(self, settings: TwilioSettings, *, http: Http) -> None:
         super().__init__(settings, http=http)
@@ -224,6 +229,36 @@ class Twilio(Provider):
             return Rejected(code=code, detail=detail, suppress=BAD_NUMBER[code])
         return outcome_of_status(answer, code=code, detail=detail)
 
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """Twilio knows no key of ours, but who got which words when. What waits in its queue has no DateSent yet, so that is
+        not filtered by.
+        """
+        try:
+            account, token = reveal(self.settings.account_sid), self.settings.auth_token.reveal()
+            return _found(self._listed(outgoing, (account, token), deadline), outgoing, self._request(outgoing))
+        except SecretMissing as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+
+    def _listed(self, outgoing: Outgoing, auth: tuple[str, str], deadline: float) -> Iterator[Mapping[str, Any]]:
+        """All messages to this recipient that Twilio has. Raises NoPlainAnswer."""
+        host = (self.settings.base_url or "https://api.twilio.com").rstrip("/")
+        path = f"/2010-04-01/Accounts/{auth[0]}/Messages.json"
+        query: dict[str, Any] | None = {"To": outgoing.to, "PageSize": 1000}
+        for _ in range(MOST_PAGES):
+            page = self.http.ask("GET", host + path, deadline=deadline, query=query, auth=auth)
+            listed = page.get("messages") if isinstance(page, dict) else None
+            if not isinstance(listed, list):
+                raise NoPlainAnswer("unreadable")
+            yield from (each for each in listed if isinstance(each, dict))
+            path, query = page.get("next_page_uri"), None
+            if not path:
+                return
+            if not isinstance(path, str) or not path.startswith("/"):  # our credentials go to no other host
+                raise NoPlainAnswer("unreadable")
+        raise NoPlainAnswer("incomplete")
+
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
         form = self._verified(webhook)
         sid = form.first("MessageSid") or form.first("SmsSid")
@@ -270,6 +305,38 @@ class Twilio(Provider):
                 remedy="Check public_url in config.yaml: Twilio signs the URL it calls.",
             )
         return form
+
+
+def _found(listed: Iterable[Mapping[str, Any]], outgoing: Outgoing, request: Mapping[str, Any]) -> Finding:
+    """The message among those to its recipient: from our sender, of these words, at that time. Raises NoPlainAnswer."""
+    sender = "messaging_service_sid" if "messaging_service_sid" in request else "from"
+    unclear, refusal = False, None
+    for each in listed:
+        ours = each.get(sender) == request.get(sender, request.get("from_"))
+        if not ours or not str(each.get("direction", "")).startswith("outbound"):
+            continue
+        then = _taken_then(each.get("date_created"), outgoing.at)
+        body = storable(each.get("body")).strip()
+        same = body == request["body"].strip()
+        if then is False or not (same or not body or request.get("smart_encoded")):  # redacted or re-encoded: who knows
+            continue
+        if then is None or not same:
+            unclear = True
+        elif WORDS.get(str(each.get("status"))) is EventName.REJECTED:
+            code = storable(each.get("error_code"))
+            refusal = Rejected(code=code or "failed", suppress=BAD_NUMBER.get(code))
+        else:
+            return Accepted(provider_message_id=storable(each.get("sid")) or None)
+    if unclear:
+        raise NoPlainAnswer("unclear")
+    return refusal or NotFound()
+
+
+def _taken_then(date: Any, at: datetime) -> bool | None:
+    try:
+        return taken_then(parsedate_to_datetime(date), at)
+    except (TypeError, ValueError):
+        return None
 
 
 class _Form(dict[str, list[str]]):

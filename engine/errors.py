@@ -96,5 +96,9 @@ class ProviderError(RegularsError):
     """A provider cannot be set up: a setting is wrong or a promise it does not make was asked of it."""
 
 
+class NoPlainAnswer(RegularsError):
+    """A vendor that was asked what it has did not say so plainly: nothing is proved. `what` is a code, like http_503."""
+
+
 class ForgedWebhook(RegularsError):
     """A webhook's signature is absent, wrong or too old; nothing of it was stored."""

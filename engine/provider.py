@@ -13,6 +13,7 @@ To add one: subclass `Provider`, name it in the entry points `regulars.providers
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from abc import ABC, abstractmethod
@@ -27,7 +28,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from engine.errors import ForgedWebhook, ProviderError, SecretMissing
+from engine.errors import ForgedWebhook, NoPlainAnswer, ProviderError, SecretMissing
 from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
 from engine.wire import Answer, Broken, DeadlineReader, Wire, time_left
 
@@ -425,6 +426,43 @@ class Http(Wire):
             case Broken():
                 return Ambiguous(code="no_answer", detail=ended.kind)
 
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: float,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Any:
+        """The JSON with which a vendor answers a question, for `look_up`. Raises NoPlainAnswer for anything but all of it."""
+        answer = self.call(method, url, deadline=deadline, headers=headers, body=body, query=query, auth=auth)
+        if not isinstance(answer, Answer):
+            raise NoPlainAnswer(answer.code)
+        if not answer.good or not answer.complete:
+            raise NoPlainAnswer(f"http_{answer.status}")
+        try:
+            return json.loads(answer.text)
+        except (ValueError, RecursionError) as error:
+            raise NoPlainAnswer("unreadable") from error
+
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+HAND_OVER_LASTS = timedelta(minutes=10)
+
+
+def taken_then(created: datetime, at: datetime) -> bool | None:
+    """Whether what a vendor dates `created` is what was handed over to it at `at`, for vendors who know no key of ours.
+
+    True within ten minutes after it; False more than five minutes before it, as clocks may differ; None where it cannot
+    be told: a little before, or so late that it may be another message of the same words.
+    """
+    if created < at - CLOCKS_DIFFER:
+        return False
+    return True if at - timedelta(seconds=1) <= created <= at + HAND_OVER_LASTS else None
+
 
 def retry_after(
     headers: Mapping[str, str], *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
@@ -486,6 +524,7 @@ __all__ = [
     "reveal",
     "safe_header",
     "storable",
+    "taken_then",
     "time_left",
     "without_personal",
 ]

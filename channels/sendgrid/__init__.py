@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -19,15 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field
 from sendgrid.helpers.eventwebhook import EventWebhook
 
-from channels.sendgrid import events, letters
+from channels.sendgrid import events, letters, logs
 from channels.sendgrid.letters import Letter
-from engine.errors import ContentError, ForgedWebhook, IntakeError, ProviderError, SecretMissing
+from engine.errors import ContentError, ForgedWebhook, IntakeError, NoPlainAnswer, ProviderError, SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
     Ambiguous,
     Answer,
     Capabilities,
+    Finding,
     NotSent,
     Outcome,
     Outgoing,
@@ -72,7 +74,14 @@ class SendGridSettings(ProviderSettings):
 class SendGrid(Provider):
     Settings = SendGridSettings
     settings: SendGridSettings
-    capabilities = Capabilities(channel=Channel.EMAIL, echoes_key=True, webhooks=True, html=True, headers=True)
+    capabilities = Capabilities(
+        channel=Channel.EMAIL,
+        settle_time=timedelta(minutes=15),  # "near real time", which is no promise
+        echoes_key=True,
+        webhooks=True,
+        html=True,
+        headers=True,
+    )
 
     @property
     def batch_limit(self) -> int:
@@ -123,7 +132,7 @@ class SendGrid(Provider):
             return [(each.outgoing, NotSent(code="set_up", detail=error.what)) for each in alike]
         answer = self.http.call(
             "POST",
-            f"{self.settings.base_url.rstrip('/')}/v3/mail/send",
+            self._url("/v3/mail/send"),
             deadline=deadline,
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             body=bundle.body(tracking=self.settings.tracking, sandbox=self.settings.sandbox),
@@ -141,6 +150,24 @@ class SendGrid(Provider):
         if answer.good:
             return Accepted(provider_message_id=answer.headers.get("x-message-id") or None)
         return outcome_of_status(_with_reset(answer), detail=self.words(_first_error(answer), outgoing))
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """The API key needs the right to read Email Logs besides that to send."""
+
+        def ask(method: str, path: str, body: bytes | None) -> Any:
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            return self.http.ask(method, self._url(path), deadline=deadline, headers=headers, body=body)
+
+        try:
+            key = self.settings.api_key.reveal()
+            return logs.find(letters.letter(outgoing), ask)
+        except (SecretMissing, ContentError) as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+
+    def _url(self, path: str) -> str:
+        return self.settings.base_url.rstrip("/") + path
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
         self._verify(webhook, now)

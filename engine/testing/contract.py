@@ -10,7 +10,7 @@
             return Mine(Mine.Settings(api_key="${env:MINE_API_KEY}", base_url=url), http=http)
 
 pytest collects the inherited tests. They need no network but this machine's loopback. What holds for HTTP stands in
-`http_contract`, what holds for webhooks in `webhook_contract`.
+`http_contract`, what holds for webhooks in `webhook_contract`, for vendors that can be asked in `look_up_contract`.
 """
 
 from __future__ import annotations
@@ -287,6 +287,14 @@ class ProviderContract:
         for text in NASTY:
             assert isinstance(self.send(replace(outgoing, to=text)), Accepted | Rejected | NotSent | Ambiguous)
         assert not {"bcc", "cc"} & {name.lower() for taken in self.received() for name in taken.headers}
+
+    def test_what_cannot_be_asked_is_not_asked(self) -> None:
+        """A vendor without a settle time cannot be asked what it has: to ask all the same proves nothing, and sends nothing."""
+        outgoing = self.outgoing()
+        if self.use(lambda provider: provider.capabilities.settle_time) is None:
+            finding = self.use(lambda provider: provider.look_up(outgoing, deadline=time.monotonic() + 10))
+            assert isinstance(finding, Ambiguous)
+        assert not self.received()
 
     def test_without_webhooks_it_believes_none(self) -> None:
         """A provider that promises no webhooks refuses every one."""

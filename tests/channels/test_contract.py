@@ -22,7 +22,7 @@ from channels.twilio import Twilio, TwilioSettings
 from engine.model import Channel, EventName
 from engine.provider import Http, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
-from engine.testing.http_contract import HttpContract
+from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received
@@ -31,7 +31,7 @@ from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.webhook_contract import WebhookContract
 
 
-class TestSendGrid(HttpContract, WebhookContract):
+class TestSendGrid(LookUpContract, WebhookContract):
     vendor: SendGridVendor
     environment: ClassVar[Mapping[str, str]] = {"T_SENDGRID_KEY": "SG.canary-key.0123456789abcdef"}
     words: ClassVar[Mapping[str, EventName]] = {
@@ -66,7 +66,7 @@ class TestSendGrid(HttpContract, WebhookContract):
         return self.vendor.webhook("https://shop.example/w", [self.vendor.event(about, word, at=now)], now=now)
 
 
-class TestTwilio(HttpContract, WebhookContract):
+class TestTwilio(LookUpContract, WebhookContract):
     vendor: TwilioVendor
     environment: ClassVar[Mapping[str, str]] = {"T_TWILIO_TOKEN": "canary0token0123456789abcdef"}
     words: ClassVar[Mapping[str, EventName]] = {
@@ -104,7 +104,7 @@ class TestTwilio(HttpContract, WebhookContract):
         return self.vendor.callback(about, word)
 
 
-class TestMastodon(HttpContract):
+class TestMastodon(LookUpContract):
     vendor: MastodonVendor
     environment: ClassVar[Mapping[str, str]] = {"T_MASTODON_TOKEN": "canary-token-0123456789abcdef"}
 

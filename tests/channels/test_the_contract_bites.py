@@ -12,14 +12,16 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from engine.errors import SecretMissing
+from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
     Ambiguous,
     Answer,
     Capabilities,
+    Finding,
     Http,
+    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -33,6 +35,7 @@ from engine.provider import (
     storable,
 )
 from engine.testing.http_contract import HttpContract
+from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.server import HttpVendor, Received, Reply, Request
 
 FOREVER = timedelta(days=1)
@@ -42,13 +45,16 @@ class SoundVendor(HttpVendor):
     """As small as a vendor can be."""
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
-        if request.method != "POST":
-            return Reply(status=405), None
+        if request.method == "GET":
+            found = [one.provider_message_id for one in self.told() if one.key == request.query["key"]]
+            return Reply(status=200, body={"found": found}), None
         sent = request.json()
         if request.headers.get("authorization") != "Bearer canary-token":
             return Reply(status=401), None
         number = str(len(self.accepted))
-        received = Received(key=sent.get("key"), to=sent["to"], text=sent["text"], provider_message_id=number)
+        received = Received(
+            key=sent.get("key"), to=sent["to"], text=sent["text"], provider_message_id=number, at=self.clock()
+        )
         return Reply(status=200, body={"id": number}), received
 
 
@@ -82,6 +88,39 @@ class TestSound(HttpContract):
 
     environment: ClassVar[dict[str, str]] = {"T_SOUND_TOKEN": "canary-token"}
     flawed: ClassVar[type[Provider]] = Sound
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with SoundVendor() as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        return self.flawed(SoundSettings(url=url), http=http)
+
+
+class Asked(Sound):
+    """The same, for a vendor that can be asked."""
+
+    capabilities = Capabilities(channel=Channel.SMS, settle_time=timedelta(minutes=2))
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        try:
+            self.settings.token.reveal()
+            told = self.http.ask("GET", self.settings.url, deadline=deadline, query={"key": outgoing.key})
+        except SecretMissing as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+        if not isinstance(told, dict) or not isinstance(told.get("found"), list):
+            return Ambiguous(code="unreadable")
+        return Accepted(provider_message_id=told["found"][0]) if told["found"] else NotFound()
+
+
+class TestAsked(LookUpContract):
+    """A sound provider of a vendor that can be asked passes."""
+
+    environment = TestSound.environment
+    flawed: ClassVar[type[Provider]] = Asked
 
     @pytest.fixture(autouse=True)
     def _vendor(self) -> Iterator[None]:
@@ -203,6 +242,38 @@ class Follower(Sound):
         return Accepted() if answer.ok else NotSent(code="x")
 
 
+class Sure(Asked):
+    """Takes a missing answer for a missing message: what arrived is sent again."""
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        finding = super().look_up(outgoing, deadline=deadline)
+        return NotFound() if isinstance(finding, Ambiguous) else finding
+
+
+class Hopeful(Asked):
+    """Takes every answer for a yes: what never arrived is lost."""
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        finding = super().look_up(outgoing, deadline=deadline)
+        return Accepted() if isinstance(finding, NotFound) else finding
+
+
+class Repeating(Asked):
+    """Asks by sending once more."""
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        self.send(outgoing, deadline=deadline)
+        return super().look_up(outgoing, deadline=deadline)
+
+
+class Asking(Sound):
+    """Asks though it says that it cannot."""
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        self.send(outgoing, deadline=deadline)
+        return Ambiguous(code="?")
+
+
 FLAWS: dict[type[Sound], str] = {
     Hasty: "test_silence_is_doubt",
     Pedantic: "test_an_unreadable_yes_is_a_yes",
@@ -218,13 +289,17 @@ FLAWS: dict[type[Sound], str] = {
     Nervous: "test_no_text_makes_it_raise_or_stray",
     Gullible: "test_without_webhooks_it_believes_none",
     Follower: "test_redirects_are_not_followed",
+    Asking: "test_what_cannot_be_asked_is_not_asked",
+    Sure: "test_a_question_without_an_answer_proves_nothing",
+    Hopeful: "test_anothers_message_is_not_mistaken_for_it",
+    Repeating: "test_what_was_taken_is_found",
 }
 
 
 @pytest.mark.parametrize(("flaw", "test"), FLAWS.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_each_flaw_is_caught(flaw: type[Sound], test: str) -> None:
     """A provider with one flaw fails the contract."""
-    contract: Any = TestSound()
+    contract: Any = TestAsked() if issubclass(flaw, Asked) else TestSound()
     contract.flawed = flaw
     contract.setup_method()
     try:

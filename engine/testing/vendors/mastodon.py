@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Callable
 
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
+
+ACCOUNT = "109"
 
 
 class MastodonVendor(HttpVendor):
@@ -25,8 +29,10 @@ class MastodonVendor(HttpVendor):
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.headers.get("authorization") != f"Bearer {self._token}":
             return Reply(status=401, body={"error": "The access token is invalid"}), None
+        if request.method == "GET":
+            return self._tell(request), None
         if (request.method, request.path) != ("POST", "/api/v1/statuses"):
-            return Reply(status=404, body={"error": "Record not found"}), None
+            return _MISSING, None
         key = request.headers.get("idempotency-key")
         if key in self._answers:
             return self._answers[key], None
@@ -48,9 +54,38 @@ class MastodonVendor(HttpVendor):
             headers={"visibility": visibility},
             provider_message_id=number,
             request=request,
+            at=self.clock(),
         )
         return answer, received
+
+    def _tell(self, request: Request) -> Reply:
+        """The account, its statuses in pages of at most 40, and the words of one as they were written."""
+        place = request.path.removeprefix("/api/v1")
+        if place == "/accounts/verify_credentials":
+            return Reply(status=200, body={"id": ACCOUNT, "username": "records"})
+        told = self.told()
+        if place == f"/accounts/{ACCOUNT}/statuses":
+            below, limit = request.query.get("max_id", "9" * 20), min(int(request.query.get("limit", "20")), 40)
+            older = [one for one in told if int(one.provider_message_id) < int(below)][:limit]
+            return Reply(status=200, body=json.dumps([_status(one) for one in older]).encode())
+        for one in told:
+            if place == f"/statuses/{one.provider_message_id}/source":
+                return Reply(status=200, body={"id": one.provider_message_id, "text": one.text, "spoiler_text": ""})
+        return _MISSING
 
     def forget(self) -> None:
         """An hour later: no key is known any more."""
         self._answers.clear()
+
+
+_MISSING = Reply(status=404, body={"error": "Record not found"})
+
+
+def _status(one: Received) -> dict[str, str]:
+    """A status as Mastodon lists it: its words are HTML there."""
+    return {
+        "id": one.provider_message_id,
+        "created_at": one.at.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "visibility": one.headers["visibility"],
+        "content": f"<p>{html.escape(one.text)}</p>",
+    }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,12 +18,14 @@ from engine.provider import Webhook
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 OUR_KEY = "regulars_message"
+_QUERY = re.compile(r'^to_email = "(?P<to>[^"]*)" AND sg_message_id_created_at >= TIMESTAMP "(?P<since>[^"]*)"$')
 
 
 class SendGridVendor(HttpVendor):
     """`refuse` names the addresses that it finds invalid. `public_key` is what Mail Settings would show.
 
     A request is taken whole or not at all. All its messages share one X-Message-Id, to which their events add a place.
+    statuses: what the log tells of a message, by our key: a status and a reason. hides_keys: the log has no custom arguments.
     """
 
     def __init__(
@@ -34,6 +38,8 @@ class SendGridVendor(HttpVendor):
         super().__init__(misbehave=misbehave)
         self._api_key, self._refuse = api_key, refuse
         self._numbers = count()
+        self.statuses: dict[str, tuple[str, str]] = {}
+        self.hides_keys = False
         self._signing = ec.generate_private_key(ec.SECP256R1())
         der = self._signing.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -50,6 +56,8 @@ class SendGridVendor(HttpVendor):
     def take(self, request: Request) -> tuple[Reply, Sequence[Received]]:
         if request.headers.get("authorization") != f"Bearer {self._api_key}":
             return _error(401, "The provided authorization grant is invalid, expired, or revoked"), []
+        if request.path.startswith("/v3/logs"):
+            return self._log(request), []
         if (request.method, request.path) != ("POST", "/v3/mail/send"):
             return _error(404, "Not Found"), []
         try:
@@ -58,10 +66,46 @@ class SendGridVendor(HttpVendor):
             if refusal is not None:
                 return refusal, []
             number = f"m{next(self._numbers):021d}"
-            received = [_received(mail, one, number, request) for one in mail["personalizations"]]
+            received = [_received(mail, one, number, request, self.clock()) for one in mail["personalizations"]]
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             return _error(400, "Bad Request"), []
         return Reply(status=202, headers={"X-Message-Id": number}), received
+
+    def _log(self, request: Request) -> Reply:
+        """Email Logs: a list by a query, without keys, and one message whole, with its custom arguments."""
+        until = self.clock() - self.lag
+        entries = {
+            f"{one.provider_message_id}.recvd-85abf8d92c-3qfgp.{place}": one
+            for place, one in enumerate(self.accepted)
+            if one.at <= until
+        }
+        if request.method == "GET":
+            name = unquote(request.path.removeprefix("/v3/logs/"))
+            if name not in entries:
+                return _error(404, "message not found")
+            one = entries[name]
+            keys = {"custom_args": {OUR_KEY: one.key}} if one.key and not self.hides_keys else {}
+            return Reply(status=200, body={**self._entry(name, one), **keys, "events": [], "category": []})
+        asked = request.json()
+        match = _QUERY.match(asked.get("query", ""))
+        if match is None:
+            return _error(400, "invalid query")
+        since = datetime.fromisoformat(match["since"])
+        found = [(name, one) for name, one in entries.items() if one.to == match["to"] and one.at >= since]
+        listed = [self._entry(name, one) for name, one in found][: min(asked.get("limit", 10), 1000)]
+        return Reply(status=200, body={"messages": listed})
+
+    def _entry(self, name: str, one: Received) -> dict[str, str]:
+        status, reason = self.statuses.get(one.key or "", ("processed", ""))
+        return {
+            "sg_message_id": name,
+            "from_email": one.sender,
+            "to_email": one.to or "",
+            "subject": one.subject,
+            "status": status,
+            "reason": reason,
+            "sg_message_id_created_at": one.at.isoformat(),
+        }
 
     def _objection(self, mail: Mapping[str, Any]) -> Reply | None:
         """Why SendGrid takes nothing of this request."""
@@ -110,7 +154,7 @@ def _error(status: int, message: str, *, field: str | None = None) -> Reply:
     return Reply(status=status, body={"errors": [{"message": message, "field": field, "help": None}]})
 
 
-def _received(mail: Mapping[str, Any], one: Mapping[str, Any], number: str, request: Request) -> Received:
+def _received(mail: Mapping[str, Any], one: Mapping[str, Any], number: str, request: Request, at: datetime) -> Received:
     """One personalization's message, as its recipient gets it."""
     tags = one.get("substitutions", {})
     origin, parts = mail["from"], {part["type"]: part["value"] for part in mail["content"]}
@@ -124,6 +168,7 @@ def _received(mail: Mapping[str, Any], one: Mapping[str, Any], number: str, requ
         headers={**mail.get("headers", {}), **one.get("headers", {})},
         provider_message_id=number,
         request=request,
+        at=at,
     )
 
 

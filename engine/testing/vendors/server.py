@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -41,7 +42,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """One message that the vendor truly took, read from what came: an HTTP `request`, or an email's `raw` bytes."""
+    """One message that the vendor truly took, read from what came: an HTTP `request`, or an email's `raw` bytes.
+
+    at: when, by the vendor's clock, for vendors that can be asked.
+    """
 
     key: str | None
     to: str | None
@@ -54,6 +58,7 @@ class Received:
     callback_url: str | None = None
     request: Request | None = None
     raw: bytes = b""
+    at: datetime = field(default=datetime(1970, 1, 1, tzinfo=UTC), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,12 +121,16 @@ class HttpVendor(ABC):
     """A vendor's API. Start it with `with`; `url` is then where it listens.
 
     `accepted` is the append-only record of what was truly taken. `misbehave` may return a fault for a request;
-    `fail_next` scripts faults for the next requests, in order.
+    `fail_next` scripts faults for the next requests, in order. `clock` is the vendor's own. `lag`: how long a message that it
+    took is missing in what it tells when it is asked.
     """
+
+    lag = timedelta()
 
     def __init__(self, *, misbehave: Callable[[Request], Fault | None] | None = None) -> None:
         self.accepted: list[Received] = []
         self.requests = 0
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._misbehave = misbehave
         self._script: deque[Fault] = deque()
         self._lock = threading.Lock()
@@ -131,6 +140,10 @@ class HttpVendor(ABC):
     @abstractmethod
     def take(self, request: Request) -> tuple[Reply, Received | Sequence[Received] | None]:
         """The vendor's true answer to a request, and what it took with it: a message, several, none. Called under a lock."""
+
+    def told(self) -> list[Received]:
+        """What the vendor tells when it is asked: what it took, the newest first, but for what is younger than `lag`."""
+        return [received for received in reversed(self.accepted) if received.at <= self.clock() - self.lag]
 
     def fail_next(self, *faults: Fault) -> None:
         """The next requests fail so, one each."""

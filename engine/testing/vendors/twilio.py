@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from email.utils import format_datetime
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from twilio.request_validator import RequestValidator
@@ -16,7 +18,10 @@ ACCOUNT = "AC00000000000000000000000000000000"
 
 
 class TwilioVendor(HttpVendor):
-    """`refuse` may return Twilio's error code for a number: 21610 (opted out), 21211 (no such number)…"""
+    """`refuse` may return Twilio's error code for a number: 21610 (opted out), 21211 (no such number)…
+
+    statuses: what became of a message, by its sid: a status and an error code. page_size: the most in one page of the list.
+    """
 
     def __init__(
         self,
@@ -28,13 +33,17 @@ class TwilioVendor(HttpVendor):
     ) -> None:
         super().__init__(misbehave=misbehave)
         self._account, self._token, self._refuse = account_sid, auth_token, refuse
+        self.statuses: dict[str, tuple[str, int | None]] = {}
+        self.page_size = 1000
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         basic = base64.b64encode(f"{self._account}:{self._token}".encode()).decode()
         if request.headers.get("authorization") != f"Basic {basic}":
             return _error(401, 20003, "Authenticate"), None
-        if (request.method, request.path) != ("POST", f"/2010-04-01/Accounts/{self._account}/Messages.json"):
+        if request.path != f"/2010-04-01/Accounts/{self._account}/Messages.json":
             return _error(404, 20404, f"The requested resource {request.path} was not found"), None
+        if request.method == "GET":
+            return self._list(request.query), None
         form = request.form()
         refusal = self._objection(form)
         if refusal is not None:
@@ -48,9 +57,43 @@ class TwilioVendor(HttpVendor):
             provider_message_id=sid,
             callback_url=form.get("StatusCallback"),
             request=request,
+            at=self.clock(),
         )
         answer = {"sid": sid, "status": "queued", "to": form["To"], "from": form.get("From"), "num_segments": "1"}
         return Reply(status=201, body=answer), received
+
+    def _list(self, query: Mapping[str, str]) -> Reply:
+        """Messages to one recipient, the newest first, in pages. What waits in the queue was not sent on any date."""
+        told = [one for one in self.told() if one.to == query.get("To", one.to)]
+        if any(name.startswith("DateSent") for name in query):
+            told = []
+        size, page = min(int(query.get("PageSize", "50")), self.page_size), int(query.get("Page", "0"))
+        following = urlencode({**query, "Page": page + 1, "PageToken": f"PASM{page}"})
+        path = f"/2010-04-01/Accounts/{self._account}/Messages.json"
+        more = len(told) > (page + 1) * size
+        body = {
+            "messages": [self._message(one) for one in told[page * size : (page + 1) * size]],
+            "page": page,
+            "page_size": size,
+            "next_page_uri": f"{path}?{following}" if more else None,
+        }
+        return Reply(status=200, body=body)
+
+    def _message(self, one: Received) -> dict[str, Any]:
+        status, code = self.statuses.get(one.provider_message_id, ("queued", None))
+        service = one.sender if one.sender.startswith("MG") else None
+        return {
+            "sid": one.provider_message_id,
+            "status": status,
+            "error_code": code,
+            "direction": "outbound-api",
+            "to": one.to,
+            "from": None if service else one.sender,
+            "messaging_service_sid": service,
+            "body": one.text,
+            "date_created": format_datetime(one.at),
+            "date_sent": None,
+        }
 
     def _objection(self, form: Mapping[str, str]) -> Reply | None:
         to = form.get("To", "")
