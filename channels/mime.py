@@ -1,7 +1,8 @@
 """One email as bytes: headers that nothing in the data can break out of, a text and an HTML part, CRLF only.
 
-Built by hand, because `EmailMessage` takes 2.3 ms a message; the same Outgoing always gives the same bytes, so a second
-hand-over can be recognised by its Message-ID and Date.
+Built by hand, because `EmailMessage` takes 2.3 ms a message. The same Outgoing always gives the same headers and the same
+content; how a part is encoded depends on its own text and on one thing more, whether the server takes 8-bit text. So a
+second hand-over to the same server is byte for byte the first, and to any server it has the same Message-ID and Date.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from functools import lru_cache
 
+from channels.mailbox import Mailbox, address, sender
 from engine.errors import ContentError
 from engine.provider import EmailContent, Outgoing, safe_header
 
-MAX_HEADER = 900  # RFC 5322 §2.1.1 allows 998 octets a line
-_ADDRESS = re.compile(r"^([^\s@<>()\[\],;:\\\"\x00-\x1f\x7f-\x9f\ud800-\udfff]+)@([\w](?:[\w.-]*[\w])?)\Z")
-_NAME_AND_ADDRESS = re.compile(r"^\s*(?P<name>.*?)\s*<(?P<address>[^<>]*)>\s*$", re.DOTALL)
+MAX_LINE = 900  # RFC 5322 §2.1.1 allows 998 octets a line; some relays break earlier
 _FOLD = re.compile(r"(.{1,60}\S) (?=\S)")
 _PLAIN_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _HEADER_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,60}\Z")
+_KEY = re.compile(r"^[A-Za-z0-9._-]{1,200}\Z")
 _OURS = frozenset(
     {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version", "received"}
     | {"return-path", "dkim-signature", "x-sg-id", "x-sg-eid", "x-regulars-message"}
@@ -29,38 +30,49 @@ _OURS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mailbox:
-    """A display name, which may be empty, and an address."""
+class Letter:
+    """A checked email; only the encoding of its parts is still open. `head` is every header down to MIME-Version."""
 
-    name: str
-    address: str
+    head: bytes
+    boundary: str
+    text: str
+    html: str | None
 
-    @property
-    def domain(self) -> str:
-        return self.address.rpartition("@")[2]
-
-
-@lru_cache(maxsize=64)
-def sender(written: str) -> Mailbox:
-    """`Shop <news@shop.example>` or a bare address. Raises ContentError where there is no address in it."""
-    match = _NAME_AND_ADDRESS.match(written)
-    name, found = (match["name"], match["address"]) if match else ("", written)
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    return Mailbox(name=safe_header(name), address=address(found.strip()))
+    def wire(self, *, eight_bit: bool = False) -> bytes:
+        """The whole message. `eight_bit`: the server said 8BITMIME (RFC 6152)."""
+        mark = self.boundary.encode()
+        text = _part("text/plain", self.text, mark, eight_bit=eight_bit)
+        if self.html is None:
+            return self.head + text
+        html = _part("text/html", self.html, mark, eight_bit=eight_bit)
+        opening = b'Content-Type: multipart/alternative; boundary="' + mark + b'"\r\n\r\n--' + mark + b"\r\n"
+        return b"".join((self.head, opening, text, b"\r\n--", mark, b"\r\n", html, b"\r\n--", mark, b"--\r\n"))
 
 
-def address(value: str) -> str:
-    """The value, if it is one email address and nothing else, its domain in ASCII. Raises ContentError, not repeating it."""
-    match = _ADDRESS.match(value)
-    if len(value) > 254 or match is None:
-        raise ContentError("this is not an email address")
-    if match[2].isascii():
-        return value
-    try:
-        return f"{match[1]}@{match[2].encode('idna').decode('ascii')}"
-    except UnicodeError as error:
-        raise ContentError("the domain of this email address is not valid") from error
+def build(outgoing: Outgoing, *, eight_bit: bool = False) -> bytes:
+    """The whole message, for any server. Raises ContentError where a header or an address cannot be written safely."""
+    return compose(outgoing).wire(eight_bit=eight_bit)
+
+
+def compose(outgoing: Outgoing) -> Letter:
+    """The message with everything about it checked. Raises ContentError."""
+    content = outgoing.content
+    if not isinstance(content, EmailContent):
+        raise ContentError("an email needs a subject and a text")
+    if not _KEY.match(outgoing.key):
+        raise ContentError("the message's key has characters that a Message-ID cannot have")
+    origin = sender(outgoing.sender)
+    custom = "".join([f"{name}: {value}\r\n" for name, value in custom_headers(content).items()])
+    head = (
+        f"From: {_mailbox(origin)}\r\n"
+        f"To: {address(outgoing.to or '')}\r\n"
+        f"Subject: {_text(content.subject)}\r\n"
+        f"Date: {_date(outgoing.at)}\r\n"
+        f"Message-ID: <{outgoing.key}@{origin.domain}>\r\n"
+        f"X-Regulars-Message: {outgoing.key}\r\n"
+        f"{custom}MIME-Version: 1.0\r\n"
+    )
+    return Letter(head=head.encode(), boundary=_boundary(outgoing.key), text=content.text, html=content.html)
 
 
 def custom_headers(content: EmailContent) -> dict[str, str]:
@@ -71,61 +83,36 @@ def custom_headers(content: EmailContent) -> dict[str, str]:
     checked = {}
     for name, value in content.headers.items():
         clean = safe_header(value)
-        if not _HEADER_NAME.match(name) or name.lower() in _OURS or name.lower().startswith("content-"):
+        if not _ours_to_set(name):
             raise ContentError(f"the header {safe_header(name)[:60]} cannot be set")
-        if clean != value.strip() or not clean.isascii() or len(clean) > MAX_HEADER:
+        if clean != value.strip() or not clean.isascii() or len(clean) > MAX_LINE:
             raise ContentError(f"the header {name} has a value that cannot be sent")
         checked[name] = clean
     return checked
 
 
-def build(outgoing: Outgoing) -> bytes:
-    """The whole message for the wire. Raises ContentError where a header or an address cannot be written safely."""
-    content = outgoing.content
-    if not isinstance(content, EmailContent):
-        raise ContentError("an email needs a subject and a text")
-    origin, boundary = sender(outgoing.sender), _boundary(outgoing.key)
-    head = [
-        f"From: {_mailbox(origin)}",
-        f"To: {address(outgoing.to or '')}",
-        f"Subject: {_text(content.subject)}",
-        f"Date: {format_datetime(outgoing.at)}",
-        f"Message-ID: <{_token(outgoing.key)}@{origin.domain}>",
-        f"X-Regulars-Message: {_token(outgoing.key)}",
-        *(f"{name}: {value}" for name, value in custom_headers(content).items()),
-        "MIME-Version: 1.0",
-    ]
-    text = _part("text/plain", content.text)
-    if content.html is None:
-        return "\r\n".join(head).encode() + b"\r\n" + text
-    return b"".join(
-        (
-            "\r\n".join(head).encode(),
-            f'\r\nContent-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n--{boundary}\r\n'.encode(),
-            text,
-            f"\r\n--{boundary}\r\n".encode(),
-            _part("text/html", content.html),
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
-    )
+@lru_cache(maxsize=64)
+def _ours_to_set(name: str) -> bool:
+    return bool(_HEADER_NAME.match(name)) and name.lower() not in _OURS and not name.lower().startswith("content-")
+
+
+_date = lru_cache(maxsize=64)(format_datetime)  # the messages of a batch leave at one instant
 
 
 def _boundary(key: str) -> str:
-    """`=_` occurs neither in base64 nor in quoted-printable, so no part can contain it."""
-    return "=_" + hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+    """`=_` occurs neither in base64 nor in quoted-printable; a part that is sent as it is gets searched for it."""
+    return "=_" + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _token(key: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", key):
-        raise ContentError("the message's key has characters that a Message-ID cannot have")
-    return key
-
-
-def _part(kind: str, text: str) -> bytes:
-    """A part with its headers. Mostly ASCII stays readable (quoted-printable), other scripts stay small (base64)."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+def _part(kind: str, text: str, mark: bytes, *, eight_bit: bool) -> bytes:
+    """A part with its headers: as it is where it may be, else mostly ASCII stays readable and other scripts stay small."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     data = text.encode("utf-8", "replace")
-    if len(data) - len(text) > len(text) // 6:
+    foreign = len(data) - len(text)
+    if (eight_bit or not foreign) and _goes_as_it_is(data, mark):
+        coding, body = "8bit" if foreign else "7bit", data.replace(b"\n", b"\r\n")
+    elif foreign > len(text) // 6:
         coding, body = "base64", _base64(data.replace(b"\n", b"\r\n"))
     else:
         coding, body = "quoted-printable", binascii.b2a_qp(data).replace(b"\n", b"\r\n")
@@ -133,11 +120,23 @@ def _part(kind: str, text: str) -> bytes:
     return head.encode() + body + (b"" if body.endswith(b"\r\n") else b"\r\n")
 
 
+def _goes_as_it_is(data: bytes, mark: bytes) -> bool:
+    """RFC 2045 §2.7, §2.8: no NUL, no long line, and here no boundary either."""
+    start = 0
+    while len(data) - start > MAX_LINE:  # in every so many octets a line must end
+        end = data.rfind(b"\n", start, start + MAX_LINE + 1)
+        if end < 0:
+            return False
+        start = end + 1
+    return b"\0" not in data and mark not in data
+
+
 def _base64(data: bytes) -> bytes:
     line = binascii.b2a_base64(data, newline=False)
     return b"\r\n".join([line[start : start + 76] for start in range(0, len(line), 76)])
 
 
+@lru_cache(maxsize=64)
 def _mailbox(box: Mailbox) -> str:
     if not box.name:
         return box.address
@@ -152,8 +151,10 @@ def _mailbox(box: Mailbox) -> str:
 def _text(value: str) -> str:
     """A header of free text: ASCII folded at its spaces, anything else in encoded words of our own (RFC 2047)."""
     value = safe_header(value)
+    if len(value) <= 60 and value.isascii():
+        return value
     folded = _FOLD.sub("\\1\r\n ", value)
-    fits = value.isascii() and max(map(len, folded.split("\r\n"))) < MAX_HEADER
+    fits = value.isascii() and max(map(len, folded.split("\r\n"))) < MAX_LINE
     return folded if fits else _encoded(value)
 
 
@@ -167,3 +168,6 @@ def _encoded(value: str) -> str:
         chunk += data
     words.append(chunk)
     return "\r\n ".join(f"=?utf-8?b?{binascii.b2a_base64(word, newline=False).decode()}?=" for word in words)
+
+
+__all__ = ["Letter", "Mailbox", "address", "build", "compose", "custom_headers", "sender"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import idna
 import phonenumbers
 
 from engine.model import Channel
@@ -23,7 +24,7 @@ def _email(address: str) -> str:
         raise ValueError("this is not an email address")
     local, _, domain = address.rpartition("@")
     try:
-        domain = domain.encode("idna").decode("ascii") if not domain.isascii() else domain
+        domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
     except UnicodeError as error:
         raise ValueError("the domain of this email address is not valid") from error
     return f"{local}@{domain.lower()}"

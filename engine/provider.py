@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -185,8 +185,10 @@ def storable(value: object) -> str:
 def without_personal(text: str, *known: str, limit: int = 200) -> str:
     """A vendor's own words, fit for a log: no `known` address or secret, nothing that looks like an address or a number."""
     text = text[:20_000]  # a word cut in two here is not among the first that are shown
+    folded = text.casefold()
     for word in sorted(filter(None, known), key=len, reverse=True):
-        text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
+        if word.casefold() in folded:  # compiling an expression for each address costs more than sending the message
+            text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
     return _PERSONAL.sub("…", _CONTROLS.sub(" ", text)).strip()[:limit]
 
 
@@ -361,8 +363,13 @@ class Provider(ABC):
 
     def words(self, text: object, outgoing: Outgoing) -> str:
         """The vendor's words as an outcome's detail: without the recipient's address and without our secrets."""
-        secrets = [os.environ.get(secret.variable, "") for secret in self.settings.secrets()]
+        secrets = [os.environ.get(secret.variable, "") for secret in self._secrets]
         return without_personal(str(text or ""), outgoing.to or "", *secrets)
+
+    @cached_property
+    def _secrets(self) -> tuple[Secret, ...]:
+        secrets: tuple[Secret, ...] = self.settings.secrets()
+        return secrets
 
 
 def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:

@@ -40,16 +40,18 @@ def names(message: EmailMessage) -> list[str]:
     return sorted(message.keys())
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("eight_bit", [False, True])
+@settings(max_examples=200, deadline=None)
 @given(subject=anything, name=anything, text=anything, html=anything)
 @example(subject=payload, name=payload, text="", html="")
 @example(subject="a\r\nBcc: x@evil.example", name="a\nBcc: x@evil.example", text="\r\n.\r\n", html="\n.\nQUIT")
 @example(subject="=?utf-8?b?DQpCY2M6IHhAZXZpbC5leGFtcGxl?=", name='a" <x@evil.example>, "b', text="\r", html="\x85")
 @example(subject="=?=?x?q?=0D=0AX:?=?=", name="=??Q?=0AX:y?=", text="\x00", html="\ud800")
-def test_no_data_becomes_a_header(subject: str, name: str, text: str, html: str) -> None:
+def test_no_data_becomes_a_header(eight_bit: bool, subject: str, name: str, text: str, html: str) -> None:
     """Parsed again, and written out once more by Python's own generator, a message has exactly the headers we set."""
     message = letter(subject=subject, text=text, html=html)
-    data = mime.build(replace(message, sender=f"{name} <hello@shop.example>") if "<" not in name else message)
+    message = replace(message, sender=f"{name} <hello@shop.example>") if "<" not in name else message
+    data = mime.build(message, eight_bit=eight_bit)
     once = parsed(data)
     assert names(once) == sorted(EXPECTED)
     again = parsed(once.as_bytes(policy=email.policy.SMTP))
@@ -63,7 +65,8 @@ def test_no_data_becomes_a_header(subject: str, name: str, text: str, html: str)
     assert max(map(len, data.split(b"\r\n"))) <= 998
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("eight_bit", [False, True])
+@settings(max_examples=200, deadline=None)
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=400),
     html=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400),
@@ -71,14 +74,38 @@ def test_no_data_becomes_a_header(subject: str, name: str, text: str, html: str)
 @example(text="trailing space \ntab\t\nend ", html="x" * 3000)
 @example(text=".\n..\nFrom here\n.", html="=3D =\n=")
 @example(text="Привет, Анна!\n" * 20, html="日本語\r\n\r" * 30)
-def test_content_comes_back_as_it_was(text: str, html: str | None) -> None:
+def test_content_comes_back_as_it_was(eight_bit: bool, text: str, html: str | None) -> None:
     """Both parts decode to what was given; a newline's form is the wire's."""
-    message = parsed(mime.build(letter(text=text, html=html)))
+    data = mime.build(letter(text=text, html=html), eight_bit=eight_bit)
+    assert eight_bit or data.isascii()
+    message = parsed(data)
     bodies = [part for part in message.walk() if not part.is_multipart()]
     for part, given_text in zip(bodies, [text] if html is None else [text, html], strict=True):
         decoded = bytes(part.get_payload(decode=True)).decode().replace("\r\n", "\n")
         plain = given_text.replace("\r\n", "\n").replace("\r", "\n")
         assert decoded in (plain, plain + "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "seven", "eight"),
+    [
+        ("Hello Ana\n", "7bit", "7bit"),
+        ("x" * 900, "7bit", "7bit"),
+        ("x" * 901, "quoted-printable", "quoted-printable"),
+        ("short\n" * 200 + "x" * 901 + "\nshort\n" * 200, "quoted-printable", "quoted-printable"),
+        ("ä" + "x" * 898 + "\n", "quoted-printable", "8bit"),
+        ("ä" + "x" * 899 + "\n", "quoted-printable", "quoted-printable"),
+        ("Grüße aus der Ferne\n", "quoted-printable", "8bit"),
+        ("Привет\n", "base64", "8bit"),
+        ("a\0b", "quoted-printable", "quoted-printable"),
+        ("a" + mime._boundary(EMAIL.key), "quoted-printable", "quoted-printable"),
+    ],
+)
+def test_a_part_is_encoded_only_where_it_must_be(text: str, seven: str, eight: str) -> None:
+    """ASCII in short lines goes as it is, other text where eight bits are taken; NUL, long lines and the boundary never do."""
+    for eight_bit, coding in ((False, seven), (True, eight)):
+        (part, _) = parsed(mime.build(letter(text=text), eight_bit=eight_bit)).iter_parts()
+        assert part["Content-Transfer-Encoding"] == coding
 
 
 @settings(max_examples=200, deadline=None)
@@ -111,6 +138,9 @@ def test_the_same_message_is_the_same_bytes() -> None:
         ('Ana "the" Shop <a@shop.example>', 'Ana "the" Shop', "a@shop.example"),
         ("Шёп <a@shop.example>", "Шёп", "a@shop.example"),
         ("Shop <a@bücher.example>", "Shop", "a@xn--bcher-kva.example"),
+        ("Shop <a@BÜCHER.example>", "Shop", "a@xn--bcher-kva.example"),
+        ("Shop <a@straße.example>", "Shop", "a@xn--strae-oqa.example"),
+        ("Shop <a@ईमेल。भारत>", "Shop", "a@xn--o1b0fm7f.xn--h2brj9c"),
         ("a@localhost", "", "a@localhost"),
     ],
 )
@@ -140,6 +170,10 @@ def test_senders_are_read(written: str, name: str, address: str) -> None:
         "a@b.example>",
         "x" * 250 + "@b.example",
         "a@" + "б" * 200 + ".example",
+        "ä" * 120 + "@customer.example",
+        "a@ü..example",
+        "a@-ü.example",
+        "a@☃.example",
     ],
 )
 def test_what_is_no_address_is_refused_unsaid(bad: str) -> None:

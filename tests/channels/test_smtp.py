@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from channels import mime, smtp
+from channels import mime
 from channels.smtp import Smtp, SmtpSettings
 from engine.model import SuppressionReason
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Outgoing, Rejected
@@ -22,7 +22,7 @@ from engine.testing.vendors.server import Reset, Silence, closed_port
 from engine.testing.vendors.smtp import Refusal, SmtpVendor
 from tests.channels.certificates import authority
 from tests.channels.messages import EMAIL, letter, soon
-from tests.channels.tiny_smtp import CLOSE, DRIP, FLOOD, RESET, SILENT, TinySmtp
+from tests.channels.tiny_smtp import CLOSE, DRIP, FLOOD, PIPELINING, RESET, RIGHT, SILENT, TinySmtp
 
 
 @contextmanager
@@ -36,6 +36,9 @@ def opened(port: int, **settings: Any) -> Iterator[Smtp]:
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")
+LONG = ("x" * 70 + "\n") * 400_000
+"""More than the buffers of a connection take up."""
+OFFERS = pytest.mark.parametrize("offers", [RIGHT["EHLO"], PIPELINING], ids=["one by one", "pipelined"])
 
 
 def sent(port: int, outgoing: Outgoing = EMAIL, *, within: float = 5.0, **settings: Any) -> Outcome:
@@ -48,13 +51,14 @@ def sent(port: int, outgoing: Outgoing = EMAIL, *, within: float = 5.0, **settin
 # ---------------------------------------------------------------- the evidence of each step
 
 
+@OFFERS
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize(
     "fault", [CLOSE, RESET, SILENT, DRIP, FLOOD, "421 4.3.2 leaving", "450 4.2.0 later", "hello", "999 ?"]
 )
-def test_before_the_dot_nothing_was_taken(step: str, fault: str) -> None:
+def test_before_the_dot_nothing_was_taken(step: str, fault: str, offers: str) -> None:
     """Whatever a server does before the final dot, the message surely was not taken, and the deadline holds."""
-    with TinySmtp({step: fault}) as server:
+    with TinySmtp({"EHLO": offers, step: fault}) as server:
         began = time.monotonic()
         outcome = sent(server.port, within=0.3)
         assert isinstance(outcome, NotSent), outcome
@@ -62,12 +66,13 @@ def test_before_the_dot_nothing_was_taken(step: str, fault: str) -> None:
         assert not server.messages
 
 
+@OFFERS
 @pytest.mark.parametrize(
     "fault", [CLOSE, RESET, SILENT, DRIP, FLOOD, "421 4.3.2 leaving", "hello", "354 ?", "999 ?", "1"]
 )
-def test_after_the_dot_only_a_code_is_an_answer(fault: str) -> None:
+def test_after_the_dot_only_a_code_is_an_answer(fault: str, offers: str) -> None:
     """Once the dot has left, silence, a closed connection, 421 or nonsense prove nothing: the message is in doubt."""
-    with TinySmtp({"dot": fault}) as server:
+    with TinySmtp({"EHLO": offers, "dot": fault}) as server:
         began = time.monotonic()
         outcome = sent(server.port, within=0.3)
         assert isinstance(outcome, Ambiguous), outcome
@@ -96,6 +101,7 @@ def test_any_code_to_the_dot_decides(reply: str, kind: type[Outcome], code: str 
         assert getattr(outcome, "suppress", None) is None
 
 
+@OFFERS
 @pytest.mark.parametrize(
     ("step", "reply", "kind", "suppressed"),
     [
@@ -108,6 +114,8 @@ def test_any_code_to_the_dot_decides(reply: str, kind: type[Outcome], code: str 
         ("RCPT", "550 5.1.8 bad sender", Rejected, False),
         ("RCPT", "550 4.1.1 odd", Rejected, False),
         ("RCPT", "450 4.1.1 unknown for now", NotSent, False),
+        ("RCPT", "530 5.7.0 log in first", NotSent, False),
+        ("RCPT", "503 5.5.1 need MAIL", NotSent, False),
         ("MAIL", "552 5.3.4 too big", Rejected, False),
         ("MAIL", "550 5.1.1 sender unknown", NotSent, False),
         ("MAIL", "530 5.7.0 log in first", NotSent, False),
@@ -116,9 +124,9 @@ def test_any_code_to_the_dot_decides(reply: str, kind: type[Outcome], code: str 
         ("EHLO", "550 5.7.1 go away", NotSent, False),
     ],
 )
-def test_refusals_before_the_dot(step: str, reply: str, kind: type[Outcome], suppressed: bool) -> None:
+def test_refusals_before_the_dot(step: str, reply: str, kind: type[Outcome], suppressed: bool, offers: str) -> None:
     """5xx at RCPT refuses the message; only codes about the address itself suppress it; 5xx at MAIL is our set-up."""
-    with TinySmtp({step: reply}) as server:
+    with TinySmtp({"EHLO": offers, step: reply}) as server:
         outcome = sent(server.port)
         assert isinstance(outcome, kind), outcome
         expected = SuppressionReason.BOUNCED if suppressed else None
@@ -206,12 +214,48 @@ def test_a_server_that_takes_its_time_to_read_is_left(pace: str) -> None:
     """A server that takes the message up slowly, or not at all, cannot hold the sender; the dot never left."""
     with TinySmtp({"body": pace, "EHLO": "250 tiny"}) as server:
         began = time.monotonic()
-        assert isinstance(sent(server.port, letter(text="x" * 30_000_000), within=1.0), NotSent)
+        assert isinstance(sent(server.port, letter(text=LONG), within=1.0), NotSent)
         assert time.monotonic() - began < 3
         assert not server.messages
 
 
 # ---------------------------------------------------------------- connections
+
+
+def test_text_beyond_ascii_goes_as_it_is_where_the_server_takes_it() -> None:
+    """8BITMIME offered: eight bits, and MAIL says so; not offered: seven. Each time the same bytes to the same server."""
+    outgoing = letter(subject="Grüße", text="Grüße, Ana\n", html="<p>Grüße</p>\n")
+    for offers, eight_bit in (
+        (RIGHT["EHLO"], False),
+        (PIPELINING.replace("PIPELINING", "8BITMIME"), True),
+        ("250-tiny\r\n250 8bitmime", True),
+    ):
+        with TinySmtp({"EHLO": offers}) as server:
+            assert isinstance(sent(server.port, outgoing), Accepted) and isinstance(
+                sent(server.port, outgoing), Accepted
+            )
+            assert server.messages == [mime.build(outgoing, eight_bit=eight_bit)] * 2
+            assert server.messages[0].isascii() is not eight_bit
+            mail = next(command for command in server.commands if command.startswith("MAIL"))
+            assert ("BODY=8BITMIME" in mail) is eight_bit
+            assert (f"SIZE={len(server.messages[0])}" in mail) is ("SIZE" in offers)
+
+
+def test_an_international_sender_needs_smtputf8_too() -> None:
+    """What makes a header UTF-8 asks for SMTPUTF8, even where both addresses of the envelope are ASCII."""
+    outgoing = replace(EMAIL, sender="Shop <анна@shop.example>")
+    with TinySmtp({"EHLO": "250-tiny\r\n250-8BITMIME\r\n250 SMTPUTF8"}) as server:
+        assert isinstance(sent(server.port, outgoing, return_path="bounces@shop.example"), Accepted)
+        assert "SMTPUTF8" in server.commands[1]
+    with TinySmtp() as server:
+        assert isinstance(sent(server.port, outgoing, return_path="bounces@shop.example"), Rejected)
+
+
+def test_a_bounce_can_tell_its_message() -> None:
+    """`{key}` in return_path is the message's key (VERP); a return_path that is no address is refused at once."""
+    with TinySmtp() as server:
+        assert isinstance(sent(server.port, return_path="bounces+{key}@bücher.example"), Accepted)
+        assert server.commands[1].startswith(f"MAIL FROM:<bounces+{EMAIL.key}@xn--bcher-kva.example>")
 
 
 def test_a_connection_is_reused_and_renewed() -> None:
@@ -238,7 +282,7 @@ def test_threads_do_not_share_a_connection() -> None:
         for thread in threads:
             thread.join()
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
-        assert vendor.connections <= 4 and len(provider._idle) == vendor.connections
+        assert vendor.connections <= 4 and len(provider.pool.idle) == vendor.connections
         assert len({taken.key for taken in vendor.accepted}) == 40
         assert all((taken.to or "")[1] == (taken.key or "").partition("-")[2][0] for taken in vendor.accepted)
 
@@ -247,7 +291,7 @@ def test_a_dead_connection_costs_nothing() -> None:
     """A kept connection that the server closed meanwhile is replaced within the same hand-over."""
     with TinySmtp({"RSET": CLOSE}) as server, opened(server.port) as provider:
         assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
-        (connection,) = provider._idle
+        (connection,) = provider.pool.idle
         assert connection.sock
         connection.sock.shutdown(2)
         assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
@@ -262,7 +306,7 @@ def test_a_dead_connection_costs_nothing() -> None:
 def test_an_idle_connection_is_asked_first(quiet: float, stale: float, noop: str, asked: int, connections: int) -> None:
     """After a pause a connection is tried with NOOP before a message is risked on it; after a long one it is left."""
     with TinySmtp({"NOOP": noop}) as server, opened(server.port) as provider:
-        provider.quiet_seconds, provider.stale_seconds = quiet, stale
+        provider.pool.quiet_seconds, provider.pool.stale_seconds = quiet, stale
         for _ in range(2):
             assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
         assert (server.commands.count("NOOP"), server.connections) == (asked, connections)
@@ -271,21 +315,15 @@ def test_an_idle_connection_is_asked_first(quiet: float, stale: float, noop: str
 def test_an_interrupted_message_ends_its_connection() -> None:
     """Stopped in the middle of a message (Ctrl-C), the connection is never used again: the next words would be its text."""
 
-    class Interrupted(smtp._Connection):
-        def getreply(self) -> tuple[int, bytes]:
-            reply = super().getreply()
-            if reply[0] == 354:
-                raise KeyboardInterrupt
-            return reply
+    class Interrupted(Smtp):
+        def words(self, text: object, outgoing: Outgoing) -> str:
+            raise KeyboardInterrupt
 
-    with TinySmtp() as server, opened(server.port) as provider:
-        provider.connection_class = Interrupted  # type: ignore[misc]
+    with TinySmtp({"RCPT": "450 later"}) as server, opened(server.port) as provider:
+        interrupted = Interrupted(provider.settings, http=provider.http)
         with pytest.raises(KeyboardInterrupt):
-            provider.send(EMAIL, deadline=soon())
-        assert not provider._idle
-        provider.connection_class = smtp._Connection  # type: ignore[misc]
-        assert isinstance(provider.send(EMAIL, deadline=soon()), Accepted)
-        assert len(server.messages) == 1
+            interrupted.send(EMAIL, deadline=soon())
+        assert not interrupted.pool.idle and len(server.commands) == 3
 
 
 def test_after_a_refusal_the_connection_goes_on() -> None:

@@ -7,7 +7,9 @@ import shutil
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,13 +80,35 @@ def sink() -> Iterator[Sink]:
         (["-f", "MAIL"], NotSent),
         (["-w", "3"], NotSent),
         (["-W", ".:3"], Ambiguous),
+        (["-Q", "CONNECT"], NotSent),
+        (["-Q", "MAIL"], NotSent),
+        (["-Q", "DATA"], NotSent),
+        (["-r", "MAIL"], NotSent),
+        (["-r", "DATA"], NotSent),
+        (["-f", "DATA"], Rejected),
+        (["-p", "-W", "RCPT:3"], NotSent),
+        (["-H", "3"], Ambiguous),
+        (["-A", "0"], Rejected),
+        (["-p", "-q", "RCPT"], NotSent),
+        (["-p", "-q", "."], Ambiguous),
+        (["-p", "-8"], Accepted),
     ],
     ids=str,
 )
 def test_each_step_of_postfix(sink: Sink, options: list[str], kind: type[Outcome]) -> None:
-    """Closing, 421, 4xx, 5xx and waiting at each step: only after the final dot is the message in doubt."""
-    with opened(sink(*options)) as provider:
+    """Closing, 421, 4xx, 5xx and waiting at each step: only after the final dot is a message in doubt, alone or in a batch."""
+    port = sink(*options)
+    with opened(port) as provider:
         assert isinstance(provider.send(EMAIL, deadline=soon(1.0)), kind)
+    with opened(port, connections=4) as provider:
+        batch = [replace(EMAIL, key=f"0a1b2c3d-{number}") for number in range(12)]
+        told = provider.send_many(batch, deadline=soon(2.0))
+        ended = {outgoing.key: outcome for outgoing, outcome in filter(None, told)}
+        assert len(ended) == 12
+        held = kind is Ambiguous and options[0] in ("-W", "-H")  # the rest of the batch had no connection to leave on
+        assert Counter(map(type, ended.values())) == (
+            Counter({Ambiguous: 4, NotSent: 8}) if held else Counter({kind: 12})
+        )
 
 
 def test_postfix_gets_what_was_built(sink: Sink, tmp_path: Path) -> None:
@@ -101,7 +125,7 @@ def test_postfix_gets_what_was_built(sink: Sink, tmp_path: Path) -> None:
         outgoing = letter(text=text, html=text, subject=text)
         assert isinstance(provider.send(outgoing, deadline=soon()), Accepted)
         (dump,) = tmp_path.glob("message.*")
-        assert mime.build(outgoing).replace(b"\r\n", b"\n") in dump.read_bytes()
+        assert mime.build(outgoing, eight_bit=True).replace(b"\r\n", b"\n") in dump.read_bytes()
 
     with opened(port) as provider:
         one()

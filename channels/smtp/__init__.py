@@ -1,0 +1,73 @@
+"""Email through any SMTP server: kept connections, pipelining, one deadline a message, a clear line at the final dot.
+
+`settings` is what an operator says, `connection` the conversation, `evidence` what the end of a hand-over proves; `batch`
+gives messages to the connections of the `pool`, and `switch` drives them all in one thread. `dkim` signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from channels import mime
+from channels.smtp.batch import Batch
+from channels.smtp.evidence import Envelope, Sign
+from channels.smtp.pool import Pool
+from channels.smtp.settings import Security, SmtpSettings
+from channels.smtp.switch import Slot, Switch
+from engine.model import Channel
+from engine.provider import Capabilities, Outcome, Outgoing, Provider
+
+
+class Smtp(Provider):
+    """https://www.rfc-editor.org/rfc/rfc5321"""
+
+    Settings = SmtpSettings
+    settings: SmtpSettings
+    capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True)
+
+    def __init__(self, settings: SmtpSettings, *, http: Any) -> None:
+        super().__init__(settings, http=http)
+        self.pool = Pool(settings)
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        ((_, outcome),) = filter(None, self.send_many([outgoing], deadline=deadline))
+        return outcome
+
+    def send_many(self, batch: Sequence[Outgoing], *, deadline: float) -> Iterator[tuple[Outgoing, Outcome] | None]:
+        """Each message over a connection of its own, as many at once as `connections` says; the rest follows.
+
+        The calling thread drives them all. Dropped half-way, it leaves the connections that were in the middle of a message.
+        """
+        return Batch(batch, pool=self.pool, compose=self._compose, words=self.words, deadline=deadline).run()
+
+    def close(self) -> None:
+        super().close()
+        switch = Switch()
+        try:
+            for connection in self.pool.empty():
+                switch.start(Slot(connection=connection, steps=connection.quit()))
+            while switch.busy:
+                switch.turn()
+        finally:
+            switch.close()
+
+    def _compose(self, outgoing: Outgoing) -> Envelope:
+        """Raises ContentError where the message cannot be sent at all; SecretMissing, ProviderError for a missing key."""
+        letter = mime.compose(outgoing)
+        back = self.settings.return_path
+        origin = back.replace("{key}", outgoing.key) if back else mime.sender(outgoing.sender).address
+        to = mime.address(outgoing.to or "")
+        return Envelope(outgoing=outgoing, origin=origin, to=to, letter=letter, sign=self._sign)
+
+    @cached_property
+    def _sign(self) -> Sign | None:
+        if self.settings.dkim is None:
+            return None
+        from channels.smtp.dkim import Signer  # only for those who sign: it takes a while to load
+
+        return Signer(self.settings.dkim)
+
+
+__all__ = ["Security", "Smtp", "SmtpSettings"]
