@@ -60,13 +60,13 @@ class MastodonSettings(ProviderSettings):
 
 
 class Mastodon(Provider):
-    """Mastodon remembers an Idempotency-Key for up to an hour; ten minutes of it are left as a margin. Later it is asked."""
+    """Mastodon remembers an Idempotency-Key for up to an hour. Later it is asked."""
 
     Settings = MastodonSettings
     settings: MastodonSettings
     capabilities = Capabilities(
         channel=Channel.SOCIAL,
-        idempotency_window=timedelta(minutes=50),
+        idempotency_window=timedelta(hours=1),
         settle_time=timedelta(minutes=2),
         posts=True,
         direct=True,

@@ -272,8 +272,8 @@ class Stepped:
     def next_moment(self, now: datetime) -> datetime | None:
         """The earliest instant after `now` at which a schedule, an open message or the world wants something."""
         later = now + timedelta(microseconds=1)
-        window = self.installation.setup.workspace.settings.sending.resolve_window
-        moments = [next_due(self.installation.database, after=later, resolve_window=window), self._next_launch]
+        sender = self.installation.sender
+        moments = [next_due(self.installation.database, after=later), sender.next_doubt(later), self._next_launch]
         moments += [world.next_at(later) for world in self.others]
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -92,7 +92,13 @@ TRANSITIONS: Mapping[str, Transition] = _table(
     ("begin", (_S.CLAIMED,), _S.SENDING, False, "the intent is durable; the provider's call comes next"),
     ("accept", _HANDED_OVER, _S.ACCEPTED, False, "the provider said yes"),
     ("reject", _HANDED_OVER, _S.REJECTED, True, "the provider said no, for good"),
-    ("retry", _HANDED_OVER, _S.PENDING, False, "surely not taken: again after a back-off"),
+    (
+        "retry",
+        _HANDED_OVER,
+        _S.PENDING,
+        False,
+        "surely not taken, or proved never to have arrived: again after a back-off",
+    ),
     ("doubt", (_S.SENDING,), _S.IN_DOUBT, False, "the request left and no answer came, or its sender died"),
     ("prove_accepted", _PROVABLE, _S.ACCEPTED, False, "the provider's own event shows that it has the message"),
     ("prove_rejected", _PROVABLE, _S.REJECTED, False, "the provider's own event shows that it dropped the message"),
@@ -135,6 +141,8 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"
     KEY_FORGOTTEN = "key_forgotten"
+    CONTENT_CHANGED = "content_changed"
+    NEVER_ARRIVED = "never_arrived"
     CONTACT_CHANGED = "contact_changed"
     FAULT = "fault"
 
@@ -208,7 +216,7 @@ class Message:
     """One intended communication, as a sender sees it: campaign × run × step × customer × channel.
 
     `customer_id` is None for a social post, which has no recipient. `values` are what the template was given at the
-    hand-over, `sent_to` and `provider` its address and vendor (None before it). `doubt_since`: since when an earlier
+    hand-over, `content_hash` is of what it made of them, `sent_to` and `provider` its address and vendor (None before it). `doubt_since`: since when an earlier
     hand-over may have arrived and nobody knows; None where there is no such doubt. Times are UTC.
     """
 
@@ -228,3 +236,4 @@ class Message:
     values: Mapping[str, Plain] | None = None
     sent_to: str | None = None
     provider: str | None = None
+    content_hash: str | None = None

@@ -112,6 +112,12 @@ class Capabilities:
     posts: bool = False
     direct: bool = True
 
+    @property
+    def repeatable_for(self) -> timedelta | None:
+        """How long after the first hand-over our key may surely be used again: 23 hours of 24, 50 minutes of an hour."""
+        window = self.idempotency_window
+        return window - min(window / 6, timedelta(hours=1)) if window is not None else None
+
 
 # ---------------------------------------------------------------- what goes out
 

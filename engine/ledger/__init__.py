@@ -5,5 +5,6 @@ hand_over  the durable intent before a provider's call         settle     the pr
 doubts     what is done when no answer came                    record     what webhooks and links report
 consent    opt-outs and suppressions                           balance    the books: nothing lost, at any instant
 links      where clicks may lead                               schedules  which occurrences are launched already
-moves      the one guarded UPDATE that all of them use           brakes     what hands nothing over for now
+moves      the one guarded UPDATE that all of them use         brakes     what hands nothing over for now
+look_ups   whom vendors are asked about, and what it proves
 """

@@ -48,7 +48,7 @@ def claim(
     taken = {"new_owner": owner, "new_lease": now + lease}
     with database.writing() as connection:
         rows = connection.execute(_taking(lane, run_id is not None), {**asked, **taken}).all()
-    return sorted((_message(row) for row in rows), key=lambda message: message.id)
+    return sorted((message_of(row) for row in rows), key=lambda message: message.id)
 
 
 @cache
@@ -133,7 +133,8 @@ def _runs_that_wait() -> Select[Any]:
     )
 
 
-def _message(row: Row[Any]) -> Message:
+def message_of(row: Row[Any]) -> Message:
+    """A row of `messages` as a sender sees it."""
     return Message(
         id=row.id,
         claim=Claim(message_id=row.id, epoch=row.epoch, owner=row.owner, lease_until=row.lease_until),
@@ -151,6 +152,7 @@ def _message(row: Row[Any]) -> Message:
         values=row.values,
         sent_to=row.sent_to,
         provider=row.provider,
+        content_hash=row.content_hash,
     )
 
 
@@ -182,8 +184,8 @@ def expire(database: Database, *, now: datetime) -> int:
         return move(connection, "expire", in_state(State.PENDING), *late, now=now, reason=Reason.NOT_LATER_THAN.value)
 
 
-def next_due(database: Database, *, after: datetime, resolve_window: timedelta) -> datetime | None:
-    """The next instant at which some open message needs attention; None when all are final."""
+def next_due(database: Database, *, after: datetime) -> datetime | None:
+    """The next instant at which some message that is no doubt needs attention; None where there is none."""
     with database.reading() as connection:
         triggered = select(messages.c.due_at).where(*_waiting(Lane.TRIGGERED), free_to_go())
         moments = [
@@ -195,17 +197,9 @@ def next_due(database: Database, *, after: datetime, resolve_window: timedelta) 
                 .order_by(messages.c.lease_until)
                 .limit(1)
             ).scalar(),
-            _doubt_over(connection, resolve_window),
         ]
     ahead = [moment for moment in moments if moment is not None]
     return max(min(ahead), after) if ahead else None
-
-
-def _doubt_over(connection: Connection, resolve_window: timedelta) -> datetime | None:
-    oldest = connection.execute(
-        select(messages.c.changed_at).where(in_state(State.IN_DOUBT)).order_by(messages.c.changed_at).limit(1)
-    ).scalar()
-    return oldest + resolve_window if oldest else None
 
 
 def cancel(database: Database, campaign: str, *, now: datetime) -> int:

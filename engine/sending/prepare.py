@@ -40,19 +40,33 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+<<<<<<< HEAD
 class Desk:
     """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
     leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping` tells that the sender should end. `link_number`: the number of an address for its click
     link. `slots`: how much may be on its way at once, over all senders of this process; `bulk` leaves one of them free.
     """
+=======
+class Means:
+    """What a message is written with. `link_number`: the number of an address for its click link."""
+>>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
 
     setup: Setup
     database: Database
+    link_number: Callable[[str], int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk(Means):
+    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
+    under this lease; `stopping` tells that the sender should end. `slots`: how much may be on its way at once, over all
+    senders of this process; `bulk` leaves one of them free.
+    """
+
     now: Callable[[], datetime]
     guard: float
     until: datetime
     stopping: Callable[[], bool]
-    link_number: Callable[[str], int]
     jitter: random.Random
     slots: Slots
     bulk: bool
@@ -115,7 +129,7 @@ def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datet
         return Withheld(message=message, reason=Reason.REFUSED, detail=str(error))
 
 
-def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving:
+def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving | Kept:
     """Route, values, content. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
     refusal all is made anew. Raises ContentError or ProviderError.
     """
@@ -123,8 +137,11 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
     frozen = message.values if message.doubt_since is not None else None
     values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, sender, now)
     rendered = run.renderer.render(message.channel, values)
-    outgoing = _outgoing(desk, message, run, facts, provider_name, values, rendered, now)
+    outgoing = _outgoing(desk, message, run, facts.address, provider_name, values, rendered, now)
     refuse_what_is_not_promised(provider, outgoing)
+    written = content_hash(outgoing.content)
+    if message.doubt_since is not None and not message.possible_duplicate and written != message.content_hash:
+        return Doubted(message=message, reason=Reason.CONTENT_CHANGED)
     intent = Intent(
         message=message,
         provider=provider_name,
@@ -132,7 +149,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
         contact_point_id=facts.contact_point_id,
         values=values,
         template_path=rendered.path,
-        content_hash=content_hash(outgoing.content),
+        content_hash=written,
         revision=facts.revision,
         bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
     )
@@ -146,7 +163,7 @@ def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
     if message.possible_duplicate:
         return True
     provider = setup.providers.get(message.provider or "")
-    window = provider.capabilities.idempotency_window if provider else None
+    window = provider.capabilities.repeatable_for if provider else None
     return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
 
 
@@ -182,35 +199,53 @@ def _values(
     return {**values, "sender": sender}
 
 
+def rebuild(means: Means, message: Message, run: Launched) -> Outgoing:
+    """The message as it was handed over, to the byte, from what was frozen then. Raises ContentError where it can not be
+    made again: a setting that every message carries (the public URL, tracking) was changed since.
+    """
+    values, handed_over_at = message.values or {}, message.first_sent_at or message.owed_at
+    rendered = run.renderer.render(message.channel, values)
+    outgoing = _outgoing(means, message, run, None, message.provider or "", values, rendered, handed_over_at)
+    if content_hash(outgoing.content) != message.content_hash:
+        raise ContentError("the message cannot be made again as it was handed over")
+    return outgoing
+
+
 def _outgoing(
-    desk: Desk,
+    means: Means,
     message: Message,
     run: Launched,
-    facts: Facts,
+    address: str | None,
     provider: str,
     values: Mapping[str, Plain],
     rendered: Rendered,
     now: datetime,
 ) -> Outgoing:
-    setup, campaign = desk.setup, run.campaign
+    setup, campaign = means.setup, run.campaign
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
+<<<<<<< HEAD
         content = _email(desk, message, campaign.message_class, content, leave=_unsubscribe(values))
     not_after = message.not_after
+=======
+        content = _email(means, message, campaign.message_class, content)
+    not_after, at = message.not_after, (message.first_sent_at if message.doubt_since else None) or now
+>>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     return Outgoing(
-        key=desk.database.message_key(message.id),
+        key=means.database.message_key(message.id),
         channel=Channel(message.channel),
         message_class=campaign.message_class,
         campaign=message.campaign,
-        to=message.sent_to if message.doubt_since else facts.address,
+        to=message.sent_to if message.doubt_since else address,
         sender=str(values["sender"]),
         content=content,
-        at=(message.first_sent_at if message.doubt_since else None) or now,
-        valid_for=not_after - now if not_after else None,
+        at=at,
+        valid_for=not_after - at if not_after else None,
         callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
     )
 
 
+<<<<<<< HEAD
 def _unsubscribe(values: Mapping[str, Plain]) -> str:
     links = values["links"]
     return str(links["unsubscribe"]) if isinstance(links, dict) else ""
@@ -219,11 +254,19 @@ def _unsubscribe(values: Mapping[str, Plain]) -> str:
 def _email(
     desk: Desk, message: Message, message_class: MessageClass, content: EmailContent, *, leave: str
 ) -> EmailContent:
+=======
+def _email(means: Means, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
+>>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
 
     Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
     """
+<<<<<<< HEAD
     tracking = desk.setup.workspace.settings.tracking
+=======
+    links, tracking = means.setup.links, means.setup.workspace.settings.tracking
+    leave = links.unsubscribe(message.id)
+>>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     commercial = message_class is MessageClass.COMMERCIAL
     if commercial and not shows(content, leave):
         raise ContentError(
@@ -233,6 +276,7 @@ def _email(
         )
     return replace(
         content,
+<<<<<<< HEAD
         html=track(
             content.html,
             links=desk.setup.links,
@@ -242,4 +286,11 @@ def _email(
             clicks=tracking.clicks,
         ),
         headers={**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers,
+=======
+        links=links,
+        message_id=message.id,
+        link_id=means.link_number,
+        opens=tracking.opens,
+        clicks=tracking.clicks,
+>>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     )

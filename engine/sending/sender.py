@@ -15,20 +15,22 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime
 
 import structlog
 
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.ledger import claim as ledger
-from engine.ledger.doubts import DoubtRules, resolve
+from engine.ledger.doubts import DoubtRules, next_decision, resolve
 from engine.ledger.hand_over import Held, keep
 from engine.ledger.links import LinkNumbers
 from engine.model import Lane, Message, Reason
 from engine.policy import gather
+from engine.provider import Capabilities
 from engine.sending.hand_over import hand_over_batch
 from engine.sending.prepare import FAULT_PAUSE, Desk, Setup
+from engine.sending.reconcile import Reconciler
 from engine.sending.runs import Runs
 from engine.sending.slots import Slots
 from engine.sending.turns import Turns
@@ -51,6 +53,9 @@ class Sender:
         self._setup, self._database, self._clock = setup, database, clock
         self._runs, self._link_number = Runs(database), LinkNumbers(database)
         self._slots, self._turns = Slots(), Turns(database)
+        self._reconciler = Reconciler(
+            setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
+        )
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._due = threading.Condition()
@@ -63,6 +68,7 @@ class Sender:
     def drain(self) -> Counter[str]:
         """Tidy up, then hand over everything that is due now. Returns how many ended how."""
         self.tidy()
+        self._reconciler.reconcile(stopping=self._stop.is_set)
         due = ledger.count_due(self._database, now=self._clock.now(), most=self._sending.threads * SHARE)
         crew = [self._crew.submit(self._drain) for _ in range(-(-due // SHARE))]
         return sum((worker.result() for worker in crew), Counter[str]())
@@ -75,11 +81,10 @@ class Sender:
 
     def tidy(self) -> None:
         """Take back what dead senders held, end what is too late, and decide about what is in doubt."""
-        now, sending = self._clock.now(), self._sending
+        now = self._clock.now()
         unsent, doubtful = ledger.recover(self._database, now=now)
         expired = ledger.expire(self._database, now=now)
-        rules = DoubtRules(idempotency=self._idempotency, patience=sending.lease, resolve_window=sending.resolve_window)
-        resolved = resolve(self._database, rules, now=now)
+        resolved = resolve(self._database, self._doubt_rules, now=now)
         if unsent or doubtful or expired or resolved.resent or resolved.given_up:
             log.info(
                 "tidied",
@@ -90,6 +95,15 @@ class Sender:
                 unknown=resolved.given_up,
             )
 
+    def next_doubt(self, after: datetime) -> datetime | None:
+        """When a message in doubt is decided about next, not before `after`."""
+        return next_decision(self._database, self._doubt_rules, after=after)
+
+    @property
+    def _doubt_rules(self) -> DoubtRules:
+        sending = self._sending
+        return DoubtRules(promises=self._promises, patience=sending.lease, resolve_window=sending.resolve_window)
+
     # ------------------------------------------------------------ the daemon's threads
 
     def start(self) -> None:
@@ -99,7 +113,8 @@ class Sender:
             threading.Thread(target=self._loop, args=(mine,), name=f"sender-{number}", daemon=True)
             for number, mine in enumerate(lanes)
         ]
-        self._threads.append(threading.Thread(target=self._sweep, name="sweeper", daemon=True))
+        for task in (self.tidy, self._reconcile):
+            self._threads.append(threading.Thread(target=self._sweep, args=(task,), name=task.__name__, daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -129,15 +144,19 @@ class Sender:
                 log.exception("a sender failed")
                 self._stop.wait(BACK_OFF_SECONDS)
 
-    def _sweep(self) -> None:
+    def _sweep(self, task: Callable[[], object]) -> None:
         while not self._stop.is_set():
             try:
-                self.tidy()
+                task()
             except StoreError as error:
                 log.error("tidying waits for the database", error=str(error))
             except Exception:
                 log.exception("tidying failed")
             self._stop.wait(SWEEP_SECONDS)
+
+    def _reconcile(self) -> None:
+        if self._reconciler.reconcile(stopping=self._stop.is_set):
+            self.wake()
 
     # ------------------------------------------------------------ one batch
 
@@ -202,6 +221,6 @@ class Sender:
     def _sending(self) -> Sending:
         return self._setup().workspace.settings.sending
 
-    def _idempotency(self, provider: str) -> timedelta | None:
+    def _promises(self, provider: str) -> Capabilities | None:
         opened = self._setup().providers.get(provider)
-        return opened.capabilities.idempotency_window if opened else None
+        return opened.capabilities if opened else None

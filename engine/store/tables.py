@@ -311,3 +311,19 @@ idempotency = Table(  # answers already given to a caller's key
     Column("at", Instant, nullable=False),
     UniqueConstraint("api_key", "key"),
 )
+
+look_ups = Table(  # what asking a vendor about a message in doubt has shown so far
+    "look_ups",
+    metadata,
+    Column("message_id", Id, ForeignKey("messages.id"), primary_key=True),
+    Column("attempt", Integer, nullable=False),  # the hand-over it is about: another one is asked about anew
+    Column("look_at", Instant, nullable=False),  # nobody looks before; who looks puts it off by a lease
+    Column("missing_since", Instant),  # the first look that did not find it in a list that is complete
+    Column("looks", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "failures", Integer, nullable=False, server_default=text("0")
+    ),  # in a row: the vendor did not answer plainly
+    Column("looked_at", Instant),
+    Column("finding", String),  # accepted, rejected, notfound, ambiguous
+    Column("detail", Text),
+)

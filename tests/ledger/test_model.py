@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,16 +12,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import select
 
+from engine.ledger import look_ups as look_ups_of
 from engine.ledger.balance import balance
 from engine.ledger.claim import cancel, expire, recover
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.record import record_events
-from engine.model import DeliveryClass, EventName, Message, State
-from engine.provider import Accepted, Ambiguous, NotSent, Outcome, ProviderEvent, Rejected
+from engine.model import Channel, DeliveryClass, EventName, Message, State
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Capabilities,
+    Finding,
+    NotFound,
+    NotSent,
+    Outcome,
+    ProviderEvent,
+    Rejected,
+)
 from engine.store import Database
-from engine.store.tables import attempts, events, messages, runs
+from engine.store.tables import attempts, events, look_ups, messages, runs
 from tests.conftest import NOW
-from tests.ledger.books import add_customers, begin, end, owe_all, take
+from tests.ledger.books import LEASE, RETRY, add_customers, begin, end, owe_all, take
 
 CUSTOMERS = 3
 TAKEN_AND_TOLD = "taken, and its yes arrives"
@@ -39,26 +51,44 @@ ANSWERS: dict[str, Outcome] = {
     UNREACHABLE: NotSent(code="not_connected"),
 }
 NEVER_TAKEN = {State.REJECTED, State.SKIPPED, State.EXPIRED, State.DEAD, State.CANCELLED}
-RULES = DoubtRules(idempotency=lambda name: None, patience=timedelta(minutes=2), resolve_window=timedelta(hours=2))
+SETTLE, LAG = timedelta(minutes=3), timedelta(minutes=2)
+BLIND = Capabilities(channel=Channel.EMAIL)
+ASKED = Capabilities(channel=Channel.EMAIL, settle_time=SETTLE)
 
 
 Step = tuple[str, Any]
 WORK = st.tuples(st.just("work"), st.tuples(st.integers(1, 2), ENDS, STOPS))
 WAKE = st.tuples(st.just("wake"), ENDS)
 TIDY = st.tuples(st.just("tidy"), st.sampled_from([0, 3, 3, 150]))
+LOOK = st.tuples(st.just("look"), st.tuples(st.sampled_from([0, 1, 3]), st.sampled_from([True, True, False])))
 REST = st.tuples(st.sampled_from(["webhook", "launch", "cancel"]), st.integers(0, 9))
-STEPS = st.lists(st.one_of(WORK, WORK, TIDY, TIDY, WAKE, REST), min_size=8, max_size=14)
+LOSE = st.tuples(
+    st.just("work"),
+    st.tuples(
+        st.just(3),
+        st.sampled_from([TAKEN_AND_LOST, TAKEN_AND_LOST, NOT_TAKEN_AND_LOST]),
+        st.sampled_from([None, AFTER_CALL]),
+    ),
+)
+ASK = st.tuples(st.just("look"), st.tuples(st.sampled_from([0, 1, 3]), st.just(True)))
+ROUND = st.tuples(LOSE, st.tuples(st.just("tidy"), st.sampled_from([0, 0, 3])), ASK, ASK)
+LOSING = st.lists(ROUND, min_size=3, max_size=4)
+STEPS = st.lists(st.one_of(WORK, WORK, TIDY, TIDY, LOOK, LOOK, WAKE, REST), min_size=8, max_size=14)
 
 
 class Model:
-    """The vendor's own record beside the books: which message it truly took, and how often."""
+    """The vendor's own record beside the books: which message it truly took, how often, and when first."""
 
-    def __init__(self, database: Database, delivery: DeliveryClass) -> None:
-        self.database, self.delivery, self.now = database, delivery, NOW
+    def __init__(self, database: Database, delivery: DeliveryClass, vendor: Capabilities) -> None:
+        self.database, self.delivery, self.vendor, self.now = database, delivery, vendor, NOW
         self.asleep: list[Message] = []
         self.taken: Counter[int] = Counter()
+        self.taken_at: dict[int, datetime] = {}
+        self.rules = DoubtRules(
+            promises=lambda name: vendor, patience=timedelta(minutes=2), resolve_window=timedelta(hours=2)
+        )
         with database.writing() as connection:
-            for table in (events, attempts, messages, runs):
+            for table in (look_ups, events, attempts, messages, runs):
                 connection.execute(table.delete())
         owe_all(database, self.now, delivery=delivery, not_after=self.now + timedelta(hours=60))
 
@@ -80,6 +110,7 @@ class Model:
             return  # refused, or killed between the intent and the call: it never left
         if how in (TAKEN_AND_TOLD, TAKEN_AND_LOST):
             self.taken[message.id] += 1
+            self.taken_at.setdefault(message.id, self.now)
         if stops is None:
             end(self.database, begun, ANSWERS[how], self.now)
 
@@ -93,7 +124,20 @@ class Model:
         self.now += timedelta(minutes=minutes)
         recover(self.database, now=self.now)
         expire(self.database, now=self.now)
-        resolve(self.database, RULES, now=self.now)
+        resolve(self.database, self.rules, now=self.now)
+
+    def look(self, detail: tuple[int, bool]) -> None:
+        """The vendor is asked about what is in doubt. Its list is true, and late by less than its settle time."""
+        minutes, answers = detail
+        self.now += timedelta(minutes=minutes)
+        known = {"relay": self.vendor.settle_time} if self.vendor.settle_time else {}
+        for question in look_ups_of.take(self.database, known, limit=9, lease=LEASE, now=self.now):
+            taken_at = self.taken_at.get(question.message.id)
+            listed = taken_at is not None and taken_at <= self.now - LAG
+            finding: Finding = (Accepted() if listed else NotFound()) if answers else Ambiguous(code="503")
+            look_ups_of.found(
+                self.database, question, finding, asked_at=self.now, retry=RETRY, now=self.now + timedelta(seconds=1)
+            )
 
     def webhook(self, which: int) -> None:
         """The vendor reports, late, on something it took."""
@@ -136,12 +180,24 @@ def books(database: Database) -> Database:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(delivery=st.sampled_from(DeliveryClass), steps=STEPS)
+@given(delivery=st.sampled_from(DeliveryClass), vendor=st.sampled_from([BLIND, ASKED]), steps=STEPS)
 def test_whatever_happens_in_whatever_order_nothing_is_lost_or_doubled(
-    books: Database, delivery: DeliveryClass, steps: list[Step]
+    books: Database, delivery: DeliveryClass, vendor: Capabilities, steps: list[Step]
 ) -> None:
-    """Kills, sleepers, lost answers, late reports, relaunches, cancellations: the books agree with the vendor's record."""
-    model = Model(books, delivery)
+    """Kills, sleepers, lost answers, look-ups, late reports, relaunches, cancellations: the books agree with the vendor's record."""
+    model = Model(books, delivery, vendor)
     for name, detail in steps:
+        model.do(name, detail)
+        model.check()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(delivery=st.sampled_from(DeliveryClass), rounds=LOSING)
+def test_looking_up_never_doubles_while_the_list_is_true(
+    books: Database, delivery: DeliveryClass, rounds: list[tuple[Step, ...]]
+) -> None:
+    """Every answer is lost, and the list shows late what was taken: whoever is handed over again surely had nothing."""
+    model = Model(books, delivery, ASKED)
+    for name, detail in chain.from_iterable(rounds):
         model.do(name, detail)
         model.check()

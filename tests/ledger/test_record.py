@@ -11,14 +11,14 @@ from engine.ledger.claim import recover
 from engine.ledger.consent import give, newest
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.record import record_engagement, record_events
-from engine.model import ConsentStatus, DeliveryClass, EventName, State
-from engine.provider import Accepted, Ambiguous, ProviderEvent
+from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State
+from engine.provider import Accepted, Ambiguous, Capabilities, ProviderEvent
 from engine.store import Database
 from engine.store.tables import events, messages, suppressions
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
 HOUR = timedelta(hours=1)
-BLIND = DoubtRules(idempotency=lambda name: None, patience=LEASE, resolve_window=72 * HOUR)
+BLIND = DoubtRules(promises=lambda name: None, patience=LEASE, resolve_window=72 * HOUR)
 
 
 def one_sent(database: Database, now: datetime, delivery: DeliveryClass = DeliveryClass.AT_MOST_ONCE):  # type: ignore[no-untyped-def]
@@ -168,7 +168,9 @@ def test_a_provider_that_knows_our_key_is_asked_again_within_its_window_only(dat
     sent = one_sent(database, now)
     recover(database, now=now + LEASE)
     remembering = DoubtRules(
-        idempotency=lambda name: 50 * timedelta(minutes=1), patience=LEASE, resolve_window=72 * HOUR
+        promises=lambda name: Capabilities(channel=Channel.EMAIL, idempotency_window=HOUR),
+        patience=LEASE,
+        resolve_window=72 * HOUR,
     )
     assert resolve(database, remembering, now=now + HOUR).resent == 0
     assert resolve(database, remembering, now=now + LEASE).resent == 1

@@ -36,7 +36,7 @@ def test_every_open_state_has_a_way_to_a_final_one() -> None:
 
 
 def test_nothing_in_doubt_goes_back_without_a_named_permission() -> None:
-    """From in_doubt a message is handed over again only by `resend` (key or class) or `retry` (its sender proves it never left)."""
+    """From in_doubt a message is handed over again only by `resend` (key or class) or `retry` (it is proved that nobody has it)."""
     back = {t.name for t in TRANSITIONS.values() if State.IN_DOUBT in t.origins and t.target is State.PENDING}
     assert back == {"resend", "retry"}
 

@@ -68,11 +68,16 @@ class Scripted(Provider):
         answer: Callable[[Outgoing], Outcome],
         idempotency_window: timedelta | None = None,
         connections: int = 8,
+        settle_time: timedelta | None = None,
     ) -> None:
         super().__init__(ProviderSettings(connections=connections), http=Http())
         self.answer, self.taken, self._lock = answer, list[Outgoing](), threading.Lock()
         self.capabilities = Capabilities(
-            channel=Channel.EMAIL, html=True, headers=True, idempotency_window=idempotency_window
+            channel=Channel.EMAIL,
+            html=True,
+            headers=True,
+            idempotency_window=idempotency_window,
+            settle_time=settle_time,
         )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -105,6 +110,7 @@ class Shop:
             (folder / name).write_text(text, encoding="utf-8")
         self.folder, self.database, self.clock = folder, database, clock
         self.workspace = load_workspace(folder)
+        self.links = Links("secret", "https://shop.example")
         self.provider = Scripted(lambda outgoing: Accepted(provider_message_id=outgoing.key))
         people = rows or [
             {
@@ -125,7 +131,7 @@ class Shop:
         setup = Setup(
             workspace=self.workspace,
             providers={name: self.provider},
-            links=Links("secret", "https://shop.example"),
+            links=self.links,
         )
         return Sender(setup=lambda: setup, database=self.database, clock=self.clock)
 
