@@ -40,16 +40,8 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-<<<<<<< HEAD
-class Desk:
-    """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
-    leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping` tells that the sender should end. `link_number`: the number of an address for its click
-    link. `slots`: how much may be on its way at once, over all senders of this process; `bulk` leaves one of them free.
-    """
-=======
 class Means:
     """What a message is written with. `link_number`: the number of an address for its click link."""
->>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
 
     setup: Setup
     database: Database
@@ -58,9 +50,10 @@ class Means:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk(Means):
-    """One sender's surroundings. `now` tells the time; `guard` is the `time.monotonic()` after which nothing may leave
-    under this lease; `stopping` tells that the sender should end. `slots`: how much may be on its way at once, over all
-    senders of this process; `bulk` leaves one of them free.
+    """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
+    leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping`
+    tells that the sender should end. `slots`: how much may be on its way at once, over all senders of this process; `bulk`
+    leaves one of them free.
     """
 
     now: Callable[[], datetime]
@@ -224,13 +217,8 @@ def _outgoing(
     setup, campaign = means.setup, run.campaign
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
-<<<<<<< HEAD
-        content = _email(desk, message, campaign.message_class, content, leave=_unsubscribe(values))
-    not_after = message.not_after
-=======
-        content = _email(means, message, campaign.message_class, content)
+        content = _email(means, message, campaign.message_class, content, leave=_unsubscribe(values))
     not_after, at = message.not_after, (message.first_sent_at if message.doubt_since else None) or now
->>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     return Outgoing(
         key=means.database.message_key(message.id),
         channel=Channel(message.channel),
@@ -245,28 +233,19 @@ def _outgoing(
     )
 
 
-<<<<<<< HEAD
 def _unsubscribe(values: Mapping[str, Plain]) -> str:
     links = values["links"]
     return str(links["unsubscribe"]) if isinstance(links, dict) else ""
 
 
 def _email(
-    desk: Desk, message: Message, message_class: MessageClass, content: EmailContent, *, leave: str
+    means: Means, message: Message, message_class: MessageClass, content: EmailContent, *, leave: str
 ) -> EmailContent:
-=======
-def _email(means: Means, message: Message, message_class: MessageClass, content: EmailContent) -> EmailContent:
->>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
 
     Raises ContentError where the way out does not show: what `check` cannot see is an `if` around it.
     """
-<<<<<<< HEAD
-    tracking = desk.setup.workspace.settings.tracking
-=======
-    links, tracking = means.setup.links, means.setup.workspace.settings.tracking
-    leave = links.unsubscribe(message.id)
->>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
+    tracking = means.setup.workspace.settings.tracking
     commercial = message_class is MessageClass.COMMERCIAL
     if commercial and not shows(content, leave):
         raise ContentError(
@@ -276,21 +255,13 @@ def _email(means: Means, message: Message, message_class: MessageClass, content:
         )
     return replace(
         content,
-<<<<<<< HEAD
         html=track(
             content.html,
-            links=desk.setup.links,
+            links=means.setup.links,
             message_id=message.id,
-            link_id=desk.link_number,
+            link_id=means.link_number,
             opens=tracking.opens,
             clicks=tracking.clicks,
         ),
         headers={**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers,
-=======
-        links=links,
-        message_id=message.id,
-        link_id=means.link_number,
-        opens=tracking.opens,
-        clicks=tracking.clicks,
->>>>>>> 38f2f07 (Messages in doubt are looked up where the vendor can be asked; what never arrived is handed over again)
     )

@@ -110,7 +110,6 @@ class Shop:
             (folder / name).write_text(text, encoding="utf-8")
         self.folder, self.database, self.clock = folder, database, clock
         self.workspace = load_workspace(folder)
-        self.links = Links("secret", "https://shop.example")
         self.provider = Scripted(lambda outgoing: Accepted(provider_message_id=outgoing.key))
         people = rows or [
             {
@@ -131,7 +130,7 @@ class Shop:
         setup = Setup(
             workspace=self.workspace,
             providers={name: self.provider},
-            links=self.links,
+            links=Links("secret", "https://shop.example"),
         )
         return Sender(setup=lambda: setup, database=self.database, clock=self.clock)
 
