@@ -16,6 +16,7 @@ from engine.campaigns.schedules import Occurrence, due
 from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
 from engine.errors import IntakeError, RegularsError, StoreError, UnknownName
+from engine.ledger.brakes import braked
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
 from engine.ledger.schedules import launched_until
 from engine.model import Lane, Plain
@@ -85,15 +86,18 @@ def launch_due(
     allowed: Callable[[Campaign], bool] = lambda _campaign: True,
     failed: Callable[[str, RegularsError], None] = _raise,
 ) -> list[Launch]:
-    """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first.
+    """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first. One of a
+    campaign that is paused stays due, as long as its `max_lateness` says.
 
     `allowed` is asked before each launch; what it refuses stays due. `failed` is told of a campaign that cannot be
     launched (it stays due, too), and the others go on; without it the error is raised, as one of the database always is.
     """
     launched = []
+    with database.reading() as connection:
+        paused = braked(connection)
     for _, name, occurrence in sorted(_waiting(workspace, database, now), key=lambda item: item[:2]):
         campaign = workspace.campaigns[name]
-        if not allowed(campaign):
+        if paused(name) or not allowed(campaign):
             continue
         try:
             launched.append(launch(workspace, database, campaign, occurrence, now=now))

@@ -24,7 +24,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "report": "ask",
         "run": "run",
         "serve": "run",
-        "cancel": "run",
+        "pause": "brake",
+        "resume": "brake",
+        "cancel": "brake",
+        "undo": "brake",
         "demo": "demo",
     }
 )

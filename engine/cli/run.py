@@ -1,4 +1,4 @@
-"""`regulars run`, `regulars serve` and `regulars cancel`: the daemon, the HTTP door, the brake."""
+"""`regulars run` and `regulars serve`: the daemon and the HTTP door."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, opened_database, screen, show_json
+from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, notes, screen, show_json
 from engine.clock import WallClock
 from engine.daemon import Daemon, Installation, once
-from engine.document import suggestion
-from engine.errors import RegularsError, UnknownName
-from engine.ledger.balance import known_campaigns
-from engine.ledger.claim import cancel as cancel_campaign
+from engine.errors import RegularsError
 from engine.settings import load_environment
 from engine.web.app import create_app
 from engine.web.door import Door
@@ -30,7 +27,6 @@ Address = Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Whe
 def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(serve)
-    app.command()(cancel)
 
 
 def run(
@@ -112,20 +108,6 @@ def serve(folder: Where = HERE, listen: Address = "127.0.0.1:8025") -> None:
     finally:
         stop.set()
         installation.close()
-
-
-def cancel(
-    campaign: Annotated[str, typer.Argument(help="The campaign to stop.")],
-    folder: Where = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Stop a campaign's launched runs: what was not handed over yet is cancelled."""
-    with opened_database(folder) as (_, database):
-        launched = known_campaigns(database)
-        if campaign not in launched:
-            raise UnknownName(f'no run of "{campaign}" was ever launched', remedy=suggestion(campaign, launched))
-        stopped = cancel_campaign(database, campaign, now=moment(None))
-    show_json({"cancelled": stopped}) if as_json else screen.print(f"{stopped:,} messages cancelled.", highlight=False)
 
 
 def door_of(installation: Installation) -> Door:

@@ -6,5 +6,5 @@ doubts     what is done when no answer came                    record     what w
 consent    opt-outs and suppressions                           balance    the books: nothing lost, at any instant
 links      where clicks may lead                               schedules  which occurrences are launched already
 moves      the one guarded UPDATE that all of them use         brakes     what hands nothing over for now
-look_ups   whom vendors are asked about, and what it proves
+look_ups   whom vendors are asked about, and what it proves    cancel     what is not to be handed over any more
 """

@@ -200,12 +200,3 @@ def next_due(database: Database, *, after: datetime) -> datetime | None:
         ]
     ahead = [moment for moment in moments if moment is not None]
     return max(min(ahead), after) if ahead else None
-
-
-def cancel(database: Database, campaign: str, *, now: datetime) -> int:
-    """Stop a campaign's runs: what was not handed over yet is cancelled. Returns how many messages."""
-    with database.writing() as connection:
-        connection.execute(
-            update(runs).where(runs.c.campaign == campaign, runs.c.cancelled_at.is_(None)).values(cancelled_at=now)
-        )
-        return move(connection, "cancel", messages.c.campaign == campaign, now=now)

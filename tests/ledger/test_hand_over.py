@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from engine.ledger.balance import balance
-from engine.ledger.claim import cancel, expire, recover
+from engine.ledger.cancel import cancel
+from engine.ledger.claim import expire, recover
 from engine.ledger.consent import opt_out
 from engine.ledger.hand_over import begin as begin_with
 from engine.model import Lane, Reason, State, SuppressionReason

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from engine.ledger import look_ups as look_ups_of
 from engine.ledger.balance import balance
-from engine.ledger.claim import cancel, expire, recover
+from engine.ledger.cancel import cancel
+from engine.ledger.claim import expire, recover
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.record import record_events
 from engine.model import Channel, DeliveryClass, EventName, Message, State

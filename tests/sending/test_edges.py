@@ -18,7 +18,7 @@ from engine.clock import SteppedClock
 from engine.intake import take_customers
 from engine.ledger import hand_over
 from engine.ledger.balance import balance
-from engine.ledger.claim import cancel
+from engine.ledger.cancel import cancel
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName, Reason, State, SuppressionReason

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from engine.clock import SteppedClock
 from engine.ledger import look_ups
-from engine.ledger.claim import cancel
+from engine.ledger.cancel import cancel
 from engine.ledger.settle import Retry
 from engine.model import Reason, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Finding, NotFound, Outgoing, Rejected
