@@ -85,6 +85,7 @@ def _table(*rows: tuple[str, tuple[State, ...], State, bool, str]) -> Mapping[st
 
 _S = State
 _HANDED_OVER = (_S.SENDING, _S.IN_DOUBT)
+_NOBODY_KNOWS = (_S.IN_DOUBT, _S.UNKNOWN)
 _PROVABLE = (_S.PENDING, _S.CLAIMED, _S.SENDING, _S.IN_DOUBT, _S.UNKNOWN)
 TRANSITIONS: Mapping[str, Transition] = _table(
     ("claim", (_S.PENDING,), _S.CLAIMED, False, "a sender takes the message under a lease"),
@@ -111,6 +112,15 @@ TRANSITIONS: Mapping[str, Transition] = _table(
     ),
     ("doubt_again", (_S.CLAIMED,), _S.IN_DOUBT, False, "that second hand-over may not be made any more"),
     ("give_up", (_S.IN_DOUBT,), _S.UNKNOWN, False, "no evidence came within the window; said aloud, never guessed"),
+    ("judge_accepted", _NOBODY_KNOWS, _S.ACCEPTED, False, "a person says that it arrived; who and why is on record"),
+    (
+        "judge_rejected",
+        _NOBODY_KNOWS,
+        _S.REJECTED,
+        False,
+        "a person says that it was refused; who and why is on record",
+    ),
+    ("judge_resend", _NOBODY_KNOWS, _S.PENDING, False, "a person wants it handed over once more, marked; on record"),
     ("skip", (_S.CLAIMED,), _S.SKIPPED, True, "policy or content withholds the message"),
     ("expire", (_S.PENDING, _S.CLAIMED), _S.EXPIRED, True, "too late to be of use"),
     ("die", _HANDED_OVER, _S.DEAD, True, "surely not taken, and no attempt or time is left"),
@@ -143,6 +153,7 @@ class Reason(StrEnum):
     KEY_FORGOTTEN = "key_forgotten"
     CONTENT_CHANGED = "content_changed"
     NEVER_ARRIVED = "never_arrived"
+    SETTLED_BY_HAND = "settled_by_hand"
     CONTACT_CHANGED = "contact_changed"
     FAULT = "fault"
 

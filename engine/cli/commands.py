@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "simulate": "simulate",
         "test": "examples",
         "report": "ask",
+        "doubts": "doubts",
         "run": "run",
         "serve": "run",
         "pause": "brake",

@@ -327,3 +327,18 @@ look_ups = Table(  # what asking a vendor about a message in doubt has shown so 
     Column("finding", String),  # accepted, rejected, notfound, ambiguous
     Column("detail", Text),
 )
+
+judgements = Table(  # what a person decided about a message whose end nobody knew; only ever added to
+    "judgements",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("message_id", Id, ForeignKey("messages.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("judgement", String, nullable=False),  # accepted, rejected, resend
+    Column("before", String, nullable=False),
+    Column("before_reason", String),
+    Column("after", String, nullable=False),
+    Index(None, "message_id"),
+)

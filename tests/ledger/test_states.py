@@ -20,9 +20,10 @@ def test_the_documentation_draws_the_table_of_the_code() -> None:
 
 
 def test_only_proof_leaves_a_final_state_and_only_unknown() -> None:
-    """A final state is final; an unknown may still become known by the provider's own word."""
+    """A final state is final; an unknown may still become known by the provider's own word, or a person's."""
     leaving = {(t.name, origin) for t in TRANSITIONS.values() for origin in t.origins & FINAL}
-    assert leaving == {("prove_accepted", State.UNKNOWN), ("prove_rejected", State.UNKNOWN)}
+    words = ("prove_accepted", "prove_rejected", "judge_accepted", "judge_rejected", "judge_resend")
+    assert leaving == {(word, State.UNKNOWN) for word in words}
 
 
 def test_every_open_state_has_a_way_to_a_final_one() -> None:
@@ -36,9 +37,9 @@ def test_every_open_state_has_a_way_to_a_final_one() -> None:
 
 
 def test_nothing_in_doubt_goes_back_without_a_named_permission() -> None:
-    """From in_doubt a message is handed over again only by `resend` (key or class) or `retry` (it is proved that nobody has it)."""
+    """Only by `resend` (key or class), `retry` (it is proved that nobody has it) or `judge_resend` (a person's word)."""
     back = {t.name for t in TRANSITIONS.values() if State.IN_DOUBT in t.origins and t.target is State.PENDING}
-    assert back == {"resend", "retry"}
+    assert back == {"resend", "retry", "judge_resend"}
 
 
 def test_every_end_that_says_nobody_has_it_gives_way_to_a_doubt() -> None:
