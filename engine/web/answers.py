@@ -14,7 +14,15 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as RouteError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.errors import ForgedWebhook, IntakeError, RegularsError, SecretMissing, StoreError, UnknownName
+from engine.errors import (
+    ForgedWebhook,
+    IntakeError,
+    NoPlainAnswer,
+    RegularsError,
+    SecretMissing,
+    StoreError,
+    UnknownName,
+)
 from engine.web import pages
 
 RETRY_SECONDS = 5
@@ -83,6 +91,7 @@ _STATUSES: tuple[tuple[type[RegularsError], int], ...] = (
     (IntakeError, 422),
     (ForgedWebhook, 403),
     (SecretMissing, 503),
+    (NoPlainAnswer, 503),
     (RegularsError, 500),
 )
 

@@ -1,4 +1,4 @@
-"""All six providers pass the one contract."""
+"""All providers pass the one contract."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from channels.console import Console, ConsoleSettings
 from channels.file import File, FileSettings
 from channels.mastodon import Mastodon, MastodonSettings
 from channels.sendgrid import SendGrid, SendGridSettings
+from channels.ses import Ses, SesSettings
 from channels.smtp import Smtp, SmtpSettings
 from channels.twilio import Twilio, TwilioSettings
 from engine.model import Channel, EventName
 from engine.provider import Http, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
+from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received
+from engine.testing.vendors.ses import REGION, TOPIC, SesVendor, SnsHttp
 from engine.testing.vendors.smtp import SmtpVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.webhook_contract import WebhookContract
@@ -116,6 +119,53 @@ class TestMastodon(LookUpContract):
     def make_at(self, url: str, http: Http) -> Provider:
         settings = {"server": url, "access_token": "${env:T_MASTODON_TOKEN}"}
         return Mastodon(MastodonSettings.model_validate(settings), http=http)
+
+
+class TestSes(HttpContract, WebhookContract):
+    vendor: SesVendor
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_AWS_ID": "AKIACANARY0123456789",
+        "T_AWS_SECRET": "canary/secret+0123456789abcdef",
+    }
+    words: ClassVar[Mapping[str, EventName]] = {
+        "Send": EventName.ACCEPTED,
+        "Delivery": EventName.DELIVERED,
+        "DeliveryDelay": EventName.DEFERRED,
+        "Bounce": EventName.BOUNCED,
+        "Complaint": EventName.COMPLAINED,
+        "Reject": EventName.REJECTED,
+        "Rendering Failure": EventName.REJECTED,
+        "Open": EventName.OPENED,
+        "Click": EventName.CLICKED,
+        "Subscription": EventName.OPTED_OUT,
+    }
+    signature_headers = ()  # SNS signs in the body: see test_ses.py
+    signs_time = True
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        keys = {"access_key_id": self.environment["T_AWS_ID"], "secret_access_key": self.environment["T_AWS_SECRET"]}
+        with SesVendor(**keys) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {
+            "region": REGION,
+            "access_key_id": "${env:T_AWS_ID}",
+            "secret_access_key": "${env:T_AWS_SECRET}",
+            "topic_arn": TOPIC,
+            "base_url": url,
+        }
+        return Ses(SesSettings.model_validate(settings), http=SnsHttp(self.vendor))
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        about = Received(key=key, to=TO[Channel.EMAIL], provider_message_id="0102-m1")
+        own = {
+            "Bounce": {"bounceType": "Permanent", "bounceSubType": "General"},
+            "Subscription": {"newTopicPreferences": {"unsubscribeAll": True}},
+        }
+        event = self.vendor.event(about, word, at=now, **own.get(word, {}))
+        return self.vendor.notification("https://shop.example/w", event, now=now)
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
