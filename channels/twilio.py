@@ -187,9 +187,12 @@ class Twilio(Provider):
         ended = self._through.call.ended
         if not isinstance(ended, Answer):
             return ended
-        if ended.good:
-            return Accepted(provider_message_id=sid)
-        return self._refusal(ended, outgoing)
+        if not ended.good:
+            return self._refusal(ended, outgoing)
+        fields = ended.fields()
+        if WORDS.get(storable(fields.get("status"))) is EventName.REJECTED:
+            return _failed(fields)
+        return Accepted(provider_message_id=sid)
 
     def _client(self) -> Client:
         """The package's client: making one at each call takes longer than all that it does in it."""
@@ -323,13 +326,18 @@ def _found(listed: Iterable[Mapping[str, Any]], outgoing: Outgoing, request: Map
         if then is None or not same:
             unclear = True
         elif WORDS.get(str(each.get("status"))) is EventName.REJECTED:
-            code = storable(each.get("error_code"))
-            refusal = Rejected(code=code or "failed", suppress=BAD_NUMBER.get(code))
+            refusal = _failed(each)
         else:
             return Accepted(provider_message_id=storable(each.get("sid")) or None)
     if unclear:
         raise NoPlainAnswer("unclear")
     return refusal or NotFound()
+
+
+def _failed(message: Mapping[str, Any]) -> Rejected:
+    """A message that Twilio has, and has already given up."""
+    code = storable(message.get("error_code"))
+    return Rejected(code=code or "failed", suppress=BAD_NUMBER.get(code))
 
 
 def _taken_then(date: Any, at: datetime) -> bool | None:

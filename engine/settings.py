@@ -232,7 +232,7 @@ def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
                 Problem(
                     at=at,
                     what=f'the provider "{name}" does not say which vendor it is.',
-                    remedy="Add `use:` with smtp, sendgrid, twilio, mastodon, file or console.",
+                    remedy="Add `use:` with smtp, sendgrid, ses, twilio, vonage, mastodon, file or console.",
                 )
             )
     return problems

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import ClassVar
 
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Provider, Rejected
 from engine.testing.contract import ProviderContract, lines
@@ -34,10 +35,15 @@ UNREADABLE = (
 
 
 class HttpContract(ProviderContract):
-    """What holds for every provider that speaks HTTP. `vendor` runs while a test runs."""
+    """What holds for every provider that speaks HTTP. `vendor` runs while a test runs.
+
+    refusals_inside: answers of 2xx by which the vendor says no all the same. Where there are such, a 2xx that cannot be
+    read is no yes, but doubt.
+    """
 
     vendor: HttpVendor
     deadline = 0.3  # seconds that a caller waits for a silent vendor here
+    refusals_inside: ClassVar[Sequence[Reply]] = ()
 
     @abstractmethod
     def make_at(self, url: str, http: Http) -> Provider:
@@ -65,12 +71,25 @@ class HttpContract(ProviderContract):
         assert outcome.provider_message_id == self.vendor.accepted[0].provider_message_id
 
     def test_an_unreadable_yes_is_a_yes(self) -> None:
-        """2xx with a body that cannot be read is accepted, its id unknown: sending again would double it."""
+        """2xx with a body that cannot be read is accepted, its id unknown: sending again would double it. It is doubt, never
+        a no, where a vendor refuses inside of a 2xx.
+        """
         for status in (200, 201, 202):
             for body in UNREADABLE:
                 self.vendor.fail_next(Reply(status=status, body=body))
                 outcome = self.send(self.outgoing())
-                assert outcome == Accepted(), (status, body[:20], outcome)
+                assert self._as_unread(outcome), (status, body[:20], outcome)
+
+    def _as_unread(self, outcome: Outcome) -> bool:
+        return isinstance(outcome, Ambiguous) if self.refusals_inside else outcome == Accepted()
+
+    def test_a_no_inside_a_yes_is_a_no(self) -> None:
+        """An error in the body of a 2xx is not accepted, and tells neither address nor secret."""
+        for refusal in self.refusals_inside:
+            self.vendor.fail_next(refusal)
+            outcome = self.send(self.outgoing())
+            assert isinstance(outcome, NotSent | Rejected | Ambiguous), (refusal, outcome)
+        assert not self.vendor.accepted
 
     def test_a_yes_cut_short_is_a_yes(self) -> None:
         """Once the status says 2xx, losing the rest of the answer proves nothing against it; a slow rest is not waited for."""
@@ -78,7 +97,7 @@ class HttpContract(ProviderContract):
         for fault in (Cut(after=100, answer=answer), Drip(at_once=100, seconds=self.deadline / 6, answer=answer)):
             self.vendor.fail_next(fault)
             began = time.monotonic()
-            assert self.send(self.outgoing(), within=self.deadline) == Accepted(), fault
+            assert self._as_unread(self.send(self.outgoing(), within=self.deadline)), fault
             assert time.monotonic() - began < self.deadline + 1
 
     def test_each_status_has_one_meaning(self) -> None:

@@ -20,6 +20,7 @@ from channels.sendgrid import SendGrid, SendGridSettings
 from channels.ses import Ses, SesSettings
 from channels.smtp import Smtp, SmtpSettings
 from channels.twilio import Twilio, TwilioSettings
+from channels.vonage import Vonage, VonageSettings
 from engine.model import Channel, EventName
 from engine.provider import Http, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
@@ -27,10 +28,11 @@ from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
-from engine.testing.vendors.server import Received
+from engine.testing.vendors.server import Received, Reply
 from engine.testing.vendors.ses import REGION, TOPIC, SesVendor, SnsHttp
 from engine.testing.vendors.smtp import SmtpVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
+from engine.testing.vendors.vonage import VonageVendor
 from engine.testing.webhook_contract import WebhookContract
 
 
@@ -105,6 +107,52 @@ class TestTwilio(LookUpContract, WebhookContract):
             key=key, to=TO[Channel.SMS], sender=FROM[Channel.SMS], provider_message_id="SM1", callback_url=url
         )
         return self.vendor.callback(about, word)
+
+
+class TestVonage(HttpContract, WebhookContract):
+    vendor: VonageVendor
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_VONAGE_SECRET": "canary-secret-0123456789",
+        "T_VONAGE_SIGNATURE": "canary-signature-0123456789abcdef",
+    }
+    words: ClassVar[Mapping[str, EventName]] = {
+        "accepted": EventName.ACCEPTED,
+        "unknown": EventName.ACCEPTED,
+        "buffered": EventName.DEFERRED,
+        "delivered": EventName.DELIVERED,
+        "expired": EventName.BOUNCED_SOFT,
+        "failed": EventName.BOUNCED_SOFT,
+        "deleted": EventName.BOUNCED_SOFT,
+        "rejected": EventName.REJECTED,
+    }
+    signature_headers = ()  # the signature is one of the fields: see test_vonage.py
+    signs_time = True
+    refusals_inside: ClassVar[Sequence[Reply]] = [
+        Reply(status=200, body={"message-count": "1", "messages": [{"status": status, "error-text": "no"}]})
+        for status in ("1", "2", "4", "5", "7", "33", "99", "")
+    ]
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        secret, signing = (self.environment[name] for name in ("T_VONAGE_SECRET", "T_VONAGE_SIGNATURE"))
+        with VonageVendor(api_secret=secret, signature_secret=signing) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {
+            "api_key": "key-for-tests",
+            "api_secret": "${env:T_VONAGE_SECRET}",
+            "signature_secret": "${env:T_VONAGE_SIGNATURE}",
+            "base_url": url,
+        }
+        return Vonage(VonageSettings.model_validate(settings), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        url = "https://shop.example/v1/webhooks/texts"
+        about = Received(
+            key=key, to=TO[Channel.SMS], sender=FROM[Channel.SMS], provider_message_id="0A1", callback_url=url
+        )
+        return self.vendor.receipt(about, word, at=now)
 
 
 class TestMastodon(LookUpContract):

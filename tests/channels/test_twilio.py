@@ -143,6 +143,16 @@ def test_codes_have_their_meaning(status: int, code: Any, kind: type, suppress: 
 
 
 @responses.activate
+def test_a_message_that_failed_at_once_is_rejected() -> None:
+    """Twilio may make a message that it has already given up: its 201 says so inside."""
+    told = {"sid": "SM1", "status": "failed", "error_code": 21610, "to": SMS.to}
+    responses.post(CREATE, status=201, json=told)
+    assert provider().send(SMS, deadline=soon()) == Rejected(code="21610", suppress=SuppressionReason.OPTED_OUT)
+    responses.replace(responses.POST, CREATE, status=201, json={**told, "status": "queued", "error_code": None})
+    assert provider().send(SMS, deadline=soon()) == Accepted(provider_message_id="SM1")
+
+
+@responses.activate
 def test_a_problem_document_is_read_too() -> None:
     """Twilio's newer error format (RFC 9457) means the same."""
     told = {"type": "https://x", "title": "Unsubscribed", "status": 400, "code": 21610, "detail": "no"}
