@@ -20,12 +20,14 @@ from engine.store.tables import attempts, customers, messages, runs
 class Intent:
     """What is about to leave: frozen at the first hand-over, so that a second one is equal to the byte.
 
+    at: the message's own date, which is the first hand-over's for a second one, too.
     revision: the customer's revision that the decision was made on (None for a public post).
     bump: whether this hand-over itself changes what others may send (it counts under a frequency cap).
     """
 
     message: Message
     provider: str
+    at: datetime
     sent_to: str | None
     contact_point_id: int | None
     values: Mapping[str, Plain]
@@ -106,7 +108,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
     begun = sum(
         move_claimed(connection, "begin", *moves, now=now, leased=True)
         for moves in (
-            [(intent.message.claim, {**_attempt(intent), **_content(intent, now)}) for intent in fresh],
+            [(intent.message.claim, {**_attempt(intent), **_content(intent)}) for intent in fresh],
             [(intent.message.claim, _attempt(intent)) for intent in again],
         )
     )
@@ -137,9 +139,9 @@ def _attempt(intent: Intent) -> dict[str, Any]:
     }
 
 
-def _content(intent: Intent, now: datetime) -> dict[str, Any]:
+def _content(intent: Intent) -> dict[str, Any]:
     return {
-        "first_sent_at": now,
+        "first_sent_at": intent.at,
         "sent_to": intent.sent_to,
         "contact_point_id": intent.contact_point_id,
         "values": dict(intent.values),

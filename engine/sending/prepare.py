@@ -138,6 +138,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
     intent = Intent(
         message=message,
         provider=provider_name,
+        at=outgoing.at,
         sent_to=outgoing.to,
         contact_point_id=facts.contact_point_id,
         values=values,

@@ -85,11 +85,17 @@ def take(
 
 
 def intent(
-    message: Message, provider: str = "relay", revision: int | None = 0, *, bump: bool = False
+    message: Message,
+    provider: str = "relay",
+    revision: int | None = 0,
+    *,
+    at: datetime | None = None,
+    bump: bool = False,
 ) -> hand_over.Intent:
     return hand_over.Intent(
         message=message,
         provider=provider,
+        at=at or message.owed_at,
         sent_to="c1@customers.example",
         contact_point_id=1,
         values={"a": 1},
@@ -102,7 +108,7 @@ def intent(
 
 def begin(database: Database, message: Message, now: datetime, *, revision: int = 0) -> Message | None:
     """Commit the intent; the message as its sender then knows it, or None where it may not leave."""
-    if hand_over.begin(database, [intent(message, revision=revision)], now=now):
+    if hand_over.begin(database, [intent(message, revision=revision, at=now)], now=now):
         return None
     return replace(message, attempts=message.attempts + 1, sent_to="c1@customers.example", provider="relay")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,14 @@ class Scripted(Provider):
         with self._lock:
             self.taken.append(outgoing)
         return self.answer(outgoing)
+
+
+class TickingClock(SteppedClock):
+    """Time passes between one look at the clock and the next, as it does in truth."""
+
+    def now(self) -> datetime:
+        self.set(super().now() + timedelta(milliseconds=1))
+        return super().now()
 
 
 class Shop:

@@ -20,7 +20,7 @@ from engine.model import EventName, Reason, State
 from engine.provider import Accepted, Ambiguous, EmailContent, NotSent, Outgoing, ProviderEvent, Rejected
 from engine.store import Database, open_database
 from tests.conftest import SECRET
-from tests.sending.shop import Scripted, Shop
+from tests.sending.shop import Scripted, Shop, TickingClock
 
 HOUR = timedelta(hours=1)
 
@@ -113,7 +113,7 @@ def test_the_providers_own_report_ends_a_doubt(shop: Shop) -> None:
 
 def test_a_provider_that_knows_our_key_gets_an_equal_message_again(shop: Shop) -> None:
     """Same key, same bytes, same time: even where the customer's data and the template changed meanwhile."""
-    silent = [True]
+    shop.clock, silent = TickingClock(shop.clock.now()), [True]
     shop.provider = Scripted(
         lambda outgoing: Ambiguous(code="timeout") if silent[0] else Accepted(), idempotency_window=HOUR
     )

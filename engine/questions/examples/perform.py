@@ -116,6 +116,7 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
     intent = hand_over.Intent(
         message=taken,
         provider="test",
+        at=at,
         sent_to=row.address,
         contact_point_id=row.id,
         values={},
