@@ -29,6 +29,7 @@ from engine.provider import Http
 from engine.questions.check import check
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Workspace, fingerprint, load_workspace
+from engine.sending.dispatch import Kind, dispatcher_for
 from engine.sending.prepare import Setup
 from engine.sending.providers import open_providers
 from engine.sending.sender import Sender
@@ -40,10 +41,10 @@ RELOAD_SECONDS = 2
 LAUNCH_AGAIN_SECONDS = 15
 
 
-def open_workspace_database(workspace: Workspace) -> Database:
-    """The workspace's database, brought up to date."""
+def open_workspace_database(workspace: Workspace, url: str | None = None) -> Database:
+    """The workspace's database, or the one at `url`, brought up to date."""
     settings = workspace.settings
-    return open_database(settings.database, secret=settings.secret.reveal(), folder=workspace.folder)
+    return open_database(url or settings.database, secret=settings.secret.reveal(), folder=workspace.folder)
 
 
 def set_up(folder: Path) -> Setup:
@@ -64,16 +65,24 @@ def set_up(folder: Path) -> Setup:
 class Installation:
     """A workspace at work: its rules in force, its database, its sender. Shared by the live and the stepped daemon.
 
-    A simulation gives other providers (`setup`) and another database than the workspace's own.
+    A simulation gives other providers (`setup`) and another database than the workspace's own; a worker on another machine
+    may know that one by another `url`.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, *, setup: Setup | None = None, database: Database | None = None
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        setup: Setup | None = None,
+        database: Database | None = None,
+        url: str | None = None,
     ) -> None:
         self.folder, self.clock = folder, clock
         self.setup = setup or set_up(folder)
-        self.database = database or open_workspace_database(self.setup.workspace)
+        self.database = database or open_workspace_database(self.setup.workspace, url)
         self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock)
+        self.dispatcher = dispatcher_for(self.sender, self.database, clock)
         self.plan: PlanFile | None = None
         self.refused: dict[str, Refused] = {}
         self._not_taken_over: str | None = None
@@ -111,7 +120,12 @@ class Installation:
     def launch_due(self) -> list[Launch]:
         """Launch what is due now."""
         launched = launch_due(
-            self.setup.workspace, self.database, now=self.clock.now(), allowed=self._as_planned, failed=self._failed
+            self.setup.workspace,
+            self.database,
+            now=self.clock.now(),
+            allowed=self._as_planned,
+            failed=self._failed,
+            submit=self.dispatcher.submit,
         )
         for run in launched:
             if run.new:
@@ -137,7 +151,7 @@ class Installation:
         self.refused[refused.campaign] = refused
 
     def close(self) -> None:
-        self.sender.stop()
+        self.dispatcher.stop()
         for provider in self.setup.providers.values():
             provider.close()
         self.database.close()
@@ -155,10 +169,10 @@ class _Occurrences(BaseTrigger):  # type: ignore[misc]
 
 
 class Daemon:
-    """The live daemon, on a clock that runs."""
+    """The live daemon, on a clock that runs. A worker is one that launches nothing: it hands over what the others owe."""
 
-    def __init__(self, installation: Installation) -> None:
-        self.installation = installation
+    def __init__(self, installation: Installation, *, kind: Kind = Kind.DAEMON) -> None:
+        self.installation, self.kind = installation, kind
         # Its job store stays in memory: schedules come from the rules, what was launched is in the ledger.
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -178,13 +192,14 @@ class Daemon:
     def start(self) -> None:
         """Begin: catch up on what was missed, start the senders, keep the schedules."""
         self._launch()
-        self.installation.sender.start()
+        self.installation.dispatcher.start(self.kind)
         self._schedule()
         self._scheduler.add_job(self._reload, "interval", seconds=RELOAD_SECONDS, id="reload")
         # What failed at its time (a locked database, say) is due still: looking again costs little and launches nothing twice.
         self._scheduler.add_job(self._launch, "interval", seconds=LAUNCH_AGAIN_SECONDS, id="launch again")
         self._scheduler.start()
-        log.info("running", campaigns=len(self.installation.setup.workspace.campaigns))
+        campaigns = len(self.installation.setup.workspace.campaigns)
+        log.info("running", kind=self.kind.value, sender=self.installation.sender.name, campaigns=campaigns)
 
     def stop(self) -> None:
         """End cleanly: no new launches, messages in flight settled, the rest given back."""
@@ -197,15 +212,17 @@ class Daemon:
             if job.id.startswith("campaign "):
                 job.remove()
         for campaign in self.installation.setup.workspace.campaigns.values():
-            if campaign.schedule is not None:
+            if campaign.schedule is not None and self.kind is Kind.DAEMON:
                 self._scheduler.add_job(
                     self._launch, _Occurrences(campaign.schedule), id=f"campaign {campaign.campaign}"
                 )
 
     def _launch(self) -> None:
+        if self.kind is Kind.WORKER:
+            return
         try:
             if self.installation.launch_due():
-                self.installation.sender.wake()
+                self.installation.dispatcher.wake()
         except RegularsError as error:
             log.error("nothing could be launched", error=str(error))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,9 +65,20 @@ class Cap(Part):
     channel: Channel | None = None
 
 
+class Dispatch(StrEnum):
+    """Who tells senders that messages are due: nobody (threads look for themselves), or Procrastinate's tickets."""
+
+    THREADS = "threads"
+    PROCRASTINATE = "procrastinate"
+
+
 class Sending(Part):
     """How the sender works. The lease must be longer than a whole provider call, with a margin."""
 
+    dispatch: Dispatch = Field(
+        default=Dispatch.THREADS,
+        description="How senders learn what is due: `threads` look for themselves, `procrastinate` (PostgreSQL) calls them.",
+    )
     threads: int = Field(default=4, ge=1, le=64)
     batch: int = Field(default=100, ge=1, le=5000)
     deadline: Duration = timedelta(seconds=20)
@@ -220,6 +232,14 @@ def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
                         remedy=document.suggestion(route.provider, settings.providers),
                     )
                 )
+    if settings.sending.dispatch is Dispatch.PROCRASTINATE and not settings.database.startswith("postgresql"):
+        problems.append(
+            Problem(
+                at=document.position_of(node, ("sending", "dispatch")),
+                what="procrastinate works on PostgreSQL alone, and this database is SQLite.",
+                remedy="Write `dispatch: threads`, or a `database: postgresql://…`.",
+            )
+        )
     for name in set(settings.attributes) & set(BUILT_IN_ATTRIBUTES):
         at = document.position_of(node, ("attributes", name), key=True)
         problems.append(

@@ -57,8 +57,22 @@ def campaign_of(workspace: Workspace, name: str) -> Campaign:
     return workspace.campaigns[name]
 
 
+Submit = Callable[[Connection, Lane, int], None]
+"""Told, inside the transaction that owes them, how many messages of a lane there are: senders are to come when it commits."""
+
+
+def nobody(_connection: Connection, _lane: Lane, _owed: int) -> None:
+    """Whoever launches hands over himself, or leaves it to senders that look."""
+
+
 def launch(
-    workspace: Workspace, database: Database, campaign: Campaign, occurrence: Occurrence, *, now: datetime
+    workspace: Workspace,
+    database: Database,
+    campaign: Campaign,
+    occurrence: Occurrence,
+    *,
+    now: datetime,
+    submit: Submit = nobody,
 ) -> Launch:
     """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`."""
     version = _template(workspace.folder, campaign.template, workspace.fingerprint)
@@ -71,6 +85,7 @@ def launch(
             if new
             else 0
         )
+        submit(connection, Lane.BULK, owed)
     return Launch(run_id=run_id, campaign=campaign.campaign, occurrence=occurrence.key, new=new, owed=owed)
 
 
@@ -85,6 +100,7 @@ def launch_due(
     now: datetime,
     allowed: Callable[[Campaign], bool] = lambda _campaign: True,
     failed: Callable[[str, RegularsError], None] = _raise,
+    submit: Submit = nobody,
 ) -> list[Launch]:
     """Launch every occurrence of every scheduled campaign that is due and was not launched yet, oldest first. One of a
     campaign that is paused stays due, as long as its `max_lateness` says.
@@ -100,7 +116,7 @@ def launch_due(
         if paused(name) or not allowed(campaign):
             continue
         try:
-            launched.append(launch(workspace, database, campaign, occurrence, now=now))
+            launched.append(launch(workspace, database, campaign, occurrence, now=now, submit=submit))
         except StoreError:
             raise
         except RegularsError as error:
@@ -126,6 +142,7 @@ def trigger(
     data: Mapping[str, Plain],
     occurrence: str,
     now: datetime,
+    submit: Submit = nobody,
 ) -> Triggered:
     """Owe one customer (by external id) the message of a triggered campaign, inside the caller's transaction.
 
@@ -146,7 +163,8 @@ def trigger(
     version = _template(workspace.folder, campaign.template, workspace.fingerprint)
     run_id, new = open_run(connection, database, _new_run(workspace, campaign, version, occurrence, now, data), now=now)
     if new:
-        owe(connection, database, run_id, name, _owed_to(campaign, who, Lane.TRIGGERED, now), now=now)
+        owed = owe(connection, database, run_id, name, _owed_to(campaign, who, Lane.TRIGGERED, now), now=now)
+        submit(connection, Lane.TRIGGERED, owed)
     message_id = connection.execute(select(messages.c.id).where(messages.c.run_id == run_id)).scalar_one()
     return Triggered(run_id=run_id, message_id=message_id, new=new)
 

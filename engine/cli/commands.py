@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "report": "ask",
         "doubts": "doubts",
         "run": "run",
+        "worker": "run",
         "serve": "run",
         "pause": "brake",
         "resume": "brake",

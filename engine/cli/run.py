@@ -1,4 +1,4 @@
-"""`regulars run` and `regulars serve`: the daemon and the HTTP door."""
+"""`regulars run`, `regulars worker` and `regulars serve`: the daemon, one more sender, the HTTP door."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.cli.app import HERE, AsJson, Now, Where, log_to_stderr, moment, note
 from engine.clock import WallClock
 from engine.daemon import Daemon, Installation, once
 from engine.errors import RegularsError
+from engine.sending.dispatch import Kind
 from engine.settings import load_environment
 from engine.web.app import create_app
 from engine.web.door import Door
@@ -26,6 +27,7 @@ Address = Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Whe
 
 def register(app: typer.Typer) -> None:
     app.command()(run)
+    app.command()(worker)
     app.command()(serve)
 
 
@@ -70,6 +72,29 @@ def run(
             door.stop()
     if daemon.installation.refused:
         raise typer.Exit(1)
+
+
+def worker(
+    folder: Where = HERE,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            envvar="REGULARS_DATABASE",
+            help="The ledger, where config.yaml's URL is not it.",
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log each message's hand-over.")] = False,
+) -> None:
+    """One more sender, on this or another machine: hands over what is due, and launches nothing. As many as you like.
+
+    It needs the workspace (the same rules and templates), the database, and the secrets in its environment. Ends cleanly on
+    SIGTERM; reloads changed rules.
+    """
+    load_environment(folder)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    Daemon(Installation(folder, WallClock(), url=database), kind=Kind.WORKER).run()
 
 
 def _one_pass(folder: Path, now: datetime, plan: Path | None, *, as_json: bool) -> None:
@@ -118,7 +143,8 @@ def door_of(installation: Installation) -> Door:
         clock=installation.clock,
         providers=lambda: installation.setup.providers,
         links=installation.setup.links,
-        wake=installation.sender.wake,
+        wake=installation.dispatcher.wake,
+        submit=installation.dispatcher.submit,
     )
 
 

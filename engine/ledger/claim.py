@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -85,11 +86,11 @@ def _waiting(lane: Lane, table: FromClause = messages) -> tuple[ColumnElement[bo
     return table.c.state == literal(State.PENDING.value, literal_execute=True), table.c.lane == rank
 
 
-def count_due(database: Database, *, now: datetime, most: int) -> int:
-    """How many messages are due on all lanes, counted no further than `most`."""
+def count_due(database: Database, *, now: datetime, most: int, lanes: Iterable[Lane] = Lane) -> int:
+    """How many messages are due on these lanes, counted no further than `most`."""
     due = [
         select(messages.c.id).where(*_waiting(lane), messages.c.due_at <= now, free_to_go()).limit(most)
-        for lane in Lane
+        for lane in lanes
     ]
     with database.reading() as connection:
         return min(most, sum(len(connection.execute(lane).all()) for lane in due))

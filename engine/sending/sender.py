@@ -1,7 +1,7 @@
-"""The sender: threads that each claim a batch and hand it over in groups.
+"""The sender: claims a batch and hands it over in groups, in as many threads as call it.
 
 As many messages are on their way as their providers have slots, so that a crash leaves at most that many in doubt. A
-receipt never waits behind a bulk run: every thread looks at the triggered lane first, and one thread looks at nothing else.
+receipt never waits behind a bulk run: every thread looks at the triggered lane first.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ from engine.store import Database
 
 log = structlog.get_logger()
 
-POLL_SECONDS = 0.2
-SWEEP_SECONDS = 1.0
 BACK_OFF_SECONDS = 1.0
 SHARE = 25
 """One pass puts a further thread to work for each so many due messages."""
@@ -56,10 +54,8 @@ class Sender:
         self._reconciler = Reconciler(
             setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
         )
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._stop = threading.Event()
-        self._due = threading.Condition()
-        self._threads: list[threading.Thread] = []
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.stopping = threading.Event()
         # The same threads from pass to pass: providers keep a connection open for each.
         self._crew = ThreadPoolExecutor(setup().workspace.settings.sending.threads, thread_name_prefix="sender")
 
@@ -68,14 +64,14 @@ class Sender:
     def drain(self) -> Counter[str]:
         """Tidy up, then hand over everything that is due now. Returns how many ended how."""
         self.tidy()
-        self._reconciler.reconcile(stopping=self._stop.is_set)
-        due = ledger.count_due(self._database, now=self._clock.now(), most=self._sending.threads * SHARE)
+        self.reconcile()
+        due = ledger.count_due(self._database, now=self._clock.now(), most=self.settings.threads * SHARE)
         crew = [self._crew.submit(self._drain) for _ in range(-(-due // SHARE))]
         return sum((worker.result() for worker in crew), Counter[str]())
 
     def _drain(self) -> Counter[str]:
         counts: Counter[str] = Counter()
-        while not self._stop.is_set() and (done := self._work(tuple(Lane))):
+        while not self.stopping.is_set() and (done := self._batch(tuple(Lane))):
             counts.update(done)
         return counts
 
@@ -95,74 +91,41 @@ class Sender:
                 unknown=resolved.given_up,
             )
 
+    def reconcile(self) -> Counter[str]:
+        """Ask vendors about the messages in doubt whose turn it is. Returns how many look-ups ended how."""
+        return self._reconciler.reconcile(stopping=self.stopping.is_set)
+
     def next_doubt(self, after: datetime) -> datetime | None:
         """When a message in doubt is decided about next, not before `after`."""
         return next_decision(self._database, self._doubt_rules, after=after)
 
     @property
     def _doubt_rules(self) -> DoubtRules:
-        sending = self._sending
+        sending = self.settings
         return DoubtRules(promises=self._promises, patience=sending.lease, resolve_window=sending.resolve_window)
 
-    # ------------------------------------------------------------ the daemon's threads
-
-    def start(self) -> None:
-        """Begin to hand over whatever becomes due, until `stop`."""
-        lanes: list[tuple[Lane, ...]] = [(Lane.TRIGGERED,), *([tuple(Lane)] * self._sending.threads)]
-        self._threads = [
-            threading.Thread(target=self._loop, args=(mine,), name=f"sender-{number}", daemon=True)
-            for number, mine in enumerate(lanes)
-        ]
-        for task in (self.tidy, self._reconcile):
-            self._threads.append(threading.Thread(target=self._sweep, args=(task,), name=task.__name__, daemon=True))
-        for thread in self._threads:
-            thread.start()
-
     def stop(self) -> None:
-        """End after the messages now in flight; what was claimed beyond them goes back unsent."""
-        self._stop.set()
-        self.wake()
-        for thread in self._threads:
-            thread.join()
+        """Ask every thread to end after the messages now in flight; what was claimed beyond them goes back unsent."""
+        self.stopping.set()
         self._crew.shutdown()
-
-    def wake(self) -> None:
-        """Something became due: do not wait for the next look."""
-        with self._due:
-            self._due.notify_all()
-
-    def _loop(self, lanes: Sequence[Lane]) -> None:
-        while not self._stop.is_set():
-            try:
-                if not self._work(lanes):
-                    with self._due:
-                        self._due.wait(POLL_SECONDS)
-            except StoreError as error:  # no durable intent, no send: wait until the database can be written again
-                log.error("sending waits for the database", error=str(error))
-                self._stop.wait(BACK_OFF_SECONDS)
-            except Exception:  # the thread must live: what it held goes back when the lease is over
-                log.exception("a sender failed")
-                self._stop.wait(BACK_OFF_SECONDS)
-
-    def _sweep(self, task: Callable[[], object]) -> None:
-        while not self._stop.is_set():
-            try:
-                task()
-            except StoreError as error:
-                log.error("tidying waits for the database", error=str(error))
-            except Exception:
-                log.exception("tidying failed")
-            self._stop.wait(SWEEP_SECONDS)
-
-    def _reconcile(self) -> None:
-        if self._reconciler.reconcile(stopping=self._stop.is_set):
-            self.wake()
 
     # ------------------------------------------------------------ one batch
 
-    def _work(self, lanes: Sequence[Lane]) -> Counter[str]:
-        """Claim one batch and hand it over. Empty where nothing was due."""
-        sending, taken_at = self._sending, time.monotonic()
+    def work(self, lanes: Sequence[Lane]) -> Counter[str]:
+        """Claim one batch of these lanes and hand it over; how many ended how. Empty where nothing was due, or where it
+        failed: that is logged, and some time passes. Whoever calls this lives on.
+        """
+        try:
+            return self._batch(lanes)
+        except StoreError as error:  # no durable intent, no send: wait until the database can be written again
+            log.error("sending waits for the database", error=str(error))
+        except Exception:  # what it held goes back when the lease is over
+            log.exception("a sender failed")
+        self.stopping.wait(BACK_OFF_SECONDS)
+        return Counter()
+
+    def _batch(self, lanes: Sequence[Lane]) -> Counter[str]:
+        sending, taken_at = self.settings, time.monotonic()
         lane, batch = self._claim(lanes)
         if not batch:
             return Counter()
@@ -172,7 +135,7 @@ class Sender:
             now=self._clock.now,
             guard=taken_at + (sending.lease - sending.deadline).total_seconds(),
             until=batch[0].claim.lease_until - sending.deadline,
-            stopping=self._stop.is_set,
+            stopping=self.stopping.is_set,
             link_number=self._link_number,
             jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)
             slots=self._slots,
@@ -185,13 +148,13 @@ class Sender:
 
     def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message]]:
         """The first lane that has something due; in the bulk lane the runs take turns, a batch each."""
-        sending, now = self._sending, self._clock.now()
+        sending, now = self.settings, self._clock.now()
         for lane in lanes:
             for run_id in self._turns.next(now) if lane is Lane.BULK else (None,):
                 batch = ledger.claim(
                     self._database,
                     lane,
-                    owner=self._owner,
+                    owner=self.name,
                     limit=sending.batch,
                     lease=sending.lease,
                     now=now,
@@ -218,7 +181,8 @@ class Sender:
         yield from hand_over_batch(desk, run, batch, facts)
 
     @property
-    def _sending(self) -> Sending:
+    def settings(self) -> Sending:
+        """The settings in force."""
         return self._setup().workspace.settings.sending
 
     def _promises(self, provider: str) -> Capabilities | None:

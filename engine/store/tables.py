@@ -191,6 +191,17 @@ brakes = Table(  # what hands nothing over for now: a campaign, or * for all
     Column("why", Text, nullable=False),
 )
 
+workers = Table(  # who hands over, by signs of life; for people to look at
+    "workers",
+    metadata,
+    Column("name", String, primary_key=True),  # the owner of its claims
+    Column("kind", String, nullable=False),  # daemon, worker
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from engine.campaigns.launch import Submit, nobody
 from engine.clock import Clock
 from engine.content.links import Links
 from engine.provider import Provider
@@ -21,7 +22,8 @@ class Door:
 
     workspace: gives the rules in force now, so that a reload needs no restart. providers: the open ones
     now, by their names in config.yaml.
-    wake: tells the sender that something is due; it must return at once and never raise.
+    submit: told, in the transaction that owes a message, that there is one. wake: after it, tells the senders of this
+    process that something is due; it must return at once and never raise.
     """
 
     workspace: Callable[[], Workspace]
@@ -30,6 +32,7 @@ class Door:
     providers: Callable[[], Mapping[str, Provider]]
     links: Links
     wake: Callable[[], None]
+    submit: Submit = nobody
 
 
 def _door(request: Request) -> Door:

@@ -150,6 +150,7 @@ def _do(door: Door, name: str, asked: TriggerRequest, this: Call | None) -> Done
             data=data,
             occurrence=this.occurrence if this else f"call:{secrets.token_hex(16)}",
             now=now,
+            submit=door.submit,
         )
         answer = TriggerAnswer(
             run=triggered.run_id,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from engine.clock import SteppedClock, WallClock
+from engine.clock import SteppedClock
 from engine.errors import StoreError
 from engine.ledger.consent import opt_out
 from engine.ledger.record import record_events
@@ -225,25 +223,3 @@ def test_nothing_is_handed_over_when_the_intent_cannot_be_written(
     assert len(keys) == len(set(keys))
     assert set(shop.states()) <= {State.ACCEPTED, State.IN_DOUBT}
     database.close()
-
-
-def test_the_live_sender_stops_cleanly_and_gives_back_what_it_claimed(tmp_path: Path, database: Database) -> None:
-    """After stop: in flight settled, nothing left claimed or sending, the rest pending for the next start."""
-    shop = Shop(tmp_path, database, WallClock(), customers=40)  # type: ignore[arg-type]
-    begun = threading.Event()
-
-    def slow(outgoing: Outgoing) -> Accepted:
-        begun.set()
-        time.sleep(0.05)
-        return Accepted()
-
-    shop.provider.answer = slow
-    sender = shop.sender()
-    sender.start()
-    shop.launch()
-    sender.wake()
-    assert begun.wait(10)
-    sender.stop()
-    states = shop.states()
-    assert set(states) <= {State.ACCEPTED, State.PENDING}
-    assert states.count(State.ACCEPTED) == len(shop.provider.taken) < 40
