@@ -20,6 +20,8 @@ def later(column: ColumnElement[datetime], span: timedelta, *, dialect: str) -> 
 def number_in(column: ColumnElement[Any], name: str, *, dialect: str) -> ColumnElement[float]:
     """A number inside a JSON column; NULL where it is missing or not a number."""
     if dialect == "postgresql":
-        return case((func.jsonb_typeof(column[name]) == "number", cast(column[name].astext, Double)))
+        return case(
+            (func.jsonb_typeof(column[name]) == "number", cast(func.jsonb_extract_path_text(column, name), Double))
+        )
     path = '$."' + name + '"'
     return case((func.json_type(column, path).in_(("integer", "real")), func.json_extract(column, path, type_=Double)))

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, event
 from engine.cli.app import log_to_stderr
 from engine.cli.run import door_of
 from engine.daemon import Daemon, Installation, open_workspace_database, set_up
-from engine.sending.hand_over import Setup
+from engine.sending.prepare import Setup
 from engine.settings import load_environment
 from engine.store import Database
 from engine.web.app import create_app

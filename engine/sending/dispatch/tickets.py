@@ -22,6 +22,7 @@ import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ProcrastinateException
 from procrastinate.schema import SchemaManager
+from procrastinate.worker import Worker
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
@@ -127,7 +128,7 @@ class Tickets(Dispatcher):
             try:
                 prepare(self.database)
                 asyncio.run(self._work())
-            except (StoreError, ProcrastinateException, ExceptionGroup) as error:
+            except (StoreError, ProcrastinateException) as error:
                 log.error("no tickets can be taken", error=_first_words(error))
                 self.sender.stopping.wait(BACK_OFF_SECONDS)
             except Exception:
@@ -138,13 +139,28 @@ class Tickets(Dispatcher):
         """Both workers, until one of them ends or the sender is asked to stop; then both end after the tickets they have."""
         threads = self.sender.settings.threads
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads + 1, thread_name_prefix="sender"))
-        async with self._app().open_async() as app, asyncio.TaskGroup() as group:
-            triggered = app.run_worker_async(queues=[Lane.TRIGGERED.value], concurrency=1)
-            workers = [group.create_task(each) for each in (triggered, app.run_worker_async(concurrency=threads))]
-            while not self.sender.stopping.is_set() and not any(worker.done() for worker in workers):
-                await asyncio.sleep(LOOK_SECONDS)
-            for worker in workers:
-                worker.cancel()
+        async with self._app().open_async() as app:
+            workers = [self._worker(app, 1, [Lane.TRIGGERED.value]), self._worker(app, threads, None)]
+            tasks = [asyncio.create_task(worker.run()) for worker in workers]
+            running = set(tasks)
+            while running:
+                ended, running = await asyncio.wait(running, timeout=LOOK_SECONDS)
+                if ended or self.sender.stopping.is_set():
+                    for worker in workers:  # asked, not cancelled: asyncio may lose a cancellation that comes early
+                        worker.stop()
+            for task in tasks:
+                task.result()
+
+    def _worker(self, app: App, tickets_at_once: int, lanes: list[str] | None) -> Worker:
+        return Worker(
+            app,
+            queues=lanes,
+            name=self.sender.name,
+            concurrency=tickets_at_once,
+            delete_jobs="always",
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=self.sender.settings.deadline.total_seconds() + GRACE_SECONDS,
+        )
 
     def _app(self) -> App:
         url = self.database.pool.url.set(drivername="postgresql")
@@ -154,15 +170,7 @@ class Tickets(Dispatcher):
             min_size=1,
             max_size=4,
         )
-        app = App(
-            connector=connector,
-            worker_defaults={
-                "name": self.sender.name,
-                "delete_jobs": "always",
-                "install_signal_handlers": False,
-                "shutdown_graceful_timeout": self.sender.settings.deadline.total_seconds() + GRACE_SECONDS,
-            },
-        )
+        app = App(connector=connector)
         app.task(name="come")(self.come)
         app.periodic(cron="* * * * *")(app.task(name="retry stalled")(_retry_stalled(app)))
         return app
@@ -204,7 +212,5 @@ def prepare(database: Database) -> None:
 
 
 def _first_words(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     told = getattr(error, "orig", None) or error.__cause__ or error
     return (str(told) or type(told).__name__).splitlines()[0]
