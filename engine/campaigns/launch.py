@@ -17,11 +17,12 @@ from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
 from engine.errors import IntakeError, RegularsError, StoreError, UnknownName
 from engine.ledger.brakes import braked
+from engine.ledger.departures import note_departures
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
 from engine.ledger.schedules import launched_until
 from engine.model import Lane, Plain
 from engine.rules.campaign import Campaign
-from engine.rules.compile import audience
+from engine.rules.compile import audience, leaving
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers, messages
@@ -77,14 +78,15 @@ def launch(
     """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`."""
     version = _template(workspace.folder, campaign.template, workspace.fingerprint)
     chosen = audience(workspace, campaign, now=now, dialect=database.dialect)
+    outside = leaving(workspace, campaign, now=now, dialect=database.dialect)
     with database.writing() as connection:
         run = _new_run(workspace, campaign, version, occurrence.key, occurrence.nominal_at, {})
         run_id, new = open_run(connection, database, run, now=now)
-        owed = (
-            owe(connection, database, run_id, campaign.campaign, _owed_to(campaign, chosen, Lane.BULK, now), now=now)
-            if new
-            else 0
-        )
+        owed, to = 0, _owed_to(campaign, chosen, Lane.BULK, now)
+        if new:
+            owed = owe(connection, database, run_id, campaign.campaign, to, now=now)
+            if outside is not None:
+                note_departures(connection, database, campaign.campaign, outside, now=now)
         submit(connection, Lane.BULK, owed)
     return Launch(run_id=run_id, campaign=campaign.campaign, occurrence=occurrence.key, new=new, owed=owed)
 

@@ -11,7 +11,7 @@ from engine.cli.app import HERE, AsJson, Where, screen, show_json
 from engine.document import suggestion
 from engine.errors import UnknownName
 from engine.rules.compile import audience_condition
-from engine.rules.explain import sentence
+from engine.rules.explain import again, sentence
 from engine.rules.workspace import Workspace, load_workspace
 
 
@@ -46,4 +46,4 @@ def explained(workspace: Workspace, name: str) -> str:
         return "Everybody: it is a public post."
     if campaign.audience is None:
         return "Whomever the call that starts it names."
-    return sentence(audience_condition(workspace, campaign))
+    return f"{sentence(audience_condition(workspace, campaign))} {again(campaign.reentry)}"

@@ -97,8 +97,9 @@ def _reentry(kept: Reentry, at: _Clock) -> str:
     mark = "✗" if kept.keeps_out else "✓"
     if kept.last_owed_at is None:
         return f"{mark} {kept.rule}: no message of this campaign yet"
-    until = f", kept out until {at(kept.until)}" if kept.until else ", kept out for good" if kept.keeps_out else ""
-    return f"{mark} {kept.rule}: last owed {at(kept.last_owed_at)} ({kept.last_state}){until}"
+    until = f", kept out until {at(kept.until)}" if kept.until else f", kept out {kept.lasts}" if kept.keeps_out else ""
+    left = f", seen outside the audience {at(kept.left_at)}" if kept.left_at else ""
+    return f"{mark} {kept.rule}: last owed {at(kept.last_owed_at)} ({kept.last_state}){left}{until}"
 
 
 _MARKS = {Says.PASSES: "[green]✓[/green]", Says.HOLDS: "[yellow]…[/yellow]", Says.WITHHOLDS: "[red]✗[/red]"}

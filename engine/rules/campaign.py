@@ -122,12 +122,12 @@ class ReentryAfter(Block):
 
 def _reentry(value: Any) -> Any:
     match value:
-        case "never" | "always" | ReentryAfter():
+        case "never" | "on_rematch" | "always" | ReentryAfter():
             return value
         case {"after": after, **rest} if not rest:
             return ReentryAfter(after=duration(after))
         case _:
-            raise ValueError("write never, always or {after: 180 days}")
+            raise ValueError("write never, on_rematch, always or {after: 180 days}")
 
 
 def _audience(value: Any) -> Any:
@@ -149,12 +149,12 @@ def _delivery(data: dict[str, Any]) -> DeliveryClass:
 
 Audience = Annotated[str | dict[str, Any] | None, BeforeValidator(_audience)]
 Reentry = Annotated[
-    Literal["never", "always"] | ReentryAfter,
+    Literal["never", "on_rematch", "always"] | ReentryAfter,
     BeforeValidator(_reentry),
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["never", "always"]},
+                {"enum": ["never", "on_rematch", "always"]},
                 {
                     "type": "object",
                     "properties": {"after": {"type": "string", "examples": ["180 days"]}},
@@ -204,7 +204,7 @@ class Campaign(Block):
     )
     reentry: Reentry = Field(
         default_factory=_no_reentry,
-        description="Whether a customer may get it again: never, always or {after: 180 days}.",
+        description="Whether a customer may get it again: never, on_rematch (after leaving the audience and coming back), always or {after: 180 days}.",
     )
     not_later_than: Duration | None = Field(
         default=None, description="A message not sent so long after it was owed expires."

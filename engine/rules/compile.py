@@ -12,18 +12,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Exists, Select, and_, exists, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, false, func, not_, or_, select
 
 from engine.document import node
 from engine.errors import Position, UnknownName, WorkspaceError
 from engine.model import AttributeType
-from engine.rules.campaign import Campaign, ReentryAfter
+from engine.rules.campaign import Campaign
 from engine.rules.columns import attribute
 from engine.rules.effort import effort
 from engine.rules.frame import Frame
 from engine.rules.happened import amount, happened
 from engine.rules.lots import lot_of_customer
 from engine.rules.read import Reading, read_condition
+from engine.rules.reentry import keeps_out, leavers
 from engine.rules.rfm import rfm, scores
 from engine.rules.standing import consented, on_list, reachable
 from engine.rules.syntax import (
@@ -45,7 +46,7 @@ from engine.rules.syntax import (
 )
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
-from engine.store.tables import customers, messages
+from engine.store.tables import customers
 
 
 def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[bool]:
@@ -84,8 +85,18 @@ def audience(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect
         return None
     who = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=dialect)
     chosen = select(customers.c.id).where(who)
-    blocked = _blocked(campaign, now.astimezone(UTC))
-    return chosen if blocked is None else chosen.where(not_(blocked))
+    kept_out = keeps_out(campaign, now.astimezone(UTC))
+    return chosen if kept_out is None else chosen.where(not_(kept_out))
+
+
+def leaving(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
+    """The ids of the customers who had this campaign and are outside its audience at `now`, not seen there since.
+
+    None where nothing rests on it: only with `reentry: on_rematch` a customer who left may come back.
+    """
+    if campaign.reentry != "on_rematch" or campaign.audience is None or campaign.is_public:
+        return None
+    return leavers(campaign, matches(workspace, audience_condition(workspace, campaign), now=now, dialect=dialect))
 
 
 def audience_condition(workspace: Workspace, campaign: Campaign) -> Condition:
@@ -100,16 +111,6 @@ def audience_condition(workspace: Workspace, campaign: Campaign) -> Condition:
     if condition is None:
         raise WorkspaceError(reading.problems)
     return condition
-
-
-def _blocked(campaign: Campaign, now: datetime) -> ColumnElement[bool] | None:
-    """Whether the ledger holds a message of this campaign to this customer, whatever became of it."""
-    if campaign.reentry == "always":
-        return None
-    earlier = select(1).where(messages.c.customer_id == customers.c.id, messages.c.campaign == campaign.campaign)
-    if isinstance(campaign.reentry, ReentryAfter):
-        earlier = earlier.where(messages.c.owed_at > now - campaign.reentry.after)
-    return exists(earlier.correlate(customers))
 
 
 def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:

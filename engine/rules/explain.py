@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from engine.model import AttributeType
+from engine.rules.campaign import Reentry, ReentryAfter
 from engine.rules.measures import MEASURES
 from engine.rules.messages import REACHED
 from engine.rules.operators import OPERATORS, Takes
@@ -45,6 +46,18 @@ def sentence(condition: Condition) -> str:
     return f"{'Everybody' + told[len(_EVERYBODY) :] if told.startswith(_EVERYBODY) else f'Customers {told}'}."
 
 
+def again(reentry: Reentry) -> str:
+    """How often one customer gets a campaign, as a sentence."""
+    if isinstance(reentry, ReentryAfter):
+        return f"Whoever got it gets it again {spoken(reentry.after)} later at the earliest."
+    return _AGAIN[reentry]
+
+
+_AGAIN = {
+    "never": "Each of them gets it once.",
+    "on_rematch": "Whoever got it gets it again after being seen outside this audience at one of its starts, and coming back.",
+    "always": "They get it at each of its starts.",
+}
 _EVERYBODY = "everybody"
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, exists, or_, select, update
 from engine.intake.profiles import IMPORT
 from engine.model import OPEN, State
 from engine.store import Database
-from engine.store.tables import attempts, consents, events, messages, runs, schedules
+from engine.store.tables import attempts, consents, departures, events, messages, runs, schedules
 
 _m = messages.c
 _FORGOTTEN = (
@@ -37,6 +37,7 @@ def _forget_later_runs(connection: Connection, to: datetime) -> None:
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(later)))
     connection.execute(delete(messages).where(_m.owed_at >= to))
     connection.execute(delete(runs).where(runs.c.launched_at >= to))
+    connection.execute(delete(departures).where(departures.c.at >= to))
     connection.execute(delete(schedules).where(schedules.c.known_since >= to))
 
 

@@ -288,6 +288,16 @@ messages = Table(
     ),
 )
 
+departures = (
+    Table(  # who had a campaign, and was seen outside its audience when it started later: `reentry: on_rematch`
+        "departures",
+        metadata,
+        Column("campaign", String, primary_key=True),
+        Column("customer_id", Id, ForeignKey("customers.id"), primary_key=True),
+        Column("at", Instant, primary_key=True),
+    )
+)
+
 attempts = Table(
     "attempts",
     metadata,

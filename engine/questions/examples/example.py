@@ -39,13 +39,17 @@ class InventedEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierMessage:
-    """A message that a customer was sent before the test's moment, and what was reported of it. Times are UTC."""
+    """A message that a customer was sent before the test's moment, and what was reported of it. Times are UTC.
+
+    left_at: when a start of the campaign saw the customer outside its audience, for `reentry: on_rematch`.
+    """
 
     at: Position
     customer: str
     campaign: str
     sent_at: datetime
     reported: Mapping[EventName, datetime]
+    left_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,9 @@ REPORTED: Mapping[str, EventName] = {
 }
 """What can be told of an earlier message, each with its time."""
 
+LEFT = "left"
+"""When the customer had left the campaign's audience, as far as its starts saw."""
+
 
 # ---------------------------------------------------------------- customers
 
@@ -182,16 +185,32 @@ def earlier(ground: Ground, node: Node) -> EarlierMessage | None:
     at = ground.moment(sent)
     if sent and at and at > ground.now:
         ground.error(sent.at, "this message was sent after the test's moment.", "Leave it out, or put `now:` later.")
+    left = _take(entries, LEFT)
+    left_at = _left(ground, left, campaign, at) if left else None
     reported = dict(_reported(ground, entries))
     if who is None or campaign is None or at is None:
         return None
-    return EarlierMessage(at=node.at, customer=who, campaign=campaign, sent_at=at, reported=reported)
+    return EarlierMessage(at=node.at, customer=who, campaign=campaign, sent_at=at, reported=reported, left_at=left_at)
+
+
+def _left(ground: Ground, node: Node, campaign: str | None, sent_at: datetime | None) -> datetime | None:
+    """When a start of the campaign saw the customer outside its audience."""
+    word = ground.word(node, node.at, LEFT)
+    at = ground.moment(word)
+    if campaign and ground.workspace.campaigns[campaign].reentry != "on_rematch":
+        what = f'nothing rests on "{LEFT}": the campaign "{campaign}" has another re-entry rule than on_rematch.'
+        ground.error(node.at, what, "Leave it out.")
+    if at and sent_at and not sent_at < at <= ground.now:
+        ground.error(
+            node.at, f'"{LEFT}" lies between the message and the test\'s moment.', "Put it later, or leave it out."
+        )
+    return at
 
 
 def _reported(ground: Ground, entries: Mapping[str, tuple[Text, Node]]) -> Iterator[tuple[EventName, datetime]]:
     for key, value in entries.values():
         if key.value not in REPORTED:
-            remedy = suggestion(key.value, ("customer", "campaign", "at", *REPORTED))
+            remedy = suggestion(key.value, ("customer", "campaign", "at", LEFT, *REPORTED))
             ground.error(key.at, f'a message has no "{key.value}".', remedy)
         elif at := ground.moment(ground.word(value, value.at, key.value)):
             yield REPORTED[key.value], at

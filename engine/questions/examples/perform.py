@@ -24,6 +24,7 @@ from engine.intake import Taken, take_customers, take_events
 from engine.ledger import hand_over
 from engine.ledger.claim import claim
 from engine.ledger.consent import suppress_contact_point
+from engine.ledger.departures import note_departures
 from engine.ledger.record import record_events
 from engine.ledger.settle import Ended, Retry, settle
 from engine.model import Lane, Reason, State
@@ -135,6 +136,10 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
         for name, when in sorted(message.reported.items(), key=lambda each: each[1])
     ]
     record_events(database, reports, provider="test", now=at)
+    if message.left_at is not None:
+        outside = select(customers.c.id).where(customers.c.external_id == message.customer)
+        with database.writing() as connection:
+            note_departures(connection, database, message.campaign, outside, now=message.left_at)
 
 
 # ---------------------------------------------------------------- at the test's moment

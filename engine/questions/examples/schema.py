@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.model import AttributeType, Channel, Reason, SuppressionReason
 from engine.questions.examples.expectations import FATES, IN_SEGMENT
-from engine.questions.examples.people import OWN_WORDS, REPORTED
+from engine.questions.examples.people import LEFT, OWN_WORDS, REPORTED
 from engine.questions.examples.read import EXPECTED, KEYS
 from engine.rules import values
 from engine.rules.campaign import PUBLIC
@@ -105,7 +105,7 @@ def _events(workspace: Workspace) -> list[Schema]:
 
 def _message(workspace: Workspace) -> Schema:
     own = {"customer": _NAME, "campaign": _any_of(workspace.campaigns), "at": _TIME}
-    return _closed({**own, **dict.fromkeys(REPORTED, _TIME)}, "customer", "campaign", "at")
+    return _closed({**own, **dict.fromkeys((LEFT, *REPORTED), _TIME)}, "customer", "campaign", "at")
 
 
 def _call(workspace: Workspace) -> Schema:

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, f
 
 from engine.campaigns.planned import written
 from engine.questions.audience import count_of
-from engine.rules.campaign import Campaign, ReentryAfter
+from engine.rules.campaign import Campaign
 from engine.rules.compile import audience, audience_condition, matches
+from engine.rules.reentry import had_it, keeping
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers, messages, runs
 
@@ -62,17 +63,12 @@ def in_run(run: LastRun, campaign: Campaign) -> ColumnElement[bool]:
 
 
 def kept_out(connection: Connection, workspace: Workspace, campaign: Campaign, *, now: datetime) -> int:
-    """Whom the rule fits, and re-entry keeps out. Asked from the campaign's own runs on: they are fewer than all customers."""
-    if campaign.reentry == "always":
+    """Whom the rule fits, and re-entry keeps out."""
+    those = keeping(campaign, now)
+    if those is None:
         return 0
-    m = messages.c
-    written_to = select(m.customer_id).where(
-        m.run_id.in_(select(runs.c.id).where(runs.c.campaign == campaign.campaign)), m.customer_id.is_not(None)
-    )
-    if isinstance(campaign.reentry, ReentryAfter):
-        written_to = written_to.where(m.owed_at > now - campaign.reentry.after)
     fits = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=connection.dialect.name)
-    return count_of(connection, select(customers.c.id).where(customers.c.id.in_(written_to), fits))
+    return count_of(connection, select(customers.c.id).where(customers.c.id.in_(had_it(campaign, *those)), fits))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,8 +89,8 @@ def _standing(found: Why, audience: Node, kept: Reentry) -> str:
     if not kept.keeps_out:
         return "The customer is in the audience now."
     last = f" {_at(found, kept.last_owed_at)}" if kept.last_owed_at else ""
-    out = f"kept out until {_at(found, kept.until)}" if kept.until else "kept out for good (reentry: never)"
-    return f"The rule holds, but the customer was owed this campaign already{last}: {out}."
+    out = f"until {_at(found, kept.until)}" if kept.until else kept.lasts
+    return f"The rule holds, but the customer was owed this campaign already{last}: kept out {out}."
 
 
 def _next(found: Why, ahead: Ahead) -> Iterator[str]:
