@@ -139,6 +139,17 @@ def test_earlier_messages_count_for_re_entry_and_for_the_frequency_cap(folder: P
     assert differences(folder, PEOPLE + before % ("second-purchase", "21 hours") + expect) == {}
 
 
+def test_who_left_the_audience_may_have_it_again_on_a_rematch(folder: Path) -> None:
+    """`left:` says that a start of the campaign saw the customer outside; without it, an earlier message keeps out."""
+    rules = folder / "rules" / "campaigns" / "win-back.yaml"
+    rules.write_text(rules.read_text().replace("reentry: {after: 180 days}", "reentry: on_rematch"))
+    before = "messages:\n  - {customer: ana, campaign: win-back, at: 290 days ago%s}\n"
+    expect = "expect:\n  campaigns: {win-back: {sent: [ana], withheld: [ben]}}\n"
+    assert differences(folder, PEOPLE + before % ", left: 199 days ago" + expect) == {}
+    (_, got) = differences(folder, PEOPLE + before % "" + expect)["ana"]
+    assert "reentry" in got
+
+
 def test_who_left_through_an_earlier_message_is_not_written_to(folder: Path) -> None:
     """What is reported of an earlier message has its live consequences."""
     before = "messages:\n  - {customer: ana, campaign: second-purchase, at: 9 days ago, opted_out: 8 days ago}\n"
@@ -219,6 +230,8 @@ BROKEN = [
     ("events: {customer: ana}", '"events" takes a list.'),
     ("messages: [{customer: ana, campaign: win-back, at: 2026-04-01}]", "this message was sent after the test's moment."),
     ("messages: [{customer: ana, campaign: win-back, at: 1 day ago, open: 1 hour ago}]", 'a message has no "open". Did you mean "opened"?'),
+    ("messages: [{customer: ana, campaign: win-back, at: 9 days ago, left: 8 days ago}]", 'nothing rests on "left": the campaign "win-back" has another re-entry rule than on_rematch.'),
+    ("messages: [{customer: ana, campaign: win-back, at: 9 days ago, left: 10 days ago}]", '"left" lies between the message and the test\'s moment.'),
     ("triggers: [{customer: ana, campaign: win-back}]", 'the campaign "win-back" is started by its schedule, not by a call.'),
     ("triggers: [{customer: ana, campaign: receipt, data: {ordr: 1}}]", 'a call for "receipt" has no "ordr". Did you mean "order"?'),
     ("triggers: [{customer: ana, campaign: receipt, data: {order: 1, cds: 2}}]", '"amount" (number) is missing in `data:`.'),
@@ -345,6 +358,7 @@ SEEN_BY_CHECK_ALONE = (
     "sent: {ana",
     "04-01",
     "data:",
+    "10 days ago",
 )
 
 

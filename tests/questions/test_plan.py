@@ -103,7 +103,7 @@ def newest_run(shop: Shop) -> int:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rule=rules(), reentry=st.sampled_from(["always", "never", {"after": "90 days"}]))
+@given(rule=rules(), reentry=st.sampled_from(["always", "never", "on_rematch", {"after": "90 days"}]))
 def test_plan_and_run_are_one_query(shop_of_rules: Shop, rule: Rule, reentry: object) -> None:
     """Whatever the rule: the plan counts whom the launch then owes; with re-entry, whom it keeps out is the rest."""
     shop, text = shop_of_rules, f"audience: {json.dumps(rule, ensure_ascii=False)}\nreentry: {json.dumps(reentry)}\n"

@@ -13,14 +13,16 @@ from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
 from engine import document
-from engine.cli.explain import explain
+from engine.cli.explain import explain, explained
 from engine.errors import UnknownName
 from engine.questions.check import check
+from engine.rules.campaign import Reentry, ReentryAfter
 from engine.rules.compile import matches
-from engine.rules.explain import sentence
+from engine.rules.explain import again, sentence
 from engine.rules.lots import lot
 from engine.rules.schema import rules_schema
 from engine.rules.workspace import load_workspace
+from engine.shipped import starter
 from engine.store import Database
 from engine.store.tables import customers
 from tests.rules.shop import NOW, Address, Happened, Letter, Person, load
@@ -166,6 +168,22 @@ def test_check_finds_nothing_in_them_and_so_does_the_schema() -> None:
 def test_a_segment_reads_as_a_sentence(name: str, told: str) -> None:
     """The sentence says what the rule says, no more and no less."""
     assert sentence(WORKSPACE.segments[name].who) == told
+
+
+@pytest.mark.parametrize(
+    ("reentry", "told"),
+    [
+        ("never", "Each of them gets it once."),
+        ("on_rematch", "Whoever got it gets it again after being seen outside this audience at one of its starts, and coming back."),
+        ("always", "They get it at each of its starts."),
+        (ReentryAfter(after=timedelta(days=180)), "Whoever got it gets it again 180 days later at the earliest."),
+    ],
+)  # fmt: skip
+def test_a_campaign_reads_as_two_sentences(reentry: Reentry, told: str) -> None:
+    """To whom it goes, and whether again."""
+    assert again(reentry) == told
+    workspace = load_workspace(starter())
+    assert explained(workspace, "second-purchase").endswith("the segment bought-once. Each of them gets it once.")
 
 
 def test_lots_are_even_and_steady() -> None:

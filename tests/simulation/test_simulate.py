@@ -32,7 +32,7 @@ from engine.simulation.play import simulate, step_through
 from engine.store import Database
 from engine.store.copying import copy_database
 from engine.store.scratch import open_scratch
-from engine.store.tables import consents, customers, messages, metadata, runs
+from engine.store.tables import consents, customers, departures, messages, metadata, runs
 from tests.conftest import SECRET
 
 EVERY = 40
@@ -151,6 +151,31 @@ def test_a_later_part_is_simulated_from_what_was_really_sent(workspace: Workspac
     database.close()
     assert sum(day.sent for day in simulated.days) > 0
     assert all(day.day >= date(1997, 5, 1) for day in simulated.days)
+
+
+def test_who_came_back_is_simulated_from_what_the_starts_really_saw(workspace: Workspace) -> None:
+    """With `reentry: on_rematch`: departures noted before the first moment count, those noted later never happened."""
+    shutil.rmtree(workspace.folder / "rules" / "tests")
+    for rules in (workspace.folder / "rules" / "campaigns").iterdir():
+        text = rules.read_text(encoding="utf-8").replace("reentry: {after: 180 days}", "reentry: on_rematch")
+        text = text.replace('"0 10 * * mon"', '"0 10 1 * *"')
+        rules.write_text(text, encoding="utf-8") if rules.stem == "win-back" else rules.unlink()
+    workspace, end = load_workspace(workspace.folder), datetime(1998, 5, 1, tzinfo=UTC)
+    take_in(workspace, now=START)
+    middle = datetime(1997, 9, 1, 8, tzinfo=UTC)
+    for first, last in ((START, middle - timedelta(seconds=1)), (middle, end)):
+        live = Stepped(workspace.folder, start=first, end=last)
+        live.run()
+        live.installation.close()
+    database = open_workspace_database(workspace)
+    with database.reading() as connection:
+        again = select(messages.c.customer_id).where(messages.c.campaign == "win-back").group_by(messages.c.customer_id)
+        assert connection.execute(again.having(func.count() > 1)).first(), "somebody came back"
+        noted = set(connection.execute(select(departures.c.at > middle)).scalars())
+        assert noted == {True, False}, "some left before the middle, and some later"
+    real = read(database, start=middle, end=end, zone=workspace.settings.time_zone)
+    database.close()
+    assert simulate(workspace, start=middle, end=end) == real
 
 
 def test_consents_imported_later_count_from_the_beginning(workspace: Workspace) -> None:

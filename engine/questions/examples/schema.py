@@ -104,8 +104,20 @@ def _events(workspace: Workspace) -> list[Schema]:
 
 
 def _message(workspace: Workspace) -> Schema:
-    own = {"customer": _NAME, "campaign": _any_of(workspace.campaigns), "at": _TIME}
-    return _closed({**own, **dict.fromkeys((LEFT, *REPORTED), _TIME)}, "customer", "campaign", "at")
+    """Of a campaign that goes by it, a message may also say when the customer left the audience."""
+    rematched = [name for name, campaign in workspace.campaigns.items() if campaign.reentry == "on_rematch"]
+    kinds = [(workspace.campaigns, REPORTED), (rematched, (LEFT, *REPORTED))]
+    shapes = [
+        _closed(
+            {"customer": _NAME, "campaign": _any_of(campaigns), "at": _TIME, **dict.fromkeys(words, _TIME)},
+            "customer",
+            "campaign",
+            "at",
+        )
+        for campaigns, words in kinds
+        if campaigns
+    ]
+    return {"anyOf": shapes} if shapes else {"not": {}}
 
 
 def _call(workspace: Workspace) -> Schema:

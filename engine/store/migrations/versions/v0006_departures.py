@@ -5,8 +5,8 @@ from alembic import op
 
 from engine.store.tables import Id, Instant
 
-revision = "0003"
-down_revision = "0002"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
