@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, literal
 
 from engine.store import Database
-from engine.store.tables import customers, departures
+from engine.store.expressions import chosen_first
+from engine.store.tables import departures
 
 
 def note_departures(
@@ -15,8 +16,8 @@ def note_departures(
 ) -> None:
     """Write down that these customers are outside at `now`. `leavers` selects their ids."""
     columns = departures.c
-    seen = leavers.with_only_columns(
-        literal(campaign, columns.campaign.type), customers.c.id, literal(now, columns.at.type)
+    seen = chosen_first(leavers, dialect=database.dialect).add_columns(
+        literal(campaign, columns.campaign.type), literal(now, columns.at.type)
     )
-    rows = database.insert(departures).from_select(["campaign", "customer_id", "at"], seen)
+    rows = database.insert(departures).from_select(["customer_id", "campaign", "at"], seen)
     connection.execute(rows.on_conflict_do_nothing())

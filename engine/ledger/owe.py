@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Select, insert, literal, select, true, update
 
 from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
 from engine.store import Database
-from engine.store.tables import customers, messages, runs, template_versions
+from engine.store.expressions import chosen_first
+from engine.store.tables import messages, runs, template_versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,6 @@ def _owing(database: Database, to: OwedTo, row: Mapping[str, Any]) -> Any:
     """The INSERT: one row for a public post, an INSERT … SELECT for an audience."""
     if to.audience is None:
         return insert(messages).values(dict(row))
-    chosen = to.audience.with_only_columns(
-        customers.c.id, *(literal(value, messages.c[name].type).label(name) for name, value in row.items())
-    )
+    ids = chosen_first(to.audience, dialect=database.dialect)
+    chosen = ids.add_columns(*(literal(value, messages.c[name].type).label(name) for name, value in row.items()))
     return database.insert(messages).from_select(["customer_id", *row], chosen.where(true())).on_conflict_do_nothing()
