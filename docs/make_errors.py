@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -29,8 +29,8 @@ INTRODUCTION = """# What goes wrong, and what we say
 
 <!-- Made by docs/make_errors.py from tests/gallery/cases.yaml: change that, not this. -->
 
-Each of these {count} files has a mistake in it, and below it stands what `regulars check` prints: the file, the line, the
-column, what is wrong, and what to write instead. `check` shows every mistake of every file at once and ends with status 1, so
+Each of these files has a mistake in it, and below it stands what `regulars check` prints: the file, the line, the
+column, what is wrong, and what to write instead, then the line with the place marked. `check` shows every mistake of every file at once and ends with status 1, so
 that it can stand in front of a commit. An editor with YAML support underlines most of them while you type: `regulars init` sets it up.
 """
 
@@ -68,22 +68,28 @@ def _part(text: str, shown: str) -> str:
     return shown if shown == text else "".join(f"{line}\n" for line in text.splitlines() if shown.strip() in line)
 
 
-def problems_of(case: Case) -> tuple[Problem, ...]:
-    """Put the file into the gallery's workspace, and check it."""
+@contextmanager
+def workspace_of(case: Case) -> Iterator[Path]:
+    """The gallery's workspace with this file in it."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "workspace"
         shutil.copytree(GALLERY / "workspace", folder)
         (folder / case.file).write_text(case.text, encoding="utf-8")
+        yield folder
+
+
+def problems_of(case: Case) -> tuple[Problem, ...]:
+    with workspace_of(case) as folder:
         return tuple(check(folder))
 
 
-def printed(problems: tuple[Problem, ...]) -> str:
-    """As the terminal shows it, without its colours."""
+def printed(case: Case) -> str:
+    """What `check` says of it, as the terminal shows it, without its colours."""
     paper, before = StringIO(), door.notes
     door.notes = Console(file=paper, width=10_000)
     try:
-        with redirect_stderr(paper):
-            door.show_problems(problems)
+        with workspace_of(case) as folder, redirect_stderr(paper):
+            door.show_problems(check(folder), folder)
     finally:
         door.notes = before
     return "".join(f"{line.rstrip()}\n" for line in paper.getvalue().splitlines())
@@ -93,15 +99,13 @@ def page() -> str:
     """The whole of docs/errors.md."""
     os.environ.setdefault("REGULARS_SECRET", "for the gallery")
     every = tuple(cases())
-    written, chapter = [INTRODUCTION.format(count=len(every))], ""
+    written, chapter = [INTRODUCTION], ""
     for case in every:
         if case.chapter != chapter:
             chapter = case.chapter
             written.append(f"\n## {chapter}\n")
         kind = "jinja" if case.file.startswith("templates/") else "yaml"
-        written.append(
-            f"\n### {case.title}\n\n```{kind}\n{case.shown}```\n\n```text\n{printed(problems_of(case))}```\n"
-        )
+        written.append(f"\n### {case.title}\n\n```{kind}\n{case.shown}```\n\n```text\n{printed(case)}```\n")
     return "".join(written)
 
 

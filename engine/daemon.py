@@ -55,7 +55,7 @@ def set_up(folder: Path) -> Setup:
     workspace = load_workspace(folder)
     errors = [problem for problem in check(folder) if problem.severity is Severity.ERROR]
     if errors:
-        raise WorkspaceError(errors)
+        raise WorkspaceError(errors, folder=folder)
     keep_templates(workspace)
     settings = workspace.settings
     links = Links(settings.secret.reveal(), settings.public_url)

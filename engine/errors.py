@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 
@@ -53,10 +54,13 @@ class RegularsError(Exception):
 
 
 class WorkspaceError(RegularsError):
-    """Files of the workspace are wrong; every problem found is in `problems`, in the order of the files."""
+    """Files of the workspace are wrong; every problem found is in `problems`, in the order of the files.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+    folder: what their names are relative to, where that is known.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, folder: Path | None = None) -> None:
+        self.problems, self.folder = tuple(problems), folder
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod

@@ -193,6 +193,13 @@ class Settings(Part):
 
 def load_settings(folder: Path) -> Settings:
     """Read DIR/config.yaml. Raises WorkspaceError with every problem found, each at its place."""
+    try:
+        return _read(folder)
+    except WorkspaceError as error:
+        raise WorkspaceError(error.problems, folder=folder) from error
+
+
+def _read(folder: Path) -> Settings:
     path = folder / "config.yaml"
     if not path.exists():
         raise WorkspaceError.single(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -16,8 +16,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from engine.cli.commands import Commands
+from engine.cli.excerpt import excerpt
 from engine.errors import Problem, RegularsError, Severity, WorkspaceError
 from engine.rules.workspace import Workspace, load_workspace
 from engine.scalars import instant, spoken
@@ -38,6 +40,7 @@ notes = Console(stderr=True)
 
 Where = Annotated[Path, typer.Option("--workspace", "-w", envvar="REGULARS_WORKSPACE", help="The workspace's folder.")]
 HERE = Path()
+MARGIN = "    "
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a page for a person.")]
 Now = Annotated[
     str | None,
@@ -107,8 +110,8 @@ def plain(value: Any) -> Any:
             return [plain(inner) for inner in value] if hasattr(value, "__iter__") else str(value)
 
 
-def show_problems(problems: tuple[Problem, ...]) -> None:
-    """Errors and warnings, one a line, as editors and people read them."""
+def show_problems(problems: Sequence[Problem], folder: Path) -> None:
+    """Errors and warnings as editors and people read them: the place, what and the remedy, then the line with the place marked."""
     for problem in problems:
         colour = "red" if problem.severity is Severity.ERROR else "yellow"
         remedy = f" [dim]{escape(problem.remedy)}[/dim]" if problem.remedy else ""
@@ -117,12 +120,15 @@ def show_problems(problems: tuple[Problem, ...]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        shown = excerpt(problem.at, folder, width=notes.width - len(MARGIN))
+        for line, style in zip(shown or (), ("dim", colour), strict=False):
+            notes.print(Text(MARGIN + line, style=style), soft_wrap=True)
 
 
 def fail(error: RegularsError) -> int:
     """Show an error; its exit status."""
     if isinstance(error, WorkspaceError):
-        show_problems(error.problems)
+        show_problems(error.problems, error.folder or HERE)
         return 1
     notes.print(f"[red]error[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
     return 2

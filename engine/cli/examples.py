@@ -48,7 +48,7 @@ def test(
             {"passed": passed, "failed": failed, "problems": problems, "tests": [_told(each) for each in verdicts]}
         )
     else:
-        show_problems(problems)
+        show_problems(problems, folder)
         notes.print(_summary(len(verdicts), failed, len(problems)), highlight=False)
     raise typer.Exit(1 if failed or problems else 0)
 

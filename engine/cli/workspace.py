@@ -69,7 +69,7 @@ def check(folder: Where = HERE, as_json: AsJson = False) -> None:
     if as_json:
         show_json({"errors": errors, "warnings": len(problems) - errors, "problems": problems})
     else:
-        show_problems(problems)
+        show_problems(problems, folder)
         notes.print(
             "All good." if not problems else f"{errors} errors, {len(problems) - errors} warnings.", highlight=False
         )

@@ -66,7 +66,7 @@ def read_template(templates: Path, name: str) -> TemplateVersion:
         except ValueError as error:
             problems.append(Problem(at=Position(file=f"templates/{shown}"), what=str(error)))
     if problems:
-        raise WorkspaceError(problems)
+        raise WorkspaceError(problems, folder=templates.parent)
     return TemplateVersion(name=name, hash=_hash(name, sources), sources=sources)
 
 

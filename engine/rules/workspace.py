@@ -57,7 +57,7 @@ def load_workspace(folder: Path) -> Workspace:
     found = survey(folder)
     errors = [problem for problem in found.problems if problem.severity is Severity.ERROR]
     if errors:
-        raise WorkspaceError(errors)
+        raise WorkspaceError(errors, folder=folder)
     return found.workspace
 
 
