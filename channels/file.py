@@ -30,6 +30,7 @@ from engine.provider import (
     Provider,
     ProviderSettings,
     Rejected,
+    Verified,
     storable,
     time_left,
 )
@@ -74,6 +75,14 @@ class File(Provider):
         except OSError as error:
             return NotSent(code="folder", detail=error.strerror or type(error).__name__)
         return Accepted(provider_message_id=name)
+
+    def verify(self, *, deadline: float) -> Verified:
+        folder = self.settings.folder.absolute()
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        writable = there.is_dir() and os.access(there, os.W_OK)
+        return Verified(
+            good=writable, detail="its folder can be written" if writable else "its folder cannot be written"
+        )
 
 
 def _written(outgoing: Outgoing) -> tuple[str, bytes]:

@@ -30,9 +30,11 @@ from engine.provider import (
     Rejected,
     SecretRef,
     TextContent,
+    Verified,
     outcome_of_status,
     storable,
     taken_then,
+    verified,
 )
 
 PAGE, MOST_PAGES = 40, 25
@@ -114,6 +116,14 @@ class Mastodon(Provider):
         except NoPlainAnswer as error:
             return Ambiguous(code=error.what)
         return Ambiguous(code="unclear") if unclear else NotFound()
+
+    def verify(self, *, deadline: float) -> Verified:
+        try:
+            headers = {"Authorization": f"Bearer {self.settings.access_token.reveal()}"}
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        answer = self.http.call("GET", self._url("/accounts/verify_credentials"), deadline=deadline, headers=headers)
+        return verified(answer, "the account is known")
 
     def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
         """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""

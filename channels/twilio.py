@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field
 from twilio.base.exceptions import TwilioException
@@ -42,6 +42,7 @@ from engine.provider import (
     SecretRef,
     TextContent,
     TextOrSecret,
+    Verified,
     Webhook,
     outcome_of_status,
     retry_after,
@@ -49,6 +50,7 @@ from engine.provider import (
     safe_header,
     storable,
     taken_then,
+    verified,
 )
 
 OUR_KEY = "message"  # the query argument of the callback's URL that carries our key; Twilio signs the whole URL
@@ -193,6 +195,19 @@ class Twilio(Provider):
         if WORDS.get(storable(fields.get("status"))) is EventName.REJECTED:
             return _failed(fields)
         return Accepted(provider_message_id=sid)
+
+    def verify(self, *, deadline: float) -> Verified:
+        try:
+            account, token = reveal(self.settings.account_sid), self.settings.auth_token.reveal()
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        base = (self.settings.base_url or "https://api.twilio.com").rstrip("/")
+        url = f"{base}/2010-04-01/Accounts/{quote(account, safe='')}.json"
+        answer = self.http.call("GET", url, deadline=deadline, auth=(account, token))
+        status = storable(answer.fields().get("status")) if isinstance(answer, Answer) and answer.good else "active"
+        if status != "active":
+            return Verified(good=False, detail=f"the account is {safe_header(status)}")
+        return verified(answer, "the account is active")
 
     def _client(self) -> Client:
         """The package's client: making one at each call takes longer than all that it does in it."""

@@ -245,6 +245,27 @@ class NotFound:
     detail: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """Whether a vendor knows us by our credentials. `detail`: who we are to it, or what is wrong; no secret, no address."""
+
+    good: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailRecords:
+    """Where receivers of a provider's mail look in DNS, for `doctor`.
+
+    domain: of the From address, in ASCII. envelope: the domain that bounces go to, whose SPF record counts; None where it is the vendor's own. dkim: the names at
+    which public keys stand, each with the key that must be there (the record's `p=`), None where only the vendor knows it.
+    """
+
+    domain: str
+    envelope: str | None = None
+    dkim: Mapping[str, str | None] = field(default_factory=dict)
+
+
 Finding = Accepted | Rejected | NotFound | Ambiguous
 """What a look-up says: the vendor has the message, refused it, does not have it, or did not answer plainly."""
 
@@ -355,6 +376,14 @@ class Provider(ABC):
         """Ask the vendor whether it has a message that was handed over at `outgoing.at`, without sending it. Never raises."""
         return Ambiguous(code="no_look_up", detail="this vendor cannot be asked")
 
+    def verify(self, *, deadline: float) -> Verified | None:
+        """Ask the vendor whether it knows us, and send nothing. None where it cannot be asked. Never raises."""
+        return None
+
+    def mail_records(self, sender: str) -> MailRecords | None:
+        """Where DNS must vouch for mail from `sender`; None where this is no mail. Raises ContentError for no address."""
+        return None
+
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
         """The events in a webhook's body, after its signature was checked.
 
@@ -462,6 +491,16 @@ class Http(Wire):
             raise NoPlainAnswer("unreadable") from error
 
 
+def verified(answer: Answer | NotSent | Ambiguous, detail: str = "") -> Verified:
+    """What an answer to a question with our credentials tells; `detail` for a good one."""
+    if not isinstance(answer, Answer):
+        return Verified(good=False, detail=f"no answer ({answer.detail or answer.code})")
+    if answer.good:
+        return Verified(good=True, detail=detail)
+    known = {401: "the credentials are refused", 403: "the credentials lack a right that is needed"}
+    return Verified(good=False, detail=f"{known.get(answer.status, 'no plain answer')} ({answer.status})")
+
+
 CLOCKS_DIFFER = timedelta(minutes=5)
 HAND_OVER_LASTS = timedelta(minutes=10)
 
@@ -518,6 +557,7 @@ __all__ = [
     "EmailContent",
     "Finding",
     "Http",
+    "MailRecords",
     "NotFound",
     "NotSent",
     "Outcome",
@@ -530,6 +570,7 @@ __all__ = [
     "SecretRef",
     "TextContent",
     "TextOrSecret",
+    "Verified",
     "Webhook",
     "outcome_of_status",
     "refuse_what_is_not_promised",
@@ -539,5 +580,6 @@ __all__ = [
     "storable",
     "taken_then",
     "time_left",
+    "verified",
     "without_personal",
 ]

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field
 from sendgrid.helpers.eventwebhook import EventWebhook
 
+from channels import mailbox
 from channels.sendgrid import events, letters, logs
 from channels.sendgrid.letters import Letter
 from engine.errors import ContentError, ForgedWebhook, IntakeError, NoPlainAnswer, ProviderError, SecretMissing
@@ -30,6 +31,7 @@ from engine.provider import (
     Answer,
     Capabilities,
     Finding,
+    MailRecords,
     NotSent,
     Outcome,
     Outgoing,
@@ -39,13 +41,18 @@ from engine.provider import (
     Rejected,
     SecretRef,
     TextOrSecret,
+    Verified,
     Webhook,
     outcome_of_status,
     reveal,
+    verified,
 )
 
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
+
+SELECTORS = ("s1", "s2")
+"""Of its DKIM keys, unless somebody chose others."""
 
 Ended = tuple[Outgoing, Outcome]
 
@@ -165,6 +172,23 @@ class SendGrid(Provider):
             return Ambiguous(code="set_up", detail=error.what)
         except NoPlainAnswer as error:
             return Ambiguous(code=error.what)
+
+    def verify(self, *, deadline: float) -> Verified:
+        """The rights of the key: https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"""
+        try:
+            headers = {"Authorization": f"Bearer {self.settings.api_key.reveal()}"}
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        answer = self.http.call("GET", self._url("/v3/scopes"), deadline=deadline, headers=headers)
+        rights = answer.fields().get("scopes") if isinstance(answer, Answer) and answer.good else None
+        if isinstance(rights, list) and "mail.send" not in rights:
+            return Verified(good=False, detail="the key lacks the right to send (mail.send)")
+        return verified(answer, "the key may send")
+
+    def mail_records(self, sender: str) -> MailRecords:
+        """As its domain authentication sets them up; the envelope is under a domain of SendGrid's choice."""
+        domain = mailbox.sender(sender).domain
+        return MailRecords(domain=domain, dkim={f"{selector}._domainkey.{domain}": None for selector in SELECTORS})
 
     def _url(self, path: str) -> str:
         return self.settings.base_url.rstrip("/") + path

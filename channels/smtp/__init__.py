@@ -12,12 +12,14 @@ from typing import Any
 
 from channels import mime
 from channels.smtp.batch import Batch
+from channels.smtp.connection import Connection, NotOffered, Refusal, Steps
 from channels.smtp.evidence import Envelope, Sign
 from channels.smtp.pool import Pool
 from channels.smtp.settings import Security, SmtpSettings
 from channels.smtp.switch import Slot, Switch
+from engine.errors import ProviderError, SecretMissing
 from engine.model import Channel
-from engine.provider import Capabilities, Outcome, Outgoing, Provider
+from engine.provider import Capabilities, MailRecords, Outcome, Outgoing, Provider, Verified
 
 
 class Smtp(Provider):
@@ -41,6 +43,49 @@ class Smtp(Provider):
         The calling thread drives them all. Dropped half-way, it leaves the connections that were in the middle of a message.
         """
         return Batch(batch, pool=self.pool, compose=self._compose, words=self.words, deadline=deadline).run()
+
+    def verify(self, *, deadline: float) -> Verified:
+        """Connect, protect, greet and log in; then say goodbye."""
+        slot = Slot(connection=Connection(deadline))
+        ended: list[Verified] = []
+        slot.steps = self._introduced(slot, ended)
+        switch = Switch()
+        try:
+            switch.start(slot)
+            while switch.busy:
+                switch.turn()
+        finally:
+            switch.close()
+        return ended[0]
+
+    def _introduced(self, slot: Slot, ended: list[Verified]) -> Steps[None]:
+        connection = slot.connection
+        assert connection is not None
+        try:
+            yield from self.pool.open(connection)
+        except Refusal as error:
+            ended.append(Verified(good=False, detail=f"the server refuses {error.step} ({error.code})"))
+        except (NotOffered, SecretMissing) as error:
+            ended.append(Verified(good=False, detail=str(error)))
+        except (OSError, ValueError) as error:
+            ended.append(Verified(good=False, detail=f"no connection ({type(error).__name__})"))
+        else:
+            ended.append(Verified(good=True, detail="logged in" if self.settings.username else "connected"))
+            yield from connection.quit()
+        connection.abandon()
+
+    def mail_records(self, sender: str) -> MailRecords:
+        back, dkim, domain = self.settings.return_path, self.settings.dkim, mime.sender(sender).domain
+        envelope = back.rpartition("@")[2] if back else domain
+        if dkim is None:
+            return MailRecords(domain=domain, envelope=envelope)
+        from channels.smtp.dkim import public_key
+
+        try:
+            key = public_key(dkim)
+        except (SecretMissing, ProviderError):
+            key = None
+        return MailRecords(domain=domain, envelope=envelope, dkim={f"{dkim.selector}._domainkey.{dkim.domain}": key})
 
     def close(self) -> None:
         super().close()

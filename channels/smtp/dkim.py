@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from channels.smtp.settings import DkimSettings
 from engine.errors import ProviderError
@@ -52,6 +52,15 @@ class Signer:
         if isinstance(self._key, RSAPrivateKey):
             return self._key.sign(signed, PKCS1v15(), SHA256())
         return self._key.sign(hashlib.sha256(signed).digest())
+
+
+def public_key(settings: DkimSettings) -> str:
+    """The key as its DNS record must have it (RFC 6376 §3.6.1, RFC 8463 §4). Raises SecretMissing, ProviderError."""
+    key = _key(settings.key())
+    if isinstance(key, RSAPrivateKey):
+        der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(der).decode()
+    return base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
 
 
 def relaxed_body(body: bytes) -> bytes:

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "simulate": "simulate",
         "test": "examples",
         "report": "ask",
+        "doctor": "doctor",
         "doubts": "doubts",
         "run": "run",
         "worker": "run",

@@ -22,6 +22,7 @@ from engine.errors import StoreError
 from engine.store import tables
 
 LOCK_WAIT_SECONDS = 30
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,19 +151,69 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One setting of the database that a promise rests on: what it is, what it may be, and what happens otherwise."""
+
+    name: str
+    value: str
+    needed: tuple[str, ...]
+    danger: str
+
+    @property
+    def durable(self) -> bool:
+        return self.value in self.needed
+
+
+_DURABILITY = {
+    "sqlite": (
+        ("PRAGMA synchronous", "synchronous", ("full", "extra"), "a power cut could lose or double messages"),
+        ("PRAGMA journal_mode", "journal_mode", ("wal",), "readers and the one writer would wait for each other"),
+    ),
+    "postgresql": (
+        ("SHOW fsync", "fsync", ("on",), "a crash could lose or double messages"),
+        ("SHOW full_page_writes", "full_page_writes", ("on",), "a crash could tear a page of the ledger"),
+        (
+            "SHOW synchronous_commit",
+            "synchronous_commit",
+            ("on", "remote_apply", "remote_write"),
+            "a crash could lose or double messages",
+        ),
+    ),
+}
+
+
+def durability(connection: Connection) -> list[Setting]:
+    """The settings that a promise kept on disk needs, as they are."""
+    return [
+        Setting(name=name, value=_word(connection.exec_driver_sql(query).scalar()), needed=needed, danger=danger)
+        for query, name, needed, danger in _DURABILITY[connection.dialect.name]
+    ]
+
+
+def _word(value: object) -> str:
+    """SQLite tells its synchronous as a number."""
+    return ("off", "normal", "full", "extra")[value] if isinstance(value, int) else str(value)
+
+
 def _assert_durable(pool: sa.Engine) -> None:
-    """A promise kept on disk needs a disk that keeps it."""
     with pool.connect() as connection:
-        if pool.dialect.name == "sqlite":
-            if connection.exec_driver_sql("PRAGMA synchronous").scalar() != 2:
-                raise StoreError("SQLite does not run with synchronous=FULL")
-        elif connection.exec_driver_sql("SHOW fsync").scalar() != "on" or connection.exec_driver_sql(
-            "SHOW synchronous_commit"
-        ).scalar() not in ("on", "remote_apply", "remote_write"):
-            raise StoreError(
-                "PostgreSQL runs with fsync or synchronous_commit off: a crash could lose or double messages",
-                remedy="Set both to on.",
-            )
+        for setting in durability(connection):
+            if not setting.durable:
+                raise StoreError(
+                    f"the database runs with {setting.name} {setting.value}: {setting.danger}",
+                    remedy=f"Set it to {setting.needed[0]}.",
+                )
+
+
+def schema(connection: Connection) -> tuple[str | None, str]:
+    """The version of the tables, None where there are none, and the version that this code needs."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert head is not None
+    return MigrationContext.configure(connection).get_current_revision(), head
 
 
 def migrate(pool: sa.Engine) -> None:
@@ -171,7 +222,7 @@ def migrate(pool: sa.Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     with pool.connect().execution_options(writing=True) as connection, connection.begin():
         if pool.dialect.name == "postgresql":
             connection.execute(select(sa.func.pg_advisory_xact_lock(0x52656775)))

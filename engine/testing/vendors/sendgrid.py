@@ -26,6 +26,7 @@ class SendGridVendor(HttpVendor):
 
     A request is taken whole or not at all. All its messages share one X-Message-Id, to which their events add a place.
     statuses: what the log tells of a message, by our key: a status and a reason. hides_keys: the log has no custom arguments.
+    scopes: the key's rights.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SendGridVendor(HttpVendor):
         self._numbers = count()
         self.statuses: dict[str, tuple[str, str]] = {}
         self.hides_keys = False
+        self.scopes = ["mail.send", "email_activity.read"]
         self._signing = ec.generate_private_key(ec.SECP256R1())
         der = self._signing.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -56,6 +58,8 @@ class SendGridVendor(HttpVendor):
     def take(self, request: Request) -> tuple[Reply, Sequence[Received]]:
         if request.headers.get("authorization") != f"Bearer {self._api_key}":
             return _error(401, "The provided authorization grant is invalid, expired, or revoked"), []
+        if request.path == "/v3/scopes":
+            return Reply(status=200, body={"scopes": self.scopes}), []
         if request.path.startswith("/v3/logs"):
             return self._log(request), []
         if (request.method, request.path) != ("POST", "/v3/mail/send"):

@@ -21,6 +21,7 @@ class TwilioVendor(HttpVendor):
     """`refuse` may return Twilio's error code for a number: 21610 (opted out), 21211 (no such number)…
 
     statuses: what became of a message, by its sid: a status and an error code. page_size: the most in one page of the list.
+    standing: the account's, active or suspended.
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class TwilioVendor(HttpVendor):
         self._account, self._token, self._refuse = account_sid, auth_token, refuse
         self.statuses: dict[str, tuple[str, int | None]] = {}
         self.page_size = 1000
+        self.standing = "active"
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         basic = base64.b64encode(f"{self._account}:{self._token}".encode()).decode()
         if request.headers.get("authorization") != f"Basic {basic}":
             return _error(401, 20003, "Authenticate"), None
+        if (request.method, request.path) == ("GET", f"/2010-04-01/Accounts/{self._account}.json"):
+            return Reply(status=200, body={"sid": self._account, "status": self.standing}), None
         if request.path != f"/2010-04-01/Accounts/{self._account}/Messages.json":
             return _error(404, 20404, f"The requested resource {request.path} was not found"), None
         if request.method == "GET":
