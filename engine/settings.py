@@ -79,7 +79,7 @@ class Sending(Part):
         default=Dispatch.THREADS,
         description="How senders learn what is due: `threads` look for themselves, `procrastinate` (PostgreSQL) calls them.",
     )
-    threads: int = Field(default=4, ge=1, le=64)
+    threads: int = Field(default=2, ge=1, le=64)
     batch: int = Field(default=100, ge=1, le=5000)
     deadline: Duration = timedelta(seconds=20)
     lease: Duration = timedelta(minutes=2)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
+from base64 import b64encode
+from functools import lru_cache
+from hashlib import blake2b
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_TOKEN = 80
 SIGNATURE_BYTES = 16
-"""HMAC-SHA256 cut to 128 bits (RFC 2104 §5 allows half the length), so that a link fits into an SMS."""
+"""128 bits, so that a link fits into an SMS. Keyed BLAKE2 (RFC 7693) takes half the time of an HMAC, and the interpreter's
+lock is not let go for it: a message has many links."""
 
 
 class Links:
@@ -20,6 +23,8 @@ class Links:
 
     def __init__(self, secret: str, public_url: str) -> None:
         self._root = public_url.rstrip("/")
+        self._clicks, self._leaving = f"{self._root}/c/", f' href="{self._root}/u/'
+        self._ours = (f"{self._root}/u/", f"{self._root}/o/", self._clicks)
         self._unsubscribe, self._open, self._click = (_key(secret, name) for name in ("unsubscribe", "open", "click"))
 
     def unsubscribe(self, message_id: int) -> str:
@@ -29,11 +34,15 @@ class Links:
         return f"{self._root}/o/{_token(self._open, message_id)}.gif"
 
     def click(self, message_id: int, link_id: int) -> str:
-        return f"{self._root}/c/{_token(self._click, message_id, link_id)}"
+        return f"{self._clicks}{_token(self._click, message_id, link_id)}"
 
     def is_ours(self, url: str) -> bool:
         """Whether a URL is one of these links already: such a one is never wrapped again."""
-        return url.startswith((f"{self._root}/u/", f"{self._root}/o/", f"{self._root}/c/"))
+        return url.startswith(self._ours)
+
+    def leaves_by(self, tag: str) -> bool:
+        """Whether an HTML tag, written as usual, leads to an unsubscribe link: told without reading the tag."""
+        return self._leaving in tag
 
     def read_unsubscribe(self, token: str) -> int | None:
         numbers = _read(self._unsubscribe, token, 1)
@@ -56,8 +65,8 @@ def _key(secret: str, purpose: str) -> bytes:
 
 def _token(key: bytes, *numbers: int) -> str:
     value = "-".join(map(_digits, numbers))
-    signature = hmac.digest(key, value.encode(), "sha256")[:SIGNATURE_BYTES]
-    return f"{value}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    signature = blake2b(value.encode(), key=key, digest_size=SIGNATURE_BYTES).digest()
+    return f"{value}.{b64encode(signature, b'-_')[:-2].decode()}"
 
 
 def _read(key: bytes, token: str, count: int) -> list[int] | None:
@@ -70,6 +79,7 @@ def _read(key: bytes, token: str, count: int) -> list[int] | None:
     return numbers if genuine else None
 
 
+@lru_cache(maxsize=1024)  # a message is asked for with each of its links
 def _digits(number: int) -> str:
     """A whole number from 0 on, in base 36."""
     if number < 0:

@@ -34,22 +34,26 @@ class Rendered:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the content."""
+        """The content's hash."""
         return content_hash(self.content)
 
 
 def content_hash(content: Content) -> str:
-    """SHA-256, in hexadecimal, over every field of a content; two contents with the same hash read the same."""
+    """BLAKE2b-256, in hexadecimal, over every field of a content; two contents with the same hash read the same."""
     match content:
         case EmailContent():
             headers = (text for name, value in sorted(content.headers.items()) for text in (name, value))
             parts = ("email", content.subject, content.text, content.html, *headers)
         case TextContent():
             parts = ("text", content.text)
-    digest = hashlib.sha256()
+    digest = hashlib.blake2b(digest_size=32)
     for part in parts:  # each with its length before it, so that no two contents run together into the same bytes
-        data = part.encode("utf-8", "surrogatepass") if part is not None else None
-        digest.update(b"%d:" % len(data) + data if data is not None else b"-:")
+        if part is None:
+            digest.update(b"-:")
+            continue
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
     return digest.hexdigest()
 
 

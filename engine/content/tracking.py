@@ -64,12 +64,12 @@ def _clicks(body: str, links: Links, message_id: int, link_id: Callable[[str], i
     ours: dict[str, str] = {}
     pieces, done = [], 0
     for tag in _MARKUP.finditer(body):
-        found = _target(tag[0]) if tag["attributes"] is not None else None
-        if found is None:
+        if tag["attributes"] is None or links.leaves_by(tag[0]):
+            continue
+        found = _target(tag[0])
+        if found is None or links.is_ours(found[2]):
             continue
         start, end, url = found
-        if links.is_ours(url):
-            continue
         if url not in ours:
             ours[url] = links.click(message_id, link_id(url))
         pieces += [body[done : tag.start() + start], ours[url]]

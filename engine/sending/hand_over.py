@@ -41,7 +41,7 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
             kept.append(prepared)
             continue
         groups[prepared.intent.provider].append(prepared)
-        if len(groups[prepared.intent.provider]) >= _group_size(prepared.provider):
+        if len(groups[prepared.intent.provider]) >= _group_size(desk, prepared.provider):
             yield from _leave(desk, groups.pop(prepared.intent.provider))
     ledger.keep(desk.database, kept, now=desk.now())
     yield from (_KEPT_WORDS[type(one)] for one in kept)
@@ -49,9 +49,10 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
         yield from _leave(desk, group)
 
 
-def _group_size(provider: Provider) -> int:
-    """Half of what may be on its way: while one group waits for its answers, another one is written."""
-    return max(1, min(provider.batch_limit, provider.in_flight_limit // 2))
+def _group_size(desk: Desk, provider: Provider) -> int:
+    """A fair share of what may be on its way: while one sender's group waits for its answers, another sender writes one."""
+    share = provider.in_flight_limit // desk.setup.workspace.settings.sending.threads
+    return max(1, min(provider.batch_limit, share))
 
 
 def _leave(desk: Desk, group: Sequence[Leaving]) -> Iterator[str]:
