@@ -26,7 +26,6 @@ FACTS: Mapping[str, str] = {
     "postal_address: Example Records, Example Street 1, 00100 Helsinki, Finland": (
         "postal_address: Example Records, 1 Example Street, Philadelphia, PA 19100, USA"
     ),
-    "  threads: 4\n": "  threads: 2\n",
     "${env:REGULARS_SECRET}": "${env:DEMO_SECRET}",
     "${env:REGULARS_API_KEYS}": "${env:DEMO_API_KEYS}",
 }
