@@ -36,9 +36,11 @@ from sqlalchemy import func, select
 
 from benchmarks.ground import mailing, server
 from benchmarks.ground.machine import machine, peak_megabytes
+from engine.clock import WallClock
 from engine.ledger.balance import balance
 from engine.model import State
 from engine.provider import Http
+from engine.sending.dispatch import Kind, dispatcher_for
 from engine.sending.providers import open_provider
 from engine.store.tables import attempts
 from engine.testing.vendors.sendgrid import SendGridVendor
@@ -155,8 +157,10 @@ def _work(folder: Path, pipe: Connection) -> None:
     sending = mailing.Mailing(folder, open_provider("relay", definition, Http(), folder))
     pipe.send("ready")
     pipe.recv()
-    sending.sender.start()
+    dispatcher = dispatcher_for(sending.sender, sending.database, WallClock())
+    dispatcher.start(Kind.WORKER)
     pipe.recv()
+    dispatcher.stop()
     sending.close()
     pipe.send((time.process_time(), peak_megabytes()))
 

@@ -21,6 +21,7 @@ from engine.ledger.cancel import cancel_run, newest_runs
 from engine.model import FINAL, State
 from engine.provider import Accepted, Ambiguous, Outgoing
 from engine.rules.workspace import load_workspace
+from engine.sending.dispatch import Kind, dispatcher_for
 from engine.store import Database, open_database
 from tests.conftest import NOW, SECRET
 from tests.sending.shop import Scripted, Shop
@@ -49,12 +50,12 @@ def live(tmp_path: Path, database: Database) -> Shop:
 
 @contextmanager
 def at_work(shop: Shop) -> Iterator[None]:
-    sender = shop.sender()
-    sender.start()
+    dispatcher = dispatcher_for(shop.sender(), shop.database, shop.clock)
+    dispatcher.start(Kind.DAEMON)
     try:
         yield
     finally:
-        sender.stop()
+        dispatcher.stop()
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

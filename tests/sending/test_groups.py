@@ -118,7 +118,7 @@ def test_a_paused_campaign_hands_nothing_over_and_goes_on_where_it_was(shop: Sho
         assert len(shop.provider.taken) == before
         assert brakes.resume(shop.database, "news")
         sender = shop.sender()
-        sender._work(tuple(books.Lane))
+        sender.work(tuple(books.Lane))
         sender.stop()
     shop.sender().drain()
     addresses = [outgoing.to for outgoing in shop.provider.taken]
@@ -140,7 +140,7 @@ def test_the_brake_stops_what_is_claimed_already(shop: Shop, name: str) -> None:
     shop.provider = Scripted(answer, connections=2)
     shop.launch()
     sender = shop.sender()
-    sender._work(tuple(books.Lane))
+    sender.work(tuple(books.Lane))
     sender.stop()
     assert len(shop.provider.taken) == 1
     assert shop.states().count(State.ACCEPTED) == 1
