@@ -25,10 +25,15 @@ class MessageClass(StrEnum):
 
 
 class DeliveryClass(StrEnum):
-    """What is done with a hand-over whose end is not known: leave it unknown, or hand it over once more, marked."""
+    """What is done with a hand-over of whose end there is no evidence: leave it unknown, or hand it over once more, marked.
+
+    EXACTLY_ONCE is for providers that always give evidence in time, and is refused for others. ASK waits for a person.
+    """
 
     AT_MOST_ONCE = "at_most_once"
     AT_LEAST_ONCE = "at_least_once"
+    EXACTLY_ONCE = "exactly_once"
+    ASK = "ask"
 
 
 class Lane(StrEnum):

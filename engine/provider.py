@@ -113,6 +113,11 @@ class Capabilities:
     direct: bool = True
 
     @property
+    def gives_evidence(self) -> bool:
+        """Whether a hand-over whose answer was lost can be cleared up, without waiting for a report: by our key, or by asking."""
+        return self.idempotency_window is not None or self.settle_time is not None
+
+    @property
     def repeatable_for(self) -> timedelta | None:
         """How long after the first hand-over our key may surely be used again: 23 hours of 24, 50 minutes of an hour."""
         window = self.idempotency_window

@@ -19,7 +19,7 @@ from engine.cli.app import HERE, AsJson, Where, moment, notes, opened_database, 
 from engine.errors import RegularsError
 from engine.ledger.judge import Judged, Judgement, judge
 from engine.ledger.judge import settled as read_settled
-from engine.model import State
+from engine.model import DeliveryClass, State
 from engine.questions.doubts import Doubtful, Which, counted
 from engine.questions.doubts import doubts as ask_doubts
 from engine.store import Database
@@ -129,7 +129,7 @@ def _page(database: Database, which: Which, total: int, *, addresses: bool) -> N
     for one in ask_doubts(database, which, addresses=addresses):
         table.add_row(
             str(one.message), one.state.value.replace("_", " "), one.campaign, _whom(one), one.provider or "–",
-            f"{one.first_sent_at:%Y-%m-%d %H:%M}" if one.first_sent_at else "–", (one.reason or "").replace("_", " "),
+            f"{one.first_sent_at:%Y-%m-%d %H:%M}" if one.first_sent_at else "–", _reason(one),
             f"{one.looks}: {one.finding}" if one.finding else "–",
         )  # fmt: skip
     screen.print(table)
@@ -140,6 +140,11 @@ def _page(database: Database, which: Which, total: int, *, addresses: bool) -> N
         )
     if which.limit is not None and total > which.limit:
         screen.print(f"[dim]The oldest {which.limit} of {total:,}; --limit, --json or --export shows more.[/dim]")
+
+
+def _reason(one: Doubtful) -> str:
+    asks = one.delivery is DeliveryClass.ASK and one.state is State.IN_DOUBT
+    return "waits for you" if asks else (one.reason or "").replace("_", " ")
 
 
 def _whom(one: Doubtful) -> str:

@@ -103,7 +103,8 @@ def _open_doubts(database: Database) -> Iterator[Doubt]:
 def _decide(doubt: Doubt, rules: DoubtRules, now: datetime) -> tuple[str | None, dict[str, Any]]:
     if now < _key_remembered_until(doubt, rules):
         return "resend", {"due_at": now + _back_off(doubt.attempts)}
-    if now < _patient_until(doubt, rules):
+    patient = _patient_until(doubt, rules)
+    if patient is None or now < patient:
         return None, {}
     if _may_repeat(doubt):
         return "resend", {"due_at": now, "possible_duplicate": True}
@@ -111,13 +112,13 @@ def _decide(doubt: Doubt, rules: DoubtRules, now: datetime) -> tuple[str | None,
 
 
 def next_decision(database: Database, rules: DoubtRules, *, after: datetime) -> datetime | None:
-    """When the next message in doubt is decided about, by a rule or by looking it up (UTC). None where none is in doubt."""
+    """When the next message in doubt is decided about, by a rule or by looking it up (UTC). None where none will be."""
     doubts = list(_open_doubts(database))
     asked = {d.provider for d in doubts if (can := rules.promises(d.provider)) and can.settle_time is not None}
     moments = [after if after < _key_remembered_until(d, rules) else _patient_until(d, rules) for d in doubts]
     with database.reading() as connection:
-        look = next_look(connection, sorted(asked)) if asked else None
-    ahead = [*moments, *([look] if look else [])]
+        moments += [next_look(connection, sorted(asked)) if asked else None]
+    ahead = [moment for moment in moments if moment is not None]
     return max(min(ahead), after) if ahead else None
 
 
@@ -129,8 +130,10 @@ def _key_remembered_until(doubt: Doubt, rules: DoubtRules) -> datetime:
     return doubt.first_sent_at + can.repeatable_for
 
 
-def _patient_until(doubt: Doubt, rules: DoubtRules) -> datetime:
-    """Until when evidence is awaited before the class decides."""
+def _patient_until(doubt: Doubt, rules: DoubtRules) -> datetime | None:
+    """Until when evidence is awaited before the class decides; None for ever, where a person is to decide."""
+    if doubt.delivery is DeliveryClass.ASK:
+        return None
     if _may_repeat(doubt):
         return _evidence_by(doubt, rules.promises(doubt.provider), rules)
     return doubt.since + rules.resolve_window

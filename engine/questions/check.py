@@ -14,6 +14,7 @@ from engine.errors import Problem, ProviderError, SecretMissing, Severity, Unkno
 from engine.model import Channel, ConsentRule, MessageClass
 from engine.provider import Provider, ProviderSettings, Secret
 from engine.questions.examples.read import read_examples
+from engine.questions.promises import problems_of_promises
 from engine.rules.campaign import Campaign, Schedule
 from engine.rules.config import NAME
 from engine.rules.workspace import Survey, survey
@@ -34,6 +35,7 @@ def check(folder: Path) -> list[Problem]:
         problems += _senders(found) if found.whole else ()
     for name, campaign in found.workspace.campaigns.items():
         problems += _campaign(found, campaign, found.drafts[name])
+    problems += problems_of_promises(found)
     problems += [*_templates(found), *_unused_templates(found), *_tests(found)]
     return sorted(dict.fromkeys(problems), key=_place)
 

@@ -212,7 +212,7 @@ class Campaign(Block):
     delivery_class: DeliveryClass = Field(
         alias="delivery",
         default_factory=_delivery,
-        description="When it is unknown whether a message arrived: at_most_once leaves it, at_least_once sends again.",
+        description="When nothing tells whether a message arrived: at_most_once leaves it, at_least_once sends again, ask waits for a person; exactly_once needs a provider that can always tell.",
     )
 
     @property

@@ -16,7 +16,7 @@ from engine.content.tracking import shows, track, unsubscribe_headers
 from engine.content.values import values_for
 from engine.errors import ContentError, ProviderError, StoreError
 from engine.ledger.hand_over import Doubted, Held, Intent, Kept, Withheld
-from engine.model import Channel, Message, MessageClass, Plain, Reason
+from engine.model import Channel, DeliveryClass, Message, MessageClass, Plain, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide
 from engine.policy.facts import applicable_caps
 from engine.provider import EmailContent, Outgoing, Provider, refuse_what_is_not_promised
@@ -132,6 +132,10 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
     rendered = run.renderer.render(message.channel, values)
     outgoing = _outgoing(desk, message, run, facts.address, provider_name, values, rendered, now)
     refuse_what_is_not_promised(provider, outgoing)
+    if run.campaign.delivery_class is DeliveryClass.EXACTLY_ONCE and not provider.capabilities.gives_evidence:
+        raise ProviderError(
+            f'the provider "{provider_name}" cannot promise exactly_once', where="config.yaml: channels"
+        )
     written = content_hash(outgoing.content)
     if message.doubt_since is not None and not message.possible_duplicate and written != message.content_hash:
         return Doubted(message=message, reason=Reason.CONTENT_CHANGED)
