@@ -1,7 +1,7 @@
 """One SMTP connection on a socket that never blocks: set up, protected, logged in, and carrying one message at a time.
 
-What may have to wait is a generator (`Steps`): it yields what it waits for, as a selector's mask, and is resumed with what
-is ready. Where `until` passes first, it gets a TimeoutError instead. `channels.smtp.batch` drives many of them at once.
+What may have to wait is a generator (`Steps`): it yields what it waits for, READ or WRITE, and is resumed with what is
+ready. Where `until` passes first, it gets a TimeoutError instead. `channels.smtp.batch` drives many of them at once.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import base64
 import errno
 import hmac
 import ipaddress
+import select
 import socket
 import ssl
 import time
 from collections.abc import Generator, Sequence
-from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, TypeAlias, TypeVar
 
 from engine.provider import time_left
 
+READ, WRITE = select.POLLIN, select.POLLOUT
 LONGEST_LINE, LONGEST_REPLY = 4096, 65_536  # RFC 5321 §4.5.3.1.5 says 512; some say more
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Connection:
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 problem = self.sock.connect_ex(where)
                 if problem in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-                    yield EVENT_WRITE
+                    yield WRITE
                     problem = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if problem:
                     raise OSError(problem, "connect")
@@ -95,9 +96,9 @@ class Connection:
             try:
                 return tls.do_handshake()
             except ssl.SSLWantReadError:
-                yield EVENT_READ
+                yield READ
             except ssl.SSLWantWriteError:
-                yield EVENT_WRITE
+                yield WRITE
 
     def greet(self) -> Steps[None]:
         """EHLO, and what the server offers."""
@@ -223,7 +224,7 @@ class Connection:
         """The next whole reply (RFC 5321 §4.2.1). Raises OutOfStep for one that has no end, OSError."""
         while not self._unread or (found := self._whole_reply()) is None:
             if not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
-                yield EVENT_READ
+                yield READ
             self._read()
         return found
 
@@ -236,9 +237,9 @@ class Connection:
             try:
                 sent += self.sock.send(memoryview(data)[sent:] if sent else data)
             except ssl.SSLWantReadError:
-                yield EVENT_READ
+                yield READ
             except (BlockingIOError, ssl.SSLWantWriteError):
-                if (yield EVENT_WRITE | (EVENT_READ if listening else 0)) & EVENT_READ:
+                if (yield WRITE | (READ if listening else 0)) & READ:
                     self._read()
                     self._interrupted()
 

@@ -23,6 +23,7 @@ BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 OUR_SET_UP = frozenset({502, 503, 530, 534, 535, 538})
 """Replies about commands and logging in, whatever they are given to (RFC 5321 §4.2.2, RFC 4954 §6)."""
 
+_DOT = re.compile(rb"\n\.")
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 Words = Callable[[object, Outgoing], str]
@@ -66,7 +67,9 @@ class Envelope:
             ("RCPT", f"RCPT TO:<{self.to}>\r\n".encode(), (250, 251)),
             ("DATA", b"DATA\r\n", (354,)),
         )
-        return commands, text.replace(b"\r\n.", b"\r\n..") + b".\r\n"  # RFC 5321 §4.5.2; it begins with a header
+        if _DOT.search(text):  # RFC 5321 §4.5.2; the first line is a header, and the last one has its end
+            text = text.replace(b"\r\n.", b"\r\n..")
+        return commands, text + b".\r\n"
 
 
 def hand_over(connection: Connection, envelope: Envelope, words: Words) -> Steps[Outcome]:
