@@ -33,6 +33,8 @@ _OURS = frozenset(
 class Letter:
     """A checked email; only the encoding of its parts is still open. `head` is every header down to MIME-Version."""
 
+    origin: str
+    to: str
     head: bytes
     boundary: str
     text: str
@@ -61,18 +63,25 @@ def compose(outgoing: Outgoing) -> Letter:
         raise ContentError("an email needs a subject and a text")
     if not _KEY.match(outgoing.key):
         raise ContentError("the message's key has characters that a Message-ID cannot have")
-    origin = sender(outgoing.sender)
+    origin, to = sender(outgoing.sender), address(outgoing.to or "")
     custom = "".join([f"{name}: {value}\r\n" for name, value in custom_headers(content).items()])
     head = (
         f"From: {_mailbox(origin)}\r\n"
-        f"To: {address(outgoing.to or '')}\r\n"
+        f"To: {to}\r\n"
         f"Subject: {_text(content.subject)}\r\n"
         f"Date: {_date(outgoing.at)}\r\n"
         f"Message-ID: <{outgoing.key}@{origin.domain}>\r\n"
         f"X-Regulars-Message: {outgoing.key}\r\n"
         f"{custom}MIME-Version: 1.0\r\n"
     )
-    return Letter(head=head.encode(), boundary=_boundary(outgoing.key), text=content.text, html=content.html)
+    return Letter(
+        origin=origin.address,
+        to=to,
+        head=head.encode(),
+        boundary=_boundary(outgoing.key),
+        text=content.text,
+        html=content.html,
+    )
 
 
 def custom_headers(content: EmailContent) -> dict[str, str]:
@@ -116,8 +125,12 @@ def _part(kind: str, text: str, mark: bytes, *, eight_bit: bool) -> bytes:
         coding, body = "base64", _base64(data.replace(b"\n", b"\r\n"))
     else:
         coding, body = "quoted-printable", binascii.b2a_qp(data).replace(b"\n", b"\r\n")
-    head = f"Content-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: {coding}\r\n\r\n"
-    return head.encode() + body + (b"" if body.endswith(b"\r\n") else b"\r\n")
+    return _part_head(kind, coding) + body + (b"" if body.endswith(b"\r\n") else b"\r\n")
+
+
+@lru_cache(maxsize=16)
+def _part_head(kind: str, coding: str) -> bytes:
+    return f"Content-Type: {kind}; charset=utf-8\r\nContent-Transfer-Encoding: {coding}\r\n\r\n".encode()
 
 
 def _goes_as_it_is(data: bytes, mark: bytes) -> bool:

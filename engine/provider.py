@@ -182,6 +182,8 @@ def safe_header(value: str) -> str:
     Control characters and line separators become a space; an RFC 2047 encoded word that came with the data is broken up,
     because mail software (Python before 3.11.10 among it) decodes it and writes out the line breaks inside.
     """
+    if value.isprintable() and "=?" not in value:
+        return value.strip()
     return _ENCODED_WORD.sub("= ?", _CONTROLS.sub(" ", value)).strip()
 
 

@@ -100,11 +100,9 @@ class Smtp(Provider):
 
     def _compose(self, outgoing: Outgoing) -> Envelope:
         """Raises ContentError where the message cannot be sent at all; SecretMissing, ProviderError for a missing key."""
-        letter = mime.compose(outgoing)
-        back = self.settings.return_path
-        origin = back.replace("{key}", outgoing.key) if back else mime.sender(outgoing.sender).address
-        to = mime.address(outgoing.to or "")
-        return Envelope(outgoing=outgoing, origin=origin, to=to, letter=letter, sign=self._sign)
+        letter, back = mime.compose(outgoing), self.settings.return_path
+        origin = back.replace("{key}", outgoing.key) if back else letter.origin
+        return Envelope(outgoing=outgoing, origin=origin, letter=letter, sign=self._sign)
 
     @cached_property
     def _sign(self) -> Sign | None:

@@ -36,11 +36,10 @@ Sign = Callable[[bytes, datetime], bytes]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """A message that is ready to go: from which address to which, and the letter inside."""
+    """A message that is ready to go: the letter, and the address that bounces go to."""
 
     outgoing: Outgoing
     origin: str
-    to: str
     letter: Letter
     sign: Sign | None = None
 
@@ -49,7 +48,7 @@ class Envelope:
 
         A message that is signed goes in seven bits, so that nobody on its way has to encode it anew (RFC 6376 §5.3).
         """
-        international = not ((self.origin + self.to).isascii() and self.letter.head.isascii())
+        international = not ((self.origin + self.letter.to).isascii() and self.letter.head.isascii())
         if international and "smtputf8" not in features:
             raise NotOffered("the server cannot take an address that is not ASCII")
         text = self.letter.wire(eight_bit="8bitmime" in features and self.sign is None)
@@ -64,7 +63,7 @@ class Envelope:
             mail += " BODY=8BITMIME"
         commands = (
             ("MAIL", f"{mail}\r\n".encode(), (250,)),
-            ("RCPT", f"RCPT TO:<{self.to}>\r\n".encode(), (250, 251)),
+            ("RCPT", f"RCPT TO:<{self.letter.to}>\r\n".encode(), (250, 251)),
             ("DATA", b"DATA\r\n", (354,)),
         )
         if _DOT.search(text):  # RFC 5321 §4.5.2; the first line is a header, and the last one has its end
