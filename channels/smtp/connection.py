@@ -135,7 +135,7 @@ class Connection:
 
         Raises Refusal for the first answer that is none of the good ones; `owed` answers are then still to come.
         """
-        self.dot_left, self.messages = False, self.messages + 1
+        self.messages += 1
         if self.unfinished:
             commands = [("RSET", b"RSET\r\n", (250,)), *commands]
         for group in [commands] if "pipelining" in self.features else [[command] for command in commands]:
@@ -245,10 +245,10 @@ class Connection:
 
     def _interrupted(self) -> None:
         """Whatever the server says before the text has ended is no reply to the dot: it ends the hand-over and the connection."""
-        found = self._whole_reply()
-        if found is not None:
+        if self._unread:
+            found = self._whole_reply()
             self.abandon()
-            raise Refusal("DATA", *found)
+            raise Refusal("DATA", *found) if found else OutOfStep
 
     def _read(self) -> None:
         assert self.sock is not None
@@ -262,7 +262,7 @@ class Connection:
 
     def _whole_reply(self) -> Reply | None:
         unread, start, texts = self._unread, 0, []
-        while (end := unread.find(b"\n", start, start + LONGEST_LINE)) >= 0:
+        while (end := unread.find(b"\n", start)) >= 0:
             texts.append(unread[start + 4 : end].strip().decode("utf-8", "replace"))
             if unread[start + 3 : start + 4] != b"-":
                 code, self._unread = unread[start : start + 3], unread[end + 1 :]

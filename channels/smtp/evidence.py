@@ -73,7 +73,7 @@ class Envelope:
 
 def hand_over(connection: Connection, envelope: Envelope, words: Words) -> Steps[Outcome]:
     """Returns as soon as the outcome is known; the connection is then closed or has to `recover`."""
-    outgoing = envelope.outgoing
+    outgoing, connection.dot_left = envelope.outgoing, False
     try:
         commands, text = envelope.at(connection.features)
         yield from connection.announce(commands)

@@ -393,6 +393,35 @@ def test_what_is_said_before_tls_does_not_count(tmp_path: Path, password: str) -
         assert isinstance(sent(server.port, **asked), Accepted)
 
 
+@pytest.mark.parametrize(
+    ("mechanism", "said"),
+    [
+        ("PLAIN", {"AUTH": "235 ok"}),
+        ("LOGIN", {"AUTH": "334 VXNlcm5hbWU6", "DGLT": "334 UGFzc3dvcmQ6", "DGFUC3RHYWZ0YW5ZDGFHZG==": "235 ok"}),
+        (
+            "CRAM-MD5",
+            {
+                "AUTH": "334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
+                "DGLTIGI5MTNHNJAYYZDLZGE3YTQ5NWI0ZTZLNZMZNGQZODKW": "235 ok",
+            },
+        ),
+    ],
+)
+def test_each_way_to_log_in(monkeypatch: pytest.MonkeyPatch, mechanism: str, said: dict[str, str]) -> None:
+    """PLAIN, LOGIN and CRAM-MD5 (the example of RFC 2195 §2), whichever is offered; any other end is a failed log-in."""
+    monkeypatch.setenv("T_SMTP_PASSWORD", "tanstaaftanstaaf")
+    asked = {"username": "tim", "password": "${env:T_SMTP_PASSWORD}"}
+    offers = {"EHLO": f"250-tiny\r\n250-AUTH=NTLM\r\n250 AUTH GSSAPI {mechanism}"}
+    with TinySmtp({**offers, **said}) as server:
+        assert isinstance(sent(server.port, **asked), Accepted)
+        assert server.commands[1].startswith(f"AUTH {mechanism}")
+        assert not [command for command in server.commands[4:] if command.startswith(("AUTH", "EHLO"))]
+    for step in said:
+        with TinySmtp({**offers, **said, step: "535 5.7.8 no"}) as server:
+            assert sent(server.port, **asked) == NotSent(code="connect_535", detail="5.7.8 no")
+            assert not server.messages
+
+
 def test_settings_that_would_show_a_password_are_refused(password: str) -> None:
     """No password without TLS, but to this machine; no user without a password; no password in the file."""
     bad: list[dict[str, Any]] = [

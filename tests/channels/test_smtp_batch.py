@@ -147,9 +147,10 @@ def test_an_answer_counts_when_it_came_not_when_it_was_looked_at() -> None:
         assert isinstance(ended["held"], Accepted)
 
 
-def test_nothing_more_leaves_after_the_deadline() -> None:
-    """A message whose turn comes after the deadline is not sent, even on a connection that stands ready."""
-    with TinySmtp() as server, opened(server.port, connections=1) as provider:
+@OFFERS
+def test_nothing_more_leaves_after_the_deadline(offers: str) -> None:
+    """A message whose turn comes after the deadline is not sent, even where the server said long ago that it is ready."""
+    with TinySmtp({"EHLO": offers}) as server, opened(server.port, connections=1) as provider:
         deadline = soon(1)
         told = telling(provider, good(3), deadline)
         assert isinstance(next(told)[1], Accepted)
@@ -207,7 +208,7 @@ def test_a_server_may_speak_before_the_text_has_ended(reply: str, kind: type[Out
     """A server that answers and stops reading in the middle of the text is heard at once: the dot never left."""
     with TinySmtp({"body": reply}) as server, opened(server.port) as provider:
         outcome = provider.send(letter(text=LONG), deadline=soon(20))
-        assert isinstance(outcome, kind) and outcome.code == reply.split(" ")[1]
+        assert isinstance(outcome, kind) and getattr(outcome, "code", None) == reply.split(" ")[1]
         assert not server.messages and not provider.pool.idle
 
 

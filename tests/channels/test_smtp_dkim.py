@@ -30,7 +30,7 @@ HEADERS = {
     "List-Unsubscribe": "<https://shop.example/u/abc>, <mailto:unsub@shop.example>",
     "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
 }
-OFFER = letter(subject="Grüße: 5 % off", headers=HEADERS)
+OFFER = letter(subject="Grüße: 5 % off", text="Grüße. Hello Ana\n", headers=HEADERS)
 
 
 def pem(key: Any) -> str:
