@@ -139,7 +139,7 @@ def door_of(installation: Installation) -> Door:
     """The HTTP door of an installation; it follows a reload of the rules."""
     return Door(
         workspace=lambda: installation.setup.workspace,
-        database=installation.database,
+        database=installation.database.ahead,
         clock=installation.clock,
         providers=lambda: installation.setup.providers,
         links=installation.setup.links,

@@ -131,7 +131,7 @@ class Sender:
             return Counter()
         desk = Desk(
             setup=self._setup(),
-            database=self._database,
+            database=self._of(lane),
             now=self._clock.now,
             guard=taken_at + (sending.lease - sending.deadline).total_seconds(),
             until=batch[0].claim.lease_until - sending.deadline,
@@ -152,7 +152,7 @@ class Sender:
         for lane in lanes:
             for run_id in self._turns.next(now) if lane is Lane.BULK else (None,):
                 batch = ledger.claim(
-                    self._database,
+                    self._of(lane),
                     lane,
                     owner=self.name,
                     limit=sending.batch,
@@ -163,6 +163,10 @@ class Sender:
                 if batch:
                     return lane, batch
         return Lane.BULK, []
+
+    def _of(self, lane: Lane) -> Database:
+        """The database as a lane's messages are written: triggered ones go ahead."""
+        return self._database if lane is Lane.BULK else self._database.ahead
 
     def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> Iterator[str]:
         """A fault in one run (its template cannot be read any more, say) holds up its own messages and no others."""

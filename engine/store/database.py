@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event, select
@@ -20,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityErr
 
 from engine.errors import StoreError
 from engine.store import tables
+from engine.store.turn import Turn
 
 LOCK_WAIT_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -27,14 +27,20 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """An open database. `ledger` names it in message keys; `pepper` keys the hashes of addresses."""
+    """An open database. `ledger` names it in message keys; `pepper` keys the hashes of addresses. `turn` is where the threads
+    of this process queue to write, where the database has one writer; None where it has many.
+    """
 
     pool: sa.Engine
     ledger: str
     pepper: bytes
-    turn: AbstractContextManager[object] = field(
-        default_factory=nullcontext
-    )  # SQLite has one writer: threads queue here
+    turn: Turn | None = None
+    first: bool = False
+
+    @property
+    def ahead(self) -> Self:
+        """The same database for somebody who is waited for: what is written through it goes ahead of bulk."""
+        return replace(self, first=True)
 
     @property
     def dialect(self) -> str:
@@ -51,7 +57,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, durable when the block ends; rolled back whole when it raises."""
-        with self.turn, clear_errors(), self.pool.connect() as connection:
+        turn = self.turn.taken(ahead=self.first) if self.turn else nullcontext()
+        with turn, clear_errors(), self.pool.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
                 yield connection
@@ -234,7 +241,7 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
     """Read, or on the first day write, the ledger's name and the check value of its secret."""
     pepper = hmac.new(secret.encode(), b"regulars address pepper", hashlib.sha256).digest()
     check = hmac.new(pepper, b"check", hashlib.sha256).hexdigest()
-    turn = threading.Lock() if pool.dialect.name == "sqlite" else nullcontext()
+    turn = Turn() if pool.dialect.name == "sqlite" else None
     database = Database(pool=pool, ledger="", pepper=pepper, turn=turn)
     with database.writing() as connection:
         for name, value in (("ledger", secrets.token_hex(4)), ("secret_check", check)):
