@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel
+
 from engine import document
 from engine.content import templates
 from engine.document import Pairs, Position, Text, position_of
@@ -107,11 +109,14 @@ def _wrong_channel(found: Survey, name: str, chosen: type[Provider], settings: P
                 yield Problem(at=at, what=what, remedy=f"Name a provider that carries {routed}.")
 
 
-def _missing(found: Survey, path: tuple[str, ...], settings: ProviderSettings) -> Iterator[Problem]:
+def _missing(found: Survey, path: tuple[str, ...], settings: BaseModel) -> Iterator[Problem]:
     fields = type(settings).model_fields
     for name, value in settings:
+        place = (*path, fields[name].alias or name)
         if isinstance(value, Secret):
-            yield from _unset(value, position_of(found.config, (*path, fields[name].alias or name)))
+            yield from _unset(value, position_of(found.config, place))
+        elif isinstance(value, BaseModel):
+            yield from _missing(found, place, value)
 
 
 def _secrets(found: Survey) -> Iterator[Problem]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from channels.smtp import Smtp
 from engine.model import SuppressionReason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
-from engine.testing.vendors.server import closed_port
+from engine.testing.vendors.server import Reset, Silence, closed_port
+from engine.testing.vendors.smtp import DotFault, Refusal, SmtpVendor
 from tests.channels.certificates import authority
 from tests.channels.messages import EMAIL, letter, soon
 from tests.channels.test_smtp import LONG, opened, password
@@ -115,6 +116,27 @@ def test_any_batch_on_any_number_of_connections(
             assert all(isinstance(outcome, Accepted) for outcome in again.values())
         reached = [key for key, outcome in ended.items() if not special.get(key) or "dot" in special[key]]
         assert taken(server) == Counter([*reached, *again])
+
+
+def test_one_of_each_among_twenty_on_a_real_server() -> None:
+    """aiosmtpd: one refused, one put off, one whose connection dies, one without an answer, each taken or not; sixteen go."""
+    faults: Mapping[str | None, DotFault] = {
+        "later": Refusal(reply="451 4.3.0 later"),
+        "dies": Reset(taken=True),
+        "silent": Silence(taken=False),
+    }
+    kinds = {"gone": Rejected, "later": NotSent, "dies": Ambiguous, "silent": Ambiguous}
+    with SmtpVendor(
+        refuse=lambda address: "550 5.1.1 no such user" if address.startswith("gone") else None,
+        misbehave=lambda received: faults.get(received.key),
+    ) as vendor:
+        with opened(vendor.port, connections=5) as provider:
+            ended = outcomes(provider, [*good(8), *letters(*kinds), *good(16)[8:]], within=5)
+        for key, outcome in ended.items():
+            assert isinstance(outcome, kinds.get(key, Accepted)), (key, outcome)
+        assert list(ended)[-1] == "silent"
+        taken_keys = Counter(received.key for received in vendor.accepted)
+        assert taken_keys == Counter(["dies", *(outgoing.key for outgoing in good(16))])
 
 
 @OFFERS

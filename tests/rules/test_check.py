@@ -80,6 +80,18 @@ def test_a_vendors_missing_secrets_are_named_where_they_are_asked_for(
     assert not any("SENDGRID_API_KEY" in line or "a-secret-value" in line for line in found(folder))
 
 
+def test_a_secret_inside_a_vendors_setting_is_named_too(folder: Path) -> None:
+    """Of a key that a setting of several parts refers to, the place is its own line."""
+    config = folder / "config.yaml"
+    smtp = (
+        "{use: smtp, host: mail.shop.example, dkim: {domain: shop.example, selector: s1, private_key: '${env:NO_KEY}'}}"
+    )
+    change(config, "outbox: {use: file, folder: outbox}", f"outbox: {smtp}")
+    (line,) = [line for line in found(folder) if "NO_KEY" in line]
+    place = place_of(config, "'${env:NO_KEY}'")
+    assert line.startswith(f"config.yaml:{place}: error: the environment variable NO_KEY is not set.")
+
+
 def test_a_missing_template_is_told_where_the_campaign_names_it(folder: Path) -> None:
     """By its `template`, or by its own name where it leaves that out."""
     shutil.rmtree(folder / "templates" / "win-back")
