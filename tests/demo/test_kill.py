@@ -24,13 +24,13 @@ from engine.demo.rows import write_csv
 from engine.demo.workspace import EXTRA
 from engine.intake import import_customers
 from engine.model import FINAL, State
+from engine.provider import ProviderSettings
 from engine.rules.workspace import Workspace, load_workspace
 from engine.store import Database
 from engine.store.tables import messages, runs
 from engine.testing.vendors.smtp import SmtpVendor
 
 AUDIENCE, KILLS, SEED = 800, 10, 19971201
-THREADS = 4
 PATIENCE_SECONDS = 60.0
 
 CONFIG = """
@@ -49,7 +49,7 @@ providers:
 channels:
   email:
     commercial: {provider: relay, from: Example Records <hello@news.shop.example>}
-sending: {threads: THREADS, batch: 40, lease: 4 seconds, deadline: 2 seconds, resolve_window: 3 seconds}
+sending: {threads: 4, batch: 40, lease: 4 seconds, deadline: 2 seconds, resolve_window: 3 seconds}
 """
 
 
@@ -71,7 +71,7 @@ def workspace(tmp_path: Path, mail_server: SmtpVendor) -> Workspace:
     """The demo's Christmas campaign, due now, for 800 of its people."""
     shutil.copytree(shipped.starter() / "templates", tmp_path / "templates")
     shutil.copytree(EXTRA, tmp_path, dirs_exist_ok=True)
-    config = CONFIG.replace("PORT", str(mail_server.port)).replace("THREADS", str(THREADS))
+    config = CONFIG.replace("PORT", str(mail_server.port))
     (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
     rule = tmp_path / "rules" / "campaigns" / "christmas.yaml"
     written = rule.read_text(encoding="utf-8").replace("1997-12-01T09:00", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}")
@@ -151,5 +151,7 @@ def _assert_nothing_lost_or_doubled(database: Database, mail_server: SmtpVendor)
     accepted = {key for key, state in state_of.items() if state is State.ACCEPTED}
     unknown = {key for key, state in state_of.items() if state is State.UNKNOWN}
     assert accepted <= set(held) <= accepted | unknown
-    assert len(unknown) <= KILLS * (THREADS + 1), "a kill leaves at most the messages in flight in doubt"
+    assert len(unknown) <= KILLS * ProviderSettings().connections, (
+        "a kill leaves at most the messages in flight in doubt"
+    )
     assert Counter(state_of.values()).keys() <= {State.ACCEPTED, State.REJECTED, State.SKIPPED, State.UNKNOWN}

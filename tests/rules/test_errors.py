@@ -329,7 +329,7 @@ def test_a_missing_config_says_what_to_do(tmp_path: Path) -> None:
         ("event: purchase", "event: purchse", 'b.yaml:7:15: error: there is no event "purchse". Did you mean "purchase"?'),
         ("value: amount", "value: amout", 'the event "purchase" has no property "amout". Did you mean "amount"?'),
         ("goal:", "reentry: sometimes\ngoal:", 'b.yaml:7:10: error: "reentry": write never, on_rematch, always or {after: 180 days} (here: "sometimes").'),
-        ("goal:", "delivery: exactly_once\ngoal:", '"delivery" cannot be "exactly_once". It is one of: at_most_once, at_least_once.'),
+        ("goal:", "delivery: once\ngoal:", '"delivery" cannot be "once". It is one of: at_most_once, at_least_once, exactly_once, ask.'),
         ("win-back", "Win Back", 'a name has only small letters, digits, - and _'),
         ("goal:", "not_later_than: 2 months\ngoal:", 'months and years have no fixed length: write days, like "60 days"'),
         ("campaign: win-back\n", "", "b.yaml:1:1: error: this campaign has no name. Begin the file with `campaign: name`."),

@@ -52,7 +52,7 @@ def workspace(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
         ("database: sqlite:///regulars.db", f"database: {database_url}"),
         ("{use: console, channel: sms}", "{use: file, channel: sms, folder: outbox}"),
         ("{use: console, channel: social}", "{use: file, channel: social, folder: outbox}"),
-        ("threads: 4", "threads: 1"),
+        ("threads: 2", "threads: 1"),
     ):
         assert old in config
         config = config.replace(old, new)
