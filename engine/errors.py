@@ -92,6 +92,10 @@ class UnknownName(RegularsError):
     """A campaign, segment or customer that was asked for does not exist."""
 
 
+class HeldBack(RegularsError):
+    """A guard holds a launch until somebody has looked; it stays due."""
+
+
 class ContentError(RegularsError):
     """A template cannot be rendered for this message; the message is withheld, the others go on."""
 

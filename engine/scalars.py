@@ -1,9 +1,10 @@
-"""The scalars that all YAML files share: durations, times of day, instants, time zones, slugs."""
+"""The scalars that all YAML files share: durations, times of day, instants, time zones, shares, slugs."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -102,6 +103,24 @@ def _iso(text: str) -> datetime:
         raise ValueError('a time is written "2026-11-22T10:00" (ISO 8601)') from error
 
 
+_PERCENT = re.compile(r"^(\d{1,4}(?:\.\d{1,2})?)\s*%$")
+
+
+def share(value: Any) -> Decimal:
+    """`50 %` as 0.5. Raises ValueError."""
+    if isinstance(value, Decimal):
+        return value
+    match = _PERCENT.match(str(value).strip())
+    if match is None:
+        raise ValueError('a share is written with a percent sign, like "50 %"')
+    return Decimal(match[1]) / 100
+
+
+def percent(part: Decimal) -> str:
+    """A share as it is written: `50 %`."""
+    return f"{(part * 100).normalize():f} %"
+
+
 def slug(value: Any) -> str:
     """A name used in files, links and the database: lower-case letters, digits, - and _. Raises ValueError."""
     if not _SLUG.match(str(value)) or len(str(value)) > 80:
@@ -142,3 +161,9 @@ WallTime = Annotated[
     _written(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$", "2026-11-22T10:00"),
 ]
 Slug = Annotated[str, BeforeValidator(slug), _written(_SLUG.pattern, "win-back")]
+Share = Annotated[
+    Decimal,
+    BeforeValidator(share),
+    PlainSerializer(percent, when_used="json"),
+    _written(r"^\d+(\.\d+)? *%$", "50 %"),
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -11,10 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from engine import document
 from engine.errors import Position, Problem, WorkspaceError
+from engine.guards import Guards
 from engine.model import AttributeType, Channel, ConsentRule, MessageClass
 from engine.provider import SecretRef
 from engine.scalars import Duration, Slug, TimeOfDay, Zone
@@ -95,17 +95,6 @@ class Sending(Part):
 
 
 DEFAULT_PRICE = "default"
-_PERCENT = re.compile(r"^(\d{1,4}(?:\.\d{1,2})?)\s*%$")
-
-
-def share(value: Any) -> Decimal:
-    """`50 %` as 0.5. Raises ValueError."""
-    if isinstance(value, Decimal):
-        return value
-    match = _PERCENT.match(str(value).strip())
-    if match is None:
-        raise ValueError('a share is written with a percent sign, like "50 %"')
-    return Decimal(match[1]) / 100
 
 
 def _country(value: Any) -> str:
@@ -117,11 +106,6 @@ def _country(value: Any) -> str:
     return str(value)
 
 
-Share = Annotated[
-    Decimal,
-    BeforeValidator(share),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? *%$", "examples": ["50 %"]}),
-]
 Country = Annotated[str, BeforeValidator(_country)]
 Price = Annotated[Decimal, Field(ge=0, le=1000)]
 
@@ -133,21 +117,6 @@ class Prices(Part):
         default_factory=dict, description="For one part, by country: `{FI: 0.05, default: 0.08}`."
     )
     email: Price | None = Field(default=None, description="For one email.")
-
-
-class Guards(Part):
-    """How far an audience may change before somebody should look."""
-
-    audience_jump: Share = Field(
-        default=Decimal("0.5"),
-        description="A plan warns when an audience grew by more than this since its last run.",
-        json_schema_extra={"default": "50 %"},
-    )
-    plan_drift: Share = Field(
-        default=Decimal("0.1"),
-        description="`run --plan` launches nothing whose audience changed by more than this since the plan.",
-        json_schema_extra={"default": "10 %"},
-    )
 
 
 class Tracking(Part):

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Select, select
 
+from engine.campaigns.guards import refuse_runaway
 from engine.campaigns.schedules import Occurrence, due
 from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
-from engine.errors import IntakeError, RegularsError, StoreError, UnknownName
+from engine.errors import HeldBack, IntakeError, RegularsError, StoreError, UnknownName
 from engine.ledger.brakes import braked
 from engine.ledger.departures import note_departures
+from engine.ledger.holds import Hold, hold, holding, release
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
 from engine.ledger.schedules import launched_until
 from engine.model import Lane, Plain
@@ -74,8 +76,12 @@ def launch(
     *,
     now: datetime,
     submit: Submit = nobody,
+    confirmed: bool = False,
 ) -> Launch:
-    """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`."""
+    """Open the run of one occurrence and owe its messages to everybody who is in the audience at `now`.
+
+    Raises HeldBack, with nothing done, where that is more than the guards allow and nobody has `confirmed` it.
+    """
     version = _template(workspace.folder, campaign.template, workspace.fingerprint)
     chosen = audience(workspace, campaign, now=now, dialect=database.dialect)
     outside = leaving(workspace, campaign, now=now, dialect=database.dialect)
@@ -85,6 +91,8 @@ def launch(
         owed, to = 0, _owed_to(campaign, chosen, Lane.BULK, now)
         if new:
             owed = owe(connection, database, run_id, campaign.campaign, to, now=now)
+            if not confirmed:
+                refuse_runaway(connection, workspace.settings, campaign, run_id=run_id, owed=owed)
             if outside is not None:
                 note_departures(connection, database, campaign.campaign, outside, now=now)
         submit(connection, Lane.BULK, owed)
@@ -112,17 +120,51 @@ def launch_due(
     """
     launched = []
     with database.reading() as connection:
-        paused = braked(connection)
+        paused, held = braked(connection), {(one.campaign, one.occurrence): one for one in holding(connection)}
     for _, name, occurrence in sorted(_waiting(workspace, database, now), key=lambda item: item[:2]):
         campaign = workspace.campaigns[name]
         if paused(name) or not allowed(campaign):
+            continue
+        before = held.get((name, occurrence.key))
+        if before is not None and before.fingerprint == workspace.fingerprint:
+            failed(name, HeldBack(before.why))  # counting everybody again would find the same
             continue
         try:
             launched.append(launch(workspace, database, campaign, occurrence, now=now, submit=submit))
         except StoreError:
             raise
+        except HeldBack as error:
+            hold(database, _held(workspace, campaign, occurrence, error, now))
+            failed(name, error)
         except RegularsError as error:
             failed(name, error)
+    return launched
+
+
+def _held(workspace: Workspace, campaign: Campaign, occurrence: Occurrence, error: HeldBack, now: datetime) -> Hold:
+    return Hold(
+        campaign=campaign.campaign,
+        occurrence=occurrence.key,
+        nominal_at=occurrence.nominal_at,
+        since=now,
+        why=str(error),
+        fingerprint=workspace.fingerprint,
+    )
+
+
+def launch_held(workspace: Workspace, database: Database, name: str, *, by: str, now: datetime) -> Launch:
+    """Launch what a guard holds, because somebody has looked: the newest occurrence, to whoever is in the audience now.
+
+    Raises UnknownName where there is no such campaign, or nothing of it is held.
+    """
+    campaign = campaign_of(workspace, name)
+    with database.reading() as connection:
+        held = holding(connection, name)
+    if not held:
+        raise UnknownName(f'nothing of "{name}" is held', remedy="`regulars plan` says when it is launched.")
+    occurrence = Occurrence(key=held[0].occurrence, nominal_at=held[0].nominal_at)
+    launched = launch(workspace, database, campaign, occurrence, now=now, confirmed=True)
+    release(database, held[0], by=by, now=now)
     return launched
 
 

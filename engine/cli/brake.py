@@ -47,7 +47,7 @@ def pause(
     """
     with opened_database(folder) as (_, database):
         name = _named(campaign, everything, _known(folder, database))
-        words = why or f"paused by {_whoever()}"
+        words = why or f"paused by {whoever()}"
         new = brakes.pause(database, name, why=words, now=moment(None))
         on = brakes.paused(database)
     if as_json:
@@ -166,7 +166,8 @@ def _named(campaign: str | None, everything: bool, known: Iterable[str] | None) 
     return campaign
 
 
-def _whoever() -> str:
+def whoever() -> str:
+    """The name of whoever runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

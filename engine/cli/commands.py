@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "run",
         "worker": "run",
         "serve": "run",
+        "launch": "launch",
         "pause": "brake",
         "resume": "brake",
         "cancel": "brake",

@@ -44,6 +44,8 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
         words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
         if words:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
+    for one in read.held:
+        screen.print(f"[yellow]held[/yellow] {one.campaign} {one.occurrence}: {escape(one.why)}", highlight=False)
     screen.print(_balance(read), highlight=False)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, sele
 from engine.document import suggestion
 from engine.errors import UnknownName
 from engine.ledger.balance import known_campaigns
+from engine.ledger.holds import Hold, holding
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
 from engine.store import Database
@@ -78,10 +79,11 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Every campaign that ever ran, as of an instant (UTC)."""
+    """Every campaign that ever ran, as of an instant (UTC). `held`: launches that a guard holds."""
 
     as_of: datetime
     lines: tuple[Line, ...]
+    held: tuple[Hold, ...] = ()
 
 
 def report(database: Database, *, now: datetime, campaign: str | None = None) -> Report:
@@ -99,7 +101,8 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
             _line(connection, database, owed, totals.get((owed.campaign, owed.channel)), goals.get(owed.campaign), now)
             for owed in connection.execute(_owed(campaign))
         ]
-    return Report(as_of=now, lines=tuple(lines))
+        held = holding(connection, campaign)
+    return Report(as_of=now, lines=tuple(lines), held=held)
 
 
 def _line(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
+from engine.guards import OwnGuards
 from engine.model import AttributeType, Channel, DeliveryClass, MessageClass
 from engine.scalars import Duration, Slug, WallTime, Zone, duration
 
@@ -213,6 +214,11 @@ class Campaign(Block):
         alias="delivery",
         default_factory=_delivery,
         description="When nothing tells whether a message arrived: at_most_once leaves it, at_least_once sends again, ask waits for a person; exactly_once needs a provider that can always tell.",
+    )
+
+    guards: OwnGuards = Field(
+        default=OwnGuards(),
+        description="Its own limits, where those of config.yaml do not fit: `{audience_at_most: 5000}`.",
     )
 
     @property

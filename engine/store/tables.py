@@ -363,3 +363,18 @@ judgements = Table(  # what a person decided about a message whose end nobody kn
     Column("after", String, nullable=False),
     Index(None, "message_id"),
 )
+
+holds = Table(  # launches that a guard holds until somebody confirms them
+    "holds",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("occurrence", String, nullable=False),
+    Column("nominal_at", Instant, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("released_at", Instant),
+    Column("released_by", String),
+    UniqueConstraint("campaign", "occurrence"),
+)

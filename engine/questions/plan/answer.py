@@ -14,6 +14,7 @@ from engine.campaigns.planned import People, PlanFile, plan_file
 from engine.campaigns.schedules import due, next_occurrence
 from engine.content.templates import read_template
 from engine.errors import UnknownName, WorkspaceError
+from engine.ledger.holds import holding
 from engine.ledger.schedules import owed_since
 from engine.model import Channel, MessageClass, Reason
 from engine.questions.plan import change
@@ -178,7 +179,8 @@ class _Planner:
         campaign, settings, writing = asked.campaign, asked.settings, asked.writing
         run = change.last_run(self.connection, campaign.campaign)
         cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
-        warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost)
+        held = holding(self.connection, campaign.campaign)
+        warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost, held=held)
         return Planned(
             campaign=campaign.campaign,
             description=campaign.description,

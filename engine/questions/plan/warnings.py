@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from engine.ledger.holds import Hold
 from engine.model import Channel, Reason
 from engine.questions.plan.change import Change
 from engine.questions.plan.cost import Cost
@@ -21,9 +22,15 @@ def warnings_of(
     since_run: Change | None,
     since_head: Change | None,
     cost: Cost,
+    held: Sequence[Hold] = (),
 ) -> Iterator[str]:
     """In plain sentences, the weightiest first."""
-    size, share = seen.tally.count, settings.guards.audience_jump
+    guards = settings.guards.of(campaign.guards)
+    size, share = seen.tally.count, guards.audience_jump
+    for one in held:
+        yield f"Held since {one.since:%Y-%m-%d %H:%M} UTC: {one.why}"
+    if guards.audience_at_most is not None and size > guards.audience_at_most:
+        yield f"The launch would be held: {size:,} people, and guards.audience_at_most is {guards.audience_at_most:,}."
     if since_run is not None and _jumped(size, since_run.before, share, down=campaign.reentry == "always"):
         yield f"The audience went from {since_run.before:,} in the last run to {size:,}: guards.audience_jump is {share:.0%}."
     if since_head is not None and _jumped(size, since_head.before, share, down=True):
