@@ -12,6 +12,8 @@ from engine.model import Channel
 _EMAIL = re.compile(r"^[^\s@<>(),;:\\\"\x00-\x1f\x7f]+@([^\s@.\x00-\x1f]+(?:\.[^\s@.\x00-\x1f]+)+)$")
 _HANDLE = re.compile(r"^@?[\w.-]+(?:@[\w-]+(?:\.[\w-]+)+)?$")
 
+_PAGE_SCOPED = re.compile(r"^\d{5,30}\Z", re.ASCII)
+
 
 def normalise(channel: Channel, address: str) -> str:
     """The address as it is stored and compared. Raises ValueError, saying what is wrong, where it cannot be one."""
@@ -46,4 +48,16 @@ def _handle(address: str) -> str:
     return "@" + address.removeprefix("@").lower()
 
 
-_FORMS = {Channel.EMAIL: _email, Channel.SMS: _phone, Channel.SOCIAL: _handle}
+def _page_scoped(address: str) -> str:
+    if not _PAGE_SCOPED.match(address):
+        raise ValueError("a Messenger address is the number by which the page knows the person")
+    return address
+
+
+_FORMS = {
+    Channel.EMAIL: _email,
+    Channel.SMS: _phone,
+    Channel.WHATSAPP: _phone,
+    Channel.MESSENGER: _page_scoped,
+    Channel.SOCIAL: _handle,
+}

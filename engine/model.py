@@ -14,6 +14,8 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     SMS = "sms"
+    WHATSAPP = "whatsapp"
+    MESSENGER = "messenger"
     SOCIAL = "social"
 
 

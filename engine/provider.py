@@ -100,6 +100,8 @@ class Capabilities:
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
+    templates: it can send a text that was approved beforehand. reply_window: how long after somebody wrote to us their
+    medium lets us write to them freely; outside of it only an approved text arrives, or nothing. None where it does not ask.
     """
 
     channel: Channel
@@ -111,6 +113,8 @@ class Capabilities:
     headers: bool = False
     posts: bool = False
     direct: bool = True
+    templates: bool = False
+    reply_window: timedelta | None = None
 
     @property
     def gives_evidence(self) -> bool:
@@ -138,10 +142,19 @@ class EmailContent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovedTemplate:
+    """A text that the vendor keeps and has had approved, by its name there, and what fills its blanks."""
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TextContent:
-    """The text of an SMS or a social message."""
+    """The text of an SMS, a chat or a social message. With a `template`, that is sent, and the text is what it says."""
 
     text: str
+    template: ApprovedTemplate | None = None
 
 
 Content = EmailContent | TextContent
@@ -416,7 +429,8 @@ class Provider(ABC):
 
 def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
     """Raises ProviderError, before any network, where a message asks for what the provider does not promise."""
-    email = outgoing.content if isinstance(outgoing.content, EmailContent) else None
+    content = outgoing.content
+    email = content if isinstance(content, EmailContent) else None
     what = _not_promised(
         provider.capabilities,
         outgoing.channel,
@@ -424,6 +438,7 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
         email=email is not None,
         html=email is not None and email.html is not None,
         headers=email is not None and bool(email.headers),
+        template=isinstance(content, TextContent) and content.template is not None,
     )
     if what is not None:
         what = f"{type(provider).__name__} {what}"
@@ -432,7 +447,7 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
 
 @lru_cache(maxsize=256)  # the messages of a run all ask for the same
 def _not_promised(
-    can: Capabilities, channel: Channel, *, public: bool, email: bool, html: bool, headers: bool
+    can: Capabilities, channel: Channel, *, public: bool, email: bool, html: bool, headers: bool, template: bool
 ) -> str | None:
     checks = (
         (channel is can.channel, f"sends {can.channel}, not {channel}"),
@@ -441,6 +456,7 @@ def _not_promised(
         ((can.channel is Channel.EMAIL) == email, "was given another channel's content"),
         (can.html or not html, "cannot carry HTML"),
         (can.headers or not headers, "cannot carry headers of ours"),
+        (can.templates or not template, "cannot send an approved template"),
     )
     return next((what for holds, what in checks if not holds), None)
 
@@ -558,6 +574,7 @@ __all__ = [
     "Accepted",
     "Ambiguous",
     "Answer",
+    "ApprovedTemplate",
     "Capabilities",
     "Content",
     "DeadlineReader",

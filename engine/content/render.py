@@ -18,7 +18,7 @@ from engine.content.sandbox import Sandbox
 from engine.content.versions import PARTS, TemplateVersion, Variant, variant
 from engine.errors import ContentError
 from engine.model import Channel, Plain
-from engine.provider import Content, EmailContent, TextContent
+from engine.provider import ApprovedTemplate, Content, EmailContent, TextContent
 
 LONGEST_PART = 250_000
 CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
@@ -45,7 +45,9 @@ def content_hash(content: Content) -> str:
             headers = (text for name, value in sorted(content.headers.items()) for text in (name, value))
             parts = ("email", content.subject, content.text, content.html, *headers)
         case TextContent():
-            parts = ("text", content.text)
+            template = content.template
+            blanks = (word for pair in sorted(template.variables.items()) for word in pair) if template else ()
+            parts = ("text", content.text, *((template.name, *blanks) if template else ()))
     digest = hashlib.blake2b(digest_size=32)
     for part in parts:  # each with its length before it, so that no two contents run together into the same bytes
         if part is None:
@@ -82,7 +84,7 @@ class Renderer:
         )
         given = {name: value for name, value in values.items() if value is not None}
         parts = {part: self._part(path, given) for part, path in chosen.parts.items()}
-        return Rendered(content=_content(channel, parts), path=chosen.folder)
+        return Rendered(content=_content(channel, parts, chosen.folder), path=chosen.folder)
 
     def _find_variant(self, channel: Channel, locale: str | None) -> Variant:
         chosen = variant(self.version, channel, locale)
@@ -169,7 +171,7 @@ def _clean(text: str, path: str) -> str:
     return text
 
 
-def _content(channel: Channel, parts: Mapping[str, str]) -> Content:
+def _content(channel: Channel, parts: Mapping[str, str], folder: str) -> Content:
     """The parts, none of them empty, as the channel's content."""
     match channel:
         case Channel.EMAIL:
@@ -177,5 +179,25 @@ def _content(channel: Channel, parts: Mapping[str, str]) -> Content:
             return EmailContent(subject=subject, text=parts["email.txt"], html=parts.get("email.html"))
         case Channel.SMS:
             return TextContent(text=sms.tidy(parts["sms.txt"]).strip())
+        case Channel.WHATSAPP:
+            approved = parts.get("whatsapp.template.txt")
+            template = (
+                _approved(approved, f"templates/{folder}/whatsapp.template.txt") if approved is not None else None
+            )
+            return TextContent(text=parts["whatsapp.txt"].strip(), template=template)
+        case Channel.MESSENGER:
+            return TextContent(text=parts["messenger.txt"].strip())
         case Channel.SOCIAL:
             return TextContent(text=parts["social.txt"].strip())
+
+
+def _approved(part: str, path: str) -> ApprovedTemplate:
+    """The name of an approved template in the first line, and below it one blank a line: `1: Ana`."""
+    name, *lines = [line.strip() for line in part.strip().splitlines()]
+    blanks = [line.partition(":")[::2] for line in lines if line]
+    if " " in name or not all(key.strip() and value.strip() for key, value in blanks):
+        remedy = (
+            "Write the approved template's name into the first line, and below it a line like `1: Ana` for each blank."
+        )
+        raise ContentError("this names no approved template", where=path, remedy=remedy)
+    return ApprovedTemplate(name=name, variables={key.strip(): value.strip() for key, value in blanks})

@@ -20,6 +20,8 @@ LARGEST_FILE = 250_000
 PARTS: Final[Mapping[Channel, Mapping[str, bool]]] = {
     Channel.EMAIL: {"email.subject.txt": True, "email.html": False, "email.txt": True},
     Channel.SMS: {"sms.txt": True},
+    Channel.WHATSAPP: {"whatsapp.template.txt": False, "whatsapp.txt": True},
+    Channel.MESSENGER: {"messenger.txt": True},
     Channel.SOCIAL: {"social.txt": True},
 }
 """The files that make up each channel's message, and whether each must be there."""

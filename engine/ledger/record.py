@@ -71,16 +71,27 @@ class _Report:
     source: str
     row: Row[*tuple[Any, ...]] | None
     customer_ids: list[int] = field(default_factory=list)
+    channel: Channel | None = None
 
 
-def record_events(database: Database, reported: Sequence[ProviderEvent], *, provider: str, now: datetime) -> Recorded:
-    """Store a webhook's events and let each take effect, all in one durable transaction."""
+def record_events(
+    database: Database,
+    reported: Sequence[ProviderEvent],
+    *,
+    provider: str,
+    now: datetime,
+    channel: Channel | None = None,
+) -> Recorded:
+    """Store a webhook's events and let each take effect, all in one durable transaction.
+
+    channel: the provider's own, on which alone an address is looked for: who leaves WhatsApp has not left SMS.
+    """
     new = unmatched = 0
     with database.writing() as connection:
         for event in sorted(
             reported, key=lambda each: (each.message_key or "", each.provider_message_id or "")
         ):  # no deadlocks
-            report = _find(connection, database, event, provider)
+            report = _find(connection, database, event, provider, channel)
             if not _store(connection, database, report, f"{provider}:{event.dedupe}", now):
                 continue
             new += 1
@@ -112,7 +123,9 @@ def record_engagement(
     return record_events(database, [event], provider="link", now=now).unmatched == 0
 
 
-def _find(connection: Connection, database: Database, event: ProviderEvent, provider: str) -> _Report:
+def _find(
+    connection: Connection, database: Database, event: ProviderEvent, provider: str, only: Channel | None
+) -> _Report:
     """The message a report is about: by our key, else by the vendor's id, else the newest to that address."""
     columns = select(_m.id, _m.customer_id, _m.channel, _m.state, _m.sent_to)
     number = database.message_id(event.message_key) if event.message_key else None
@@ -122,23 +135,23 @@ def _find(connection: Connection, database: Database, event: ProviderEvent, prov
             columns.where(_m.provider == provider, _m.provider_message_id == event.provider_message_id)
         ).first()
     if row is not None or not event.address:
-        return _Report(event=event, source=provider, row=row)
+        return _Report(event=event, source=provider, row=row, channel=only)
     found = [
         owner
-        for channel, address in _readings(event.address)
+        for channel, address in _readings(event.address, only)
         for owner in consent.customers_at(connection, channel, database.address_hash(address))
     ]
     newest = columns.where(_m.customer_id.in_(found), _m.provider == provider, _m.first_sent_at <= event.at).order_by(
         _m.first_sent_at.desc()
     )
     row = connection.execute(newest.limit(1)).first() if found else None
-    return _Report(event=event, source=provider, row=row, customer_ids=found)
+    return _Report(event=event, source=provider, row=row, customer_ids=found, channel=only)
 
 
-def _readings(address: str) -> list[tuple[Channel, str]]:
+def _readings(address: str, only: Channel | None) -> list[tuple[Channel, str]]:
     """The channels on which a text is a possible address, with its normal form there."""
     readings = []
-    for channel in Channel:
+    for channel in (only,) if only else Channel:
         try:
             readings.append((channel, normalise(channel, address)))
         except ValueError:
@@ -210,7 +223,7 @@ def _stamp(connection: Connection, message_id: int, column: Column[Any], at: dat
 def _addresses(report: _Report) -> list[tuple[Channel, str]]:
     if report.row is not None and report.row.sent_to:
         return [(Channel(report.row.channel), report.row.sent_to)]
-    return _readings(report.event.address) if report.event.address else []
+    return _readings(report.event.address, report.channel) if report.event.address else []
 
 
 def _obey(connection: Connection, database: Database, report: _Report, channel: Channel, address: str) -> None:

@@ -19,7 +19,8 @@ import logging
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ from engine.model import Channel, MessageClass
 from engine.provider import (
     Accepted,
     Ambiguous,
+    ApprovedTemplate,
     Content,
     EmailContent,
     Http,
@@ -49,16 +51,22 @@ KEY = "0a1b2c3d-42"
 TO: Mapping[Channel, str] = {
     Channel.EMAIL: "ana.virtanen@customer.example",
     Channel.SMS: "+358401234567",
+    Channel.WHATSAPP: "+358401234567",
+    Channel.MESSENGER: "1234567890123456",
     Channel.SOCIAL: "@ana@social.example",
 }
 OTHERS: Mapping[Channel, str] = {
     Channel.EMAIL: "customer{:03}@customer.example",
     Channel.SMS: "+358401234{:03}",
+    Channel.WHATSAPP: "+358401234{:03}",
+    Channel.MESSENGER: "1234567890123{:03}",
     Channel.SOCIAL: "@customer{:03}@social.example",
 }
 FROM: Mapping[Channel, str] = {
     Channel.EMAIL: "Example Records <hello@shop.example>",
     Channel.SMS: "+15005550006",
+    Channel.WHATSAPP: "+15005550006",
+    Channel.MESSENGER: "105551234567890",
     Channel.SOCIAL: "@records@social.example",
 }
 NASTY = (
@@ -169,6 +177,12 @@ class ProviderContract:
         if can.headers and isinstance(outgoing.content, EmailContent):
             lower = {name.lower(): value for name, value in taken.headers.items()}
             assert all(lower.get(name.lower()) == value for name, value in outgoing.content.headers.items())
+        if can.templates:
+            approved = ApprovedTemplate(name="HXb5b62575e6e4ff6129ad7c8efe1f983e", variables={"1": "Ana", "2": "ü, 5"})
+            content = TextContent(text="Hello Ana", template=approved)
+            assert isinstance(self.send(self.outgoing(content=content, key="0a1b2c3d-44")), Accepted)
+            last = self.received()[-1]
+            assert (last.template, dict(last.variables)) == (approved.name, approved.variables)
         if can.posts:
             assert isinstance(self.send(self.outgoing(to=None, key="0a1b2c3d-43")), Accepted)
             assert self.received()[-1].to is None
@@ -182,6 +196,7 @@ class ProviderContract:
             (True, {"channel": other}),
             (not can.posts, {"to": None}),
             (not can.direct, {"to": TO[can.channel]}),
+            (not can.templates, {"content": TextContent(text="t", template=ApprovedTemplate(name="x"))}),
         ]
         asked.append((True, {"content": TextContent(text="t") if can.channel is Channel.EMAIL else letter}))
         if can.channel is Channel.EMAIL:
@@ -259,20 +274,27 @@ class ProviderContract:
 
     def test_logs_tell_neither_address_nor_secret(self) -> None:
         """Whatever a provider and the libraries under it log, at any level, no recipient and no secret is in it."""
-        outgoing, kept = self.outgoing(), _Kept()
-        logging.getLogger().addHandler(kept)
-        former = logging.getLogger().level
-        logging.getLogger().setLevel(logging.DEBUG)
-        try:
+        outgoing = self.outgoing()
+        with self.listening(outgoing):
             self.send(outgoing)
             self.send(replace(outgoing, key="0a1b2c3d-9"), within=-1)
+
+    @contextmanager
+    def listening(self, *outgoing: Outgoing) -> Iterator[None]:
+        """Hear all that is logged meanwhile; none of it may tell a secret, or to whom these messages go."""
+        kept, root = _Kept(), logging.getLogger()
+        former = root.level
+        root.addHandler(kept)
+        root.setLevel(logging.DEBUG)
+        try:
+            yield
         finally:
-            logging.getLogger().setLevel(former)
-            logging.getLogger().removeHandler(kept)
+            root.setLevel(former)
+            root.removeHandler(kept)
+        words = {*(one.to for one in outgoing if one.to), *self.environment.values()}
         for name, line in kept.lines:
             if not name.startswith(self.vendor_loggers or ("\0",)):
-                for word in (outgoing.to or "", *self.environment.values()):
-                    assert not word or word not in line, f"the logger {name} tells an address or a secret"
+                assert not any(word in line for word in words), f"the logger {name} tells an address or a secret"
 
     def test_no_text_makes_it_raise_or_stray(self) -> None:
         """Whatever stands in content, sender or address: `send` returns an outcome, and nobody else gets the message."""
@@ -304,7 +326,13 @@ class ProviderContract:
 
     def parse(self, webhook: Webhook, now: datetime) -> Sequence[ProviderEvent]:
         """The events in a webhook, by a provider opened for it."""
-        events: Sequence[ProviderEvent] = self.use(lambda provider: provider.parse_events(webhook, now=now))
+        return self.parse_all([webhook], now)
+
+    def parse_all(self, webhooks: Sequence[Webhook], now: datetime) -> Sequence[ProviderEvent]:
+        """The events in webhooks, one after the other, by one provider opened for them."""
+        events: Sequence[ProviderEvent] = self.use(
+            lambda provider: [event for webhook in webhooks for event in provider.parse_events(webhook, now=now)]
+        )
         return events
 
 

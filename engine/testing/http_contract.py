@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Provider, Rejected
 from engine.testing.contract import ProviderContract, lines
-from engine.testing.vendors.server import Cut, Drip, HttpVendor, Received, Reply, Reset, Silence, closed_port
+from engine.testing.vendors.server import Cut, Drip, HttpVendor, Received, Reply, Reset, Silence, closed_port, full_port
 
 
 def verdict(status: int) -> type[NotSent] | type[Rejected] | type[Ambiguous]:
@@ -116,6 +116,11 @@ class HttpContract(ProviderContract):
         for url in (f"http://127.0.0.1:{closed_port()}", "http://vendor.invalid", f"https://127.0.0.1:{closed_port()}"):
             assert isinstance(self.send_to(url), NotSent), url
 
+    def test_a_connection_that_never_stands_is_not_sent(self) -> None:
+        """Where nobody takes the call up in time, nothing has left."""
+        with full_port() as port:
+            assert isinstance(self.send_to(f"http://127.0.0.1:{port}", within=self.deadline), NotSent)
+
     def test_a_failed_tls_handshake_is_not_sent(self) -> None:
         """A server that speaks no TLS where TLS is due never saw the request."""
         assert isinstance(self.send_to(self.vendor.url.replace("http://", "https://")), NotSent)
@@ -127,6 +132,7 @@ class HttpContract(ProviderContract):
             for fault in (
                 Silence(taken=taken),
                 Reset(taken=taken),
+                Reset(taken=taken, after=11),
                 Cut(after=0, taken=taken),
                 Cut(after=11, taken=taken),
             ):
@@ -169,6 +175,19 @@ class HttpContract(ProviderContract):
                 assert outcome.retry_after is None, value
             else:
                 assert outcome.retry_after is not None and abs(outcome.retry_after - expected) < timedelta(seconds=30)
+
+    def test_failures_tell_neither_address_nor_secret(self) -> None:
+        """Nothing that is logged about a failure, at any level, by us or by what we stand on, says to whom, or with what key."""
+        outgoing, batch = self.outgoing(), self.batch()
+        told = {"message": " ".join((outgoing.to or "", *self.environment.values()))}
+        with self.listening(outgoing, *batch):
+            for fault in (Reply(status=400, body=told), Reply(status=500, body=told), Reset(), Cut(after=11)):
+                self.vendor.fail_next(fault)
+                self.send(outgoing)
+            self.vendor.fail_next(Reply(status=429), Reset(), Reply(status=400, body=told))
+            self.send_many(batch)
+            self.send_to(f"http://127.0.0.1:{closed_port()}")
+            self.send_to(self.vendor.url.replace("http://", "https://"))
 
     def test_redirects_are_not_followed(self) -> None:
         """A redirect is an answer, not a way: the message and our secret go to one address only."""

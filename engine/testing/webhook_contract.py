@@ -55,6 +55,14 @@ class WebhookContract(ProviderContract):
             assert seen.setdefault(first.dedupe, word) == word
         assert len(seen) == len(self.words)
 
+    def test_order_and_repetition_change_nothing(self) -> None:
+        """However often and in whatever order the vendor's reports come, they are the same reports: nothing is remembered."""
+        webhooks = [self.report(word, key=KEY, now=NOW) for word in self.words]
+        orders = (webhooks, webhooks[::-1], webhooks[::2] + webhooks + webhooks[1::2])
+
+        heard = [{(one.dedupe, one.name, one.message_key) for one in self.parse_all(order, NOW)} for order in orders]
+        assert heard[0] == heard[1] == heard[2] and len(heard[0]) == len(self.words)
+
     def test_a_forged_webhook_is_refused_whole(self) -> None:
         """One changed byte, a missing, cut or foreign signature: ForgedWebhook, and not one event."""
         genuine = self.report(next(iter(self.words)), key=KEY, now=NOW)

@@ -34,7 +34,7 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
     )
     now = door.clock.now()
     events = vendor.parse_events(webhook, now=now)
-    record_events(door.database, events, provider=provider, now=now)
+    record_events(door.database, events, provider=provider, now=now, channel=vendor.capabilities.channel)
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return Response(_NO_REPLY, media_type="text/xml")
     return Response(status_code=204)

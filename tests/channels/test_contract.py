@@ -97,8 +97,15 @@ class TestTwilio(LookUpContract, WebhookContract):
         with TwilioVendor(auth_token=self.environment["T_TWILIO_TOKEN"]) as self.vendor:
             yield
 
+    medium = "sms"
+
     def make_at(self, url: str, http: Http) -> Provider:
-        settings = {"account_sid": ACCOUNT, "auth_token": "${env:T_TWILIO_TOKEN}", "base_url": url}
+        settings = {
+            "account_sid": ACCOUNT,
+            "auth_token": "${env:T_TWILIO_TOKEN}",
+            "medium": self.medium,
+            "base_url": url,
+        }
         return Twilio(TwilioSettings.model_validate(settings), http=http)
 
     def report(self, word: str, *, key: str, now: datetime) -> Webhook:
@@ -107,6 +114,14 @@ class TestTwilio(LookUpContract, WebhookContract):
             key=key, to=TO[Channel.SMS], sender=FROM[Channel.SMS], provider_message_id="SM1", callback_url=url
         )
         return self.vendor.callback(about, word)
+
+
+class TestTwilioWhatsApp(TestTwilio):
+    medium = "whatsapp"
+
+
+class TestTwilioMessenger(TestTwilio):
+    medium = "messenger"
 
 
 class TestVonage(HttpContract, WebhookContract):

@@ -17,8 +17,19 @@ from hypothesis import strategies as st
 
 from channels.twilio import Twilio, TwilioSettings
 from engine.errors import ForgedWebhook
-from engine.model import EventName, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected, TextContent, Webhook
+from engine.model import Channel, EventName, SuppressionReason
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    ApprovedTemplate,
+    Http,
+    NotFound,
+    NotSent,
+    ProviderEvent,
+    Rejected,
+    TextContent,
+    Webhook,
+)
 from engine.testing.vendors.server import Received
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from tests.channels.messages import NOW, SMS, soon
@@ -140,6 +151,73 @@ def test_codes_have_their_meaning(status: int, code: Any, kind: type, suppress: 
     assert "40123" not in repr(outcome) and "token-for" not in repr(outcome)
     if status == 429:
         assert isinstance(outcome, NotSent) and outcome.retry_after == timedelta(seconds=7)
+
+
+@responses.activate
+def test_whatsapp_and_messenger_stand_before_the_address() -> None:
+    """Twilio knows the medium by what stands before both addresses; an approved template goes by its id and its blanks."""
+    responses.post(CREATE, status=201, json={"sid": "SM123"})
+    whatsapp = replace(SMS, channel=Channel.WHATSAPP, callback_url=None)
+    provider(medium="whatsapp").send(whatsapp, deadline=soon())
+    approved = ApprovedTemplate(name="HX12", variables={"1": "Ana", "2": "ü"})
+    templated = replace(
+        whatsapp, content=TextContent(text="Hello Ana", template=approved), sender="whatsapp:+15005550006"
+    )
+    provider(medium="whatsapp").send(templated, deadline=soon())
+    messenger = replace(whatsapp, channel=Channel.MESSENGER, to="1234567890123456", sender="105551234567890")
+    provider(medium="messenger").send(messenger, deadline=soon())
+    ends = {"To": "whatsapp:+358401234567", "From": "whatsapp:+15005550006"}
+    assert [form(call) for call in responses.calls] == [
+        {**ends, "Body": "Hello Ana"},
+        {**ends, "ContentSid": "HX12", "ContentVariables": '{"1": "Ana", "2": "\\u00fc"}'},
+        {"To": "messenger:1234567890123456", "From": "messenger:105551234567890", "Body": "Hello Ana"},
+    ]
+
+
+def test_what_each_medium_can_is_said() -> None:
+    """WhatsApp and Messenger let us write freely for a day after somebody wrote; only WhatsApp has approved templates."""
+    can = {medium: provider(medium=medium).capabilities for medium in ("sms", "whatsapp", "messenger")}
+    assert [one.channel for one in can.values()] == [Channel.SMS, Channel.WHATSAPP, Channel.MESSENGER]
+    assert [one.templates for one in can.values()] == [False, True, False]
+    assert [one.reply_window for one in can.values()] == [None, timedelta(hours=24), timedelta(hours=24)]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(63016, Rejected), (63003, Rejected), (63007, NotSent), (63018, NotSent)],
+)
+def test_the_mediums_own_codes(code: int, kind: type) -> None:
+    """Outside of the window a free text is rejected; an unknown person is too; a wrong sender or a limit is not sent."""
+    with TwilioVendor(refuse=lambda _: code) as vendor:
+        opened = provider(base_url=vendor.url, medium="whatsapp")
+        outcome = opened.send(replace(SMS, channel=Channel.WHATSAPP), deadline=soon())
+    assert isinstance(outcome, kind)
+    assert getattr(outcome, "suppress", None) == (SuppressionReason.BOUNCED if code == 63003 else None)
+
+
+def test_addresses_come_back_plain(vendor: TwilioVendor) -> None:
+    """What Twilio writes before an address stays with Twilio: here it is the number again."""
+    opened = provider(medium="whatsapp")
+    webhook = vendor.inbound("https://shop.example/w", sender="whatsapp:+358401234567", text="Stop")
+    (found,) = opened.parse_events(webhook, now=NOW)
+    assert (found.name, found.address, found.text) == (EventName.REPLIED, "+358401234567", "Stop")
+    about = Received(
+        key=SMS.key, to="whatsapp:+358401234567", provider_message_id="SM1", callback_url="https://s.example/w"
+    )
+    (found,) = opened.parse_events(vendor.callback(about, "read"), now=NOW)
+    assert (found.name, found.address) == (EventName.OPENED, "+358401234567")
+
+
+def test_what_an_approved_template_says_is_not_compared() -> None:
+    """Its words are Twilio's: a message at that time may be ours, and nobody can tell; without one it never arrived."""
+    approved = TextContent(text="Hello Ana", template=ApprovedTemplate(name="HX12"))
+    outgoing = replace(SMS, channel=Channel.WHATSAPP, content=approved)
+    with TwilioVendor() as vendor:
+        vendor.clock = lambda: NOW
+        opened = provider(base_url=vendor.url, medium="whatsapp")
+        assert isinstance(opened.look_up(outgoing, deadline=soon()), NotFound)
+        assert isinstance(opened.send(outgoing, deadline=soon()), Accepted)
+        assert isinstance(opened.look_up(outgoing, deadline=soon()), Ambiguous)
 
 
 @responses.activate

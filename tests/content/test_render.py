@@ -18,7 +18,7 @@ from engine.content.render import Renderer, content_hash
 from engine.content.sms import segments
 from engine.errors import ContentError
 from engine.model import Channel
-from engine.provider import EmailContent, TextContent
+from engine.provider import ApprovedTemplate, EmailContent, TextContent
 from tests.content.samples import VALUES, html, of, text, version
 
 LINES = "{% for item in data.items %}{{ item.name }}={{ item.price | money }};{% endfor %}"
@@ -218,7 +218,7 @@ def test_an_email_without_html_is_text_alone() -> None:
 @pytest.mark.parametrize("channel", list(Channel))
 def test_a_part_that_is_not_there_is_named(channel: Channel) -> None:
     """The message is withheld with the file's name."""
-    with pytest.raises(ContentError, match=r"^templates/t/(email\.subject|sms|social)\.txt: this part is missing"):
+    with pytest.raises(ContentError, match=r"^templates/t/(email\.subject|[a-z]+)\.txt: this part is missing"):
         Renderer(of({})).render(channel, VALUES)
 
 
@@ -243,6 +243,35 @@ def test_an_sms_is_tidied_to_its_cheapest_form() -> None:
     content = Renderer(made).render(Channel.SMS, values).content
     assert content == TextContent(text="It's 1 234,50 € - today...")
     assert segments("It's 1 234,50 € - today...").encoding == "GSM-7"
+
+
+def test_an_approved_template_goes_with_its_text() -> None:
+    """WhatsApp's approved text is named in a file of its own, its blanks filled from the customer; the hash covers it."""
+    approved = "HX12\n\n1: {{ customer.first_name }}\n 2 : 14:30, {{ 5 | money }}\n"
+    made = Renderer(of({"t/whatsapp.txt": "Hello {{ customer.first_name }}\n", "t/whatsapp.template.txt": approved}))
+    content = made.render(Channel.WHATSAPP, VALUES).content
+    assert isinstance(content, TextContent) and content.text == "Hello Ana"
+    assert content.template == ApprovedTemplate(name="HX12", variables={"1": "Ana", "2": "14:30, €5.00"})
+    plain = (
+        Renderer(of({"t/whatsapp.txt": "Hello {{ customer.first_name }}\n"})).render(Channel.WHATSAPP, VALUES).content
+    )
+    assert plain == TextContent(text="Hello Ana")
+    others = [
+        content,
+        plain,
+        TextContent(text="Hello Ana", template=ApprovedTemplate(name="HX12")),
+        TextContent(text="Hello Ana", template=ApprovedTemplate(name="HX12", variables={"1": "Ana", "2": "b"})),
+        TextContent(text="Hello Ana", template=ApprovedTemplate(name="HX13", variables=content.template.variables)),
+    ]
+    assert len({content_hash(other) for other in others}) == len(others)
+
+
+@pytest.mark.parametrize("wrong", ["Hello {{ customer.first_name }}", "HX12\nAna", "HX12\n1:", "HX12\n: Ana"])
+def test_what_names_no_approved_template_is_not_sent(wrong: str) -> None:
+    """A file that is not a name and its blanks is told with its place, before a vendor refuses it."""
+    made = Renderer(of({"t/fi/whatsapp.template.txt": wrong, "t/whatsapp.txt": "x"}))
+    with pytest.raises(ContentError, match=r"^templates/t/fi/whatsapp\.template\.txt: this names no approved template"):
+        made.render(Channel.WHATSAPP, {**VALUES, "customer": {"first_name": "Ana", "locale": "fi"}})
 
 
 def test_too_long_a_text_is_not_sent() -> None:

@@ -136,6 +136,26 @@ def test_stop_by_text_suppresses_and_start_lifts_it_but_never_a_bounce(database:
     assert reasons() == ["complained"]
 
 
+def test_who_leaves_one_medium_has_not_left_another(database: Database, now: datetime) -> None:
+    """A number is an address of SMS and of WhatsApp: a STOP, and a START, count on the channel of the provider that brought it."""
+    number = "+358401234567"
+
+    def text(words: str, channel: Channel) -> None:
+        event = ProviderEvent(name=EventName.REPLIED, at=now, dedupe=f"{words}{channel}", address=number, text=words)
+        record_events(database, [event], provider="texts", now=now, channel=channel)
+
+    def stopped() -> set[str]:
+        with database.reading() as connection:
+            return set(connection.execute(select(suppressions.c.channel)).scalars())
+
+    text("STOP", Channel.WHATSAPP)
+    assert stopped() == {"whatsapp"}
+    text("STOP", Channel.SMS)
+    assert stopped() == {"whatsapp", "sms"}
+    text("START", Channel.SMS)
+    assert stopped() == {"whatsapp"}
+
+
 def test_a_no_stands_even_where_its_report_comes_late(database: Database, now: datetime) -> None:
     """An opt-out of ten o'clock that is reported after an import's yes of eleven still ends our right to write."""
     sent = one_sent(database, now)

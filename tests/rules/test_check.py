@@ -48,7 +48,7 @@ def test_the_starter_workspace_is_clean(folder: Path) -> None:
     [
         ("use: file,", "use: fil,", 'error: there is no provider called "fil". Did you mean "file"?'),
         ("use: file, folder", "use: file, foldr", 'error: unknown key "foldr". Did you mean "folder"?'),
-        ("channel: sms}", "channel: fax}", '"channel" cannot be "fax". It is one of: email, sms, social.'),
+        ("channel: sms}", "channel: fax}", '"channel" cannot be "fax". It is one of: email, sms, whatsapp, messenger, social.'),
         ("provider: outbox, from: Example Records <hello", "provider: screen-sms, from: Example Records <hello", 'the provider "screen-sms" carries sms, not email. Name a provider that carries email.'),
         ("provider: outbox, from: Example Records <hello", "provider: outbx, from: Example Records <hello", 'there is no provider "outbx". Did you mean "outbox"?'),
         ("${env:REGULARS_SECRET}", "${env:NOT_SET_HERE}", "error: the environment variable NOT_SET_HERE is not set. Set NOT_SET_HERE, or put it into .env beside config.yaml."),

@@ -11,6 +11,19 @@ from engine.testing.vendors.server import (
     Reset,
     Silence,
     closed_port,
+    full_port,
 )
 
-__all__ = ["Cut", "Drip", "Fault", "HttpVendor", "Received", "Reply", "Request", "Reset", "Silence", "closed_port"]
+__all__ = [
+    "Cut",
+    "Drip",
+    "Fault",
+    "HttpVendor",
+    "Received",
+    "Reply",
+    "Request",
+    "Reset",
+    "Silence",
+    "closed_port",
+    "full_port",
+]

@@ -13,7 +13,7 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -44,7 +44,8 @@ class Request:
 class Received:
     """One message that the vendor truly took, read from what came: an HTTP `request`, or an email's `raw` bytes.
 
-    at: when, by the vendor's clock, for vendors that can be asked.
+    template, variables: the approved text that was asked for, and what fills it. at: when, by the vendor's clock, for
+    vendors that can be asked.
     """
 
     key: str | None
@@ -58,6 +59,8 @@ class Received:
     callback_url: str | None = None
     request: Request | None = None
     raw: bytes = b""
+    template: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     at: datetime = field(default=datetime(1970, 1, 1, tzinfo=UTC), compare=False)
 
 
@@ -90,9 +93,11 @@ class Silence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reset:
-    """Reads the request and tears the connection down (RST)."""
+    """Reads the request, sends the first `after` bytes of its answer (or of another one), and tears the connection down (RST)."""
 
     taken: bool = False
+    after: int = 0
+    answer: Reply | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +230,9 @@ class HttpVendor(ABC):
                 return True
             case Silence():
                 _wait_for_the_end(connection, self._stopping)
-            case Reset():
+            case Reset(after=after):
+                connection.sendall(_wire(fault.answer or reply)[:after])
+                self._stopping.wait(0.05 if after else 0)  # what was sent should arrive before the RST does
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             case Cut(after=after):
                 connection.sendall(_wire(fault.answer or reply)[:after])
@@ -270,6 +277,18 @@ def _read(stream: Any) -> Request | None:
     body = stream.read(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
     return Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
+
+
+@contextlib.contextmanager
+def full_port() -> Iterator[int]:
+    """A port of this machine where nobody answers: whoever connects to it waits for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        port: int = server.getsockname()[1]
+        for _ in range(4):  # as many as the system keeps beyond the backlog
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        yield port
 
 
 def closed_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from email.utils import format_datetime
 from typing import Any
@@ -55,12 +56,14 @@ class TwilioVendor(HttpVendor):
         sid = "SM" + hashlib.sha256(f"{self.url} {len(self.accepted)}".encode()).hexdigest()[:32]
         received = Received(
             key=parse_qs(urlsplit(form.get("StatusCallback", "")).query).get("message", [None])[0],
-            to=form["To"],
-            sender=form.get("From") or form.get("MessagingServiceSid", ""),
-            text=form["Body"],
+            to=_bare(form["To"]),
+            sender=_bare(form.get("From") or form.get("MessagingServiceSid", "")),
+            text=form.get("Body", ""),
             provider_message_id=sid,
             callback_url=form.get("StatusCallback"),
             request=request,
+            template=form.get("ContentSid"),
+            variables=json.loads(form.get("ContentVariables", "{}")),
             at=self.clock(),
         )
         answer = {"sid": sid, "status": "queued", "to": form["To"], "from": form.get("From"), "num_segments": "1"}
@@ -68,7 +71,7 @@ class TwilioVendor(HttpVendor):
 
     def _list(self, query: Mapping[str, str]) -> Reply:
         """Messages to one recipient, the newest first, in pages. What waits in the queue was not sent on any date."""
-        told = [one for one in self.told() if one.to == query.get("To", one.to)]
+        told = [one for one in self.told() if _field(one, "To") == query.get("To", _field(one, "To"))]
         if any(name.startswith("DateSent") for name in query):
             told = []
         size, page = min(int(query.get("PageSize", "50")), self.page_size), int(query.get("Page", "0"))
@@ -91,10 +94,10 @@ class TwilioVendor(HttpVendor):
             "status": status,
             "error_code": code,
             "direction": "outbound-api",
-            "to": one.to,
-            "from": None if service else one.sender,
+            "to": _field(one, "To"),
+            "from": None if service else _field(one, "From"),
             "messaging_service_sid": service,
-            "body": one.text,
+            "body": f"What {one.template} says" if one.template else one.text,
             "date_created": format_datetime(one.at),
             "date_sent": None,
         }
@@ -106,9 +109,10 @@ class TwilioVendor(HttpVendor):
             return _error(400, code, f"Message to {to} cannot be sent")
         checks = (
             (bool(to), 21604, "A 'To' phone number is required."),
-            (to.startswith("+") and to[1:].isdigit(), 21211, f"The 'To' number {to} is not a valid phone number."),
+            (_valid(to), 21211, f"The 'To' number {to} is not a valid phone number."),
             (bool(form.get("From") or form.get("MessagingServiceSid")), 21603, "A 'From' phone number is required."),
-            (bool(form.get("Body")), 21602, "Message body is required."),
+            (bool(form.get("Body") or form.get("ContentSid")), 21602, "Message body is required."),
+            (_medium(form.get("From", to)) == _medium(to), 63007, "Twilio could not find a Channel with this From."),
             (
                 len(form.get("Body", "")) <= 1600,
                 21617,
@@ -124,8 +128,8 @@ class TwilioVendor(HttpVendor):
             "MessageStatus": status,
             "SmsSid": received.provider_message_id,
             "SmsStatus": status,
-            "To": received.to or "",
-            "From": received.sender,
+            "To": _field(received, "To"),
+            "From": _field(received, "From"),
             "AccountSid": self._account,
             "ApiVersion": "2010-04-01",
         }
@@ -146,6 +150,26 @@ class TwilioVendor(HttpVendor):
         signature = RequestValidator(self._token).compute_signature(url, dict(form))
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "x-twilio-signature": signature}
         return Webhook(method="POST", url=url, headers=headers, body=urlencode(form).encode())
+
+
+def _valid(to: str) -> bool:
+    """A number with its plus, for SMS and WhatsApp; for Messenger the digits by which a page knows somebody."""
+    plain = _bare(to)
+    return plain.isdigit() if _medium(to) == "messenger" else plain.startswith("+") and plain[1:].isdigit()
+
+
+def _medium(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def _bare(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def _field(one: Received, name: str) -> str:
+    """An address as it was given, with its medium before it."""
+    plain = (one.to if name == "To" else one.sender) or ""
+    return one.request.form().get(name, plain) if one.request else plain
 
 
 def _error(status: int, code: int, message: str) -> Reply:

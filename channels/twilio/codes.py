@@ -1,0 +1,70 @@
+"""Twilio's words and error codes in ours. https://www.twilio.com/docs/api/errors"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.model import EventName, SuppressionReason
+from engine.provider import Rejected, storable
+
+_E, _S = EventName, SuppressionReason
+
+WORDS: Mapping[str, EventName] = {
+    "accepted": _E.ACCEPTED,
+    "scheduled": _E.ACCEPTED,
+    "queued": _E.ACCEPTED,
+    "sending": _E.ACCEPTED,
+    "sent": _E.ACCEPTED,
+    "delivered": _E.DELIVERED,
+    "partially_delivered": _E.DELIVERED,
+    "read": _E.OPENED,
+    "undelivered": _E.BOUNCED_SOFT,
+    "failed": _E.REJECTED,
+    "canceled": _E.REJECTED,
+    "receiving": _E.OTHER,
+    "received": _E.REPLIED,
+}
+"""Twilio's message states in our words; every other word is kept as `other`."""
+
+BAD_NUMBER: Mapping[str, SuppressionReason] = {
+    "21610": _S.OPTED_OUT,  # the recipient answered STOP
+    "21211": _S.BOUNCED,  # no such number
+    "21614": _S.BOUNCED,  # not a mobile number
+    "30006": _S.BOUNCED,  # a landline, or a carrier out of reach
+    "63003": _S.BOUNCED,  # nobody on WhatsApp or Messenger
+    "63024": _S.BOUNCED,  # no recipient that this medium has
+}
+"""Error codes that blame the number itself. Twilio may change what a code stands for: an unknown one never suppresses."""
+
+HARD = frozenset({"30005", "30006", "63003", "63024"})  # unknown or gone; a landline; not on this medium
+SET_UP = frozenset(
+    {
+        "20003",
+        "20404",
+        "21408",
+        "21603",
+        "21606",
+        "21609",
+        "21612",
+        "21659",
+        "21660",
+        "21661",
+        "21703",
+        "21705",
+        "30034",
+        "63007",
+    }
+)
+"""Our account, sender, region or callback URL is wrong: nothing was taken, and it can be put right."""
+
+LATER = frozenset({"14107", "20429", "21611", "30001", "63018"})  # a limit or a full queue
+
+OPT_OUT_TYPES: Mapping[str, EventName] = {"STOP": _E.OPTED_OUT, "START": _E.OPTED_IN}
+"""What Twilio's own keyword handling understood, in whatever language it was said."""
+
+
+def failed(message: Mapping[str, Any]) -> Rejected:
+    """A message that Twilio has, and has already given up."""
+    code = storable(message.get("error_code"))
+    return Rejected(code=code or "failed", suppress=BAD_NUMBER.get(code))
