@@ -34,11 +34,13 @@ from engine.provider import (
     SecretRef,
     TextContent,
     TextOrSecret,
+    Verified,
     Webhook,
     outcome_of_status,
     reveal,
     safe_header,
     storable,
+    verified,
     without_personal,
 )
 
@@ -124,6 +126,15 @@ class Vonage(Provider):
         if not answer.good:
             return outcome_of_status(answer, detail=self.words(answer.fields().get("error_title"), outgoing))
         return self._outcome(answer.fields(), outgoing)
+
+    def verify(self, *, deadline: float) -> Verified:
+        """The account's balance: https://developer.vonage.com/en/api/account"""
+        try:
+            account = reveal(self.settings.api_key), self.settings.api_secret.reveal()
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        url = f"{self.settings.base_url.rstrip('/')}/account/get-balance"
+        return verified(self.http.call("GET", url, deadline=deadline, auth=account), "the account is known")
 
     def _outcome(self, fields: Mapping[str, Any], outgoing: Outgoing) -> Outcome:
         """A 200 holds one status a part of the text. Where one part was taken, sending again would double it."""

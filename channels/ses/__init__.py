@@ -41,12 +41,14 @@ from engine.provider import (
     Rejected,
     SecretRef,
     TextOrSecret,
+    Verified,
     Webhook,
     outcome_of_status,
     retry_after,
     reveal,
     safe_header,
     storable,
+    verified,
 )
 
 SET_UP = frozenset(
@@ -106,16 +108,11 @@ class Ses(Provider):
         self._certificates: dict[str, Certificate] = {}
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        host = (self.settings.base_url or f"https://email.{self.settings.region}.amazonaws.com").rstrip("/")
         try:
             body = json.dumps(self._email(outgoing)).encode()
-            request = AWSRequest("POST", f"{host}/v2/email/outbound-emails", data=body)
-            request.headers["Content-Type"] = "application/json"
-            SigV4Auth(self._credentials(), "ses", self.settings.region).add_auth(request)
-        except SecretMissing as error:
-            return NotSent(code="set_up", detail=error.what)
-        except BotoCoreError as error:
-            return NotSent(code="set_up", detail=type(error).__name__)
+            request = self._signed("POST", "/v2/email/outbound-emails", body)
+        except (SecretMissing, BotoCoreError) as error:
+            return NotSent(code="set_up", detail=_why(error))
         except ContentError as error:
             return Rejected(code="unsendable", detail=error.what)
         answer = self.http.call(
@@ -126,6 +123,26 @@ class Ses(Provider):
         if answer.good:
             return Accepted(provider_message_id=storable(answer.fields().get("MessageId")) or None)
         return self._refusal(answer, outgoing)
+
+    def verify(self, *, deadline: float) -> Verified:
+        """The account: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html"""
+        try:
+            request = self._signed("GET", "/v2/email/account", b"")
+        except (SecretMissing, BotoCoreError) as error:
+            return Verified(good=False, detail=_why(error))
+        answer = self.http.call("GET", request.url, deadline=deadline, headers=dict(request.headers.items()))
+        if isinstance(answer, Answer) and answer.good and answer.fields().get("SendingEnabled") is False:
+            return Verified(good=False, detail="the account may not send")
+        return verified(answer, "the account may send")
+
+    def _signed(self, method: str, path: str, body: bytes) -> AWSRequest:
+        """A request with AWS's signature over all of it. Raises SecretMissing or BotoCoreError."""
+        host = (self.settings.base_url or f"https://email.{self.settings.region}.amazonaws.com").rstrip("/")
+        request = AWSRequest(method, host + path, data=body)
+        if body:
+            request.headers["Content-Type"] = "application/json"
+        SigV4Auth(self._credentials(), "ses", self.settings.region).add_auth(request)
+        return request
 
     def _credentials(self) -> Any:
         """Those of config.yaml, else those that AWS gives this machine, which it renews itself. Raises SecretMissing."""
@@ -216,6 +233,10 @@ class Ses(Provider):
         if not isinstance(answer, Answer) or not answer.good or not answer.complete:
             raise NoPlainAnswer("SNS does not answer", remedy="The notification will come again.")
         return answer.text
+
+
+def _why(error: SecretMissing | BotoCoreError) -> str:
+    return error.what if isinstance(error, SecretMissing) else type(error).__name__
 
 
 def _text(value: str) -> Mapping[str, str]:

@@ -13,16 +13,20 @@ from channels.console import Console
 from channels.file import File
 from channels.mastodon import Mastodon
 from channels.sendgrid import SendGrid
+from channels.ses import Ses
 from channels.smtp import Smtp
 from channels.smtp.dkim import public_key
 from channels.smtp.settings import DkimSettings
 from channels.twilio import Twilio
+from channels.vonage import Vonage
 from engine.provider import Http, Provider, Verified
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import HttpVendor, Request, Silence, closed_port
+from engine.testing.vendors.ses import REGION, SesVendor
 from engine.testing.vendors.smtp import SmtpVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
+from engine.testing.vendors.vonage import VonageVendor
 from tests.channels.messages import soon
 from tests.channels.test_smtp_dkim import KEYS, pem, record
 
@@ -42,6 +46,15 @@ def mastodon(url: str) -> Provider:
     return opened(Mastodon, {"access_token": "${env:V_KEY}", "server": url})
 
 
+def ses(url: str) -> Provider:
+    keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
+    return opened(Ses, {"region": REGION, **keys, "base_url": url})
+
+
+def vonage(url: str) -> Provider:
+    return opened(Vonage, {"api_key": "key-for-tests", "api_secret": "${env:V_KEY}", "base_url": url})
+
+
 def smtp(**given: Any) -> Provider:
     return opened(Smtp, {"host": "127.0.0.1", "security": "none", **given})
 
@@ -54,7 +67,12 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "sendgrid": (SendGridVendor, sendgrid),
     "twilio": (TwilioVendor, twilio),
     "mastodon": (MastodonVendor, mastodon),
+    "ses": (SesVendor, ses),
+    "vonage": (VonageVendor, vonage),
 }
+
+
+SECRETS = {SendGridVendor: "api_key", SesVendor: "secret_access_key", VonageVendor: "api_secret"}
 
 
 @pytest.fixture(params=sorted(VENDORS))
@@ -68,7 +86,7 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def server(kind: type[Any], **more: Any) -> HttpVendor:
-    made: HttpVendor = kind(**({"api_key": SECRET} if kind is SendGridVendor else {}), **more)
+    made: HttpVendor = kind(**({SECRETS[kind]: SECRET} if kind in SECRETS else {}), **more)
     return made
 
 
@@ -92,7 +110,8 @@ def test_wrong_credentials_are_told(vendor: tuple[type[Any], Make], monkeypatch:
     """Refused, and not set at all: both say what is wrong."""
     with server(vendor[0]) as there:
         monkeypatch.setenv("V_KEY", "wrong")
-        assert verdict(vendor[1](there.url)) == Verified(good=False, detail="the credentials are refused (401)")
+        found = verdict(vendor[1](there.url))
+        assert not found.good and found.detail.startswith("the credentials ")
         monkeypatch.delenv("V_KEY")
         assert "V_KEY" in verdict(vendor[1](there.url)).detail
 
@@ -116,6 +135,9 @@ def test_a_key_that_may_not_send_and_a_suspended_account_are_no_good() -> None:
     with server(TwilioVendor) as there:
         there.standing = "suspended"  # type: ignore[attr-defined]
         assert verdict(twilio(there.url)) == Verified(good=False, detail="the account is suspended")
+    with server(SesVendor) as there:
+        there.may_send = False  # type: ignore[attr-defined]
+        assert verdict(ses(there.url)) == Verified(good=False, detail="the account may not send")
 
 
 @pytest.fixture

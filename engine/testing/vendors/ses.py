@@ -46,6 +46,7 @@ class SesVendor(HttpVendor):
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._certificate = _certificate(self._key)
         self.confirmed: list[str] = []
+        self.may_send = True
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.path == urlsplit(CERTIFICATE).path:
@@ -53,10 +54,12 @@ class SesVendor(HttpVendor):
         if request.query.get("Action") == "ConfirmSubscription":
             self.confirmed.append(request.query["TopicArn"])
             return Reply(status=200, body=b"<ConfirmSubscriptionResponse/>"), None
-        if (request.method, request.path) != ("POST", "/v2/email/outbound-emails"):
-            return _error(404, "NotFoundException", "not found"), None
         if not self._signed(request):
             return _error(403, "InvalidSignatureException", "The request signature we calculated does not match"), None
+        if (request.method, request.path) == ("GET", "/v2/email/account"):
+            return Reply(status=200, body={"SendingEnabled": self.may_send, "ProductionAccessEnabled": True}), None
+        if (request.method, request.path) != ("POST", "/v2/email/outbound-emails"):
+            return _error(404, "NotFoundException", "not found"), None
         mail = request.json()
         (to,) = mail["Destination"]["ToAddresses"]
         refusal = self._refuse(to) if self._refuse else None

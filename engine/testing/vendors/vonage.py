@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -29,6 +30,12 @@ class VonageVendor(HttpVendor):
         self._account, self._signature_secret, self._refuse = (api_key, api_secret), signature_secret, refuse
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
+        if (request.method, request.path) == ("GET", "/account/get-balance"):
+            basic = base64.b64encode(":".join(self._account).encode()).decode()
+            known = request.headers.get("authorization") == f"Basic {basic}"
+            return Reply(
+                status=200 if known else 401, body={"value": 10.28, "autoReload": False} if known else b""
+            ), None
         if (request.method, request.path) != ("POST", "/sms/json"):
             return Reply(status=404, body=b"not found"), None
         form = request.form()
