@@ -22,11 +22,11 @@ def in_state(*states: State) -> ColumnElement[bool]:
     return messages.c.state == written[0] if len(written) == 1 else messages.c.state.in_(written)
 
 
-def _target(step: Transition) -> ColumnElement[str] | str:
+def _target(step: Transition, doubt: ColumnElement[Any] = messages.c.doubt_since) -> ColumnElement[str] | str:
     """Where the step leads; `unknown`, where it would deny an earlier hand-over that is still in doubt."""
     if not step.denies:
         return step.target.value
-    return case((messages.c.doubt_since.is_not(None), State.UNKNOWN.value), else_=step.target.value)
+    return case((doubt.is_not(None), State.UNKNOWN.value), else_=step.target.value)
 
 
 def move(connection: Connection, transition: str, *which: ColumnElement[bool], now: datetime, **values: Any) -> int:
@@ -69,4 +69,5 @@ def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Update:
     mine = (m.id == bindparam("mine"), m.epoch == bindparam("mine_epoch"), in_state(*step.origins))
     lasting = (m.lease_until > moment,) if leased else ()
     values = {name: bindparam(f"new_{name}", type_=m[name].type) for name in changed}
-    return update(messages).where(*mine, *lasting).values(state=_target(step), changed_at=moment, **values)
+    target = _target(step, values.get("doubt_since", m.doubt_since))
+    return update(messages).where(*mine, *lasting).values(state=target, changed_at=moment, **values)

@@ -101,21 +101,24 @@ _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambig
 
 
 def _transition(message: Message, outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dict[str, Any]]:
+    """A plain no ends the doubt about this hand-over, which a reaper may have raised meanwhile; not that about an earlier one."""
+    earlier = {"doubt_since": message.doubt_since}
     match outcome:
         case Accepted(provider_message_id=name):
             return "accept", {"accepted_at": now, "provider_message_id": name, "reason": None, "doubt_since": None}
         case Rejected(code=code, detail=detail):
-            return "reject", {"reason": Reason.REFUSED.value, "detail": f"{code} {detail}".strip()}
+            return "reject", {**earlier, "reason": Reason.REFUSED.value, "detail": f"{code} {detail}".strip()}
         case NotSent(code=code, detail=detail) if retry.worthwhile:
             reason = Reason.RATE_LIMITED if outcome.retry_after else Reason.PROVIDER_DOWN
             return "retry", {
+                **earlier,
                 "due_at": now + retry.wait,
                 "reason": reason.value,
                 "held_by": reason.value,
                 "detail": f"{code} {detail}".strip(),
             }
         case NotSent(code=code, detail=detail):
-            return "die", {"reason": Reason.ATTEMPTS_EXHAUSTED.value, "detail": f"{code} {detail}".strip()}
+            return "die", {**earlier, "reason": Reason.ATTEMPTS_EXHAUSTED.value, "detail": f"{code} {detail}".strip()}
         case Ambiguous(code=code, detail=detail):
             since = message.doubt_since or now
             return "doubt", {

@@ -184,6 +184,23 @@ def test_an_answer_that_comes_after_the_reaper_still_settles(database: Database,
     assert state_of(database, sent.id) is State.ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(Rejected(code="550"), State.REJECTED), (NotSent(code="451"), State.PENDING)]
+)
+def test_a_plain_no_that_comes_after_the_reaper_leaves_no_doubt(
+    database: Database, now: datetime, outcome: Rejected | NotSent, state: State
+) -> None:
+    """The reaper doubted this hand-over alone; its sender's answer says that nobody has the message."""
+    add_customers(database, 1, now)
+    owe_all(database, now)
+    sent = begin(database, take(database, now)[0], now)
+    assert sent is not None
+    recover(database, now=now + LEASE)
+    assert end(database, sent, outcome, now + LEASE)
+    assert state_of(database, sent.id) is state
+    assert all(message.doubt_since is None for message in take(database, now + LEASE + MINUTE))
+
+
 def test_a_message_past_its_time_expires(database: Database, now: datetime) -> None:
     """Too late is an end of its own, with its reason; nothing is sent late."""
     add_customers(database, 2, now)
