@@ -179,7 +179,8 @@ def test_a_start_that_arrives_late_does_not_undo_a_newer_stop(shop: Shop, now: d
         )
     for words, at in (("STOP", now + timedelta(minutes=5)), ("START", now)):
         event = ProviderEvent(name=EventName.REPLIED, at=at, dedupe=words, address="+358401234567", text=words)
-        record_events(shop.database, [event], provider="texts", now=now + timedelta(minutes=6))
+        later = now + timedelta(minutes=6)
+        record_events(shop.database, [event], provider="texts", now=later, channel=Channel.SMS)
     with shop.database.reading() as connection:
         assert connection.execute(select(suppressions.c.reason)).scalars().all() == ["opted_out"]
 
