@@ -135,8 +135,8 @@ def _part_head(kind: str, coding: str) -> bytes:
 
 def _goes_as_it_is(data: bytes, mark: bytes) -> bool:
     """RFC 2045 §2.7, §2.8: no NUL, no long line, and here no boundary either."""
-    start = 0
-    while len(data) - start > MAX_LINE:  # in every so many octets a line must end
+    start, last = 0, len(data) - MAX_LINE
+    while start < last:  # in every so many octets a line must end
         end = data.rfind(b"\n", start, start + MAX_LINE + 1)
         if end < 0:
             return False

@@ -106,7 +106,7 @@ class Batch:
             return slot.connection
         while (kept := self._pool.take()) is not None:
             slot.connection, kept.deadline = kept, self._deadline
-            if (yield from kept.alive(quiet=self._pool.quiet_seconds)):
+            if time.monotonic() - kept.used_at < self._pool.quiet_seconds or (yield from kept.alive()):
                 return kept
             kept.abandon()
         slot.connection = fresh = Connection(self._deadline)

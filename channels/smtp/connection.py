@@ -24,7 +24,7 @@ LONGEST_LINE, LONGEST_REPLY = 4096, 65_536  # RFC 5321 §4.5.3.1.5 says 512; som
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[int, int, T]
-Reply: TypeAlias = tuple[int, str]
+Reply: TypeAlias = tuple[int, bytes]
 """The code, -1 where there is none, and the text of all lines."""
 Command: TypeAlias = tuple[str, bytes, tuple[int, ...]]
 """The step's name, its line, and the codes that let the conversation go on."""
@@ -33,9 +33,9 @@ Command: TypeAlias = tuple[str, bytes, tuple[int, ...]]
 class Refusal(Exception):
     """The server answered a step before the dot with a code that ends the hand-over."""
 
-    def __init__(self, step: str, code: int, reply: str) -> None:
+    def __init__(self, step: str, code: int, reply: bytes) -> None:
         super().__init__(step)
-        self.step, self.code, self.reply = step, code, reply
+        self.step, self.code, self.reply = step, code, reply.decode("utf-8", "replace")
 
 
 class NotOffered(Exception):
@@ -174,10 +174,8 @@ class Connection:
 
     # ------------------------------------------------------------ being kept
 
-    def alive(self, *, quiet: float) -> Steps[bool]:
-        """Whether the next message may be risked on it: after `quiet` seconds it is asked, and not for long."""
-        if time.monotonic() - self.used_at < quiet:
-            return True
+    def alive(self) -> Steps[bool]:
+        """Whether the server still answers; it is not asked for long."""
         self.within(2)
         try:
             yield from self.say("NOOP", "NOOP", 250)
@@ -218,7 +216,7 @@ class Connection:
         code, text = yield from self.reply()
         if code not in good:
             raise Refusal(step, code, text)
-        return text
+        return text.decode("utf-8", "replace")
 
     def reply(self) -> Steps[Reply]:
         """The next whole reply (RFC 5321 §4.2.1). Raises OutOfStep for one that has no end, OSError."""
@@ -263,10 +261,10 @@ class Connection:
     def _whole_reply(self) -> Reply | None:
         unread, start, texts = self._unread, 0, []
         while (end := unread.find(b"\n", start)) >= 0:
-            texts.append(unread[start + 4 : end].strip().decode("utf-8", "replace"))
+            texts.append(unread[start + 4 : end].strip())
             if unread[start + 3 : start + 4] != b"-":
                 code, self._unread = unread[start : start + 3], unread[end + 1 :]
-                return (int(code) if code.isdigit() else -1), "\n".join(texts)
+                return (int(code) if code.isdigit() else -1), b"\n".join(texts)
             start = end + 1
         if len(unread) - start >= LONGEST_LINE or start > LONGEST_REPLY:
             raise OutOfStep

@@ -23,6 +23,7 @@ BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 OUR_SET_UP = frozenset({502, 503, 530, 534, 535, 538})
 """Replies about commands and logging in, whatever they are given to (RFC 5321 §4.2.2, RFC 4954 §6)."""
 
+_DATA: Command = ("DATA", b"DATA\r\n", (354,))
 _DOT = re.compile(rb"\n\.")
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
@@ -64,7 +65,7 @@ class Envelope:
         commands = (
             ("MAIL", f"{mail}\r\n".encode(), (250,)),
             ("RCPT", f"RCPT TO:<{self.letter.to}>\r\n".encode(), (250, 251)),
-            ("DATA", b"DATA\r\n", (354,)),
+            _DATA,
         )
         if _DOT.search(text):  # RFC 5321 §4.5.2; the first line is a header, and the last one has its end
             text = text.replace(b"\r\n.", b"\r\n..")
@@ -77,7 +78,7 @@ def hand_over(connection: Connection, envelope: Envelope, words: Words) -> Steps
     try:
         commands, text = envelope.at(connection.features)
         yield from connection.announce(commands)
-        code, reply = yield from connection.carry(text)
+        code, said = yield from connection.carry(text)
     except Refusal as refusal:
         if refusal.code == 421 or refusal.code < 400 or refusal.step == "RSET":
             connection.abandon()
@@ -91,6 +92,7 @@ def hand_over(connection: Connection, envelope: Envelope, words: Words) -> Steps
         return NotSent(code="disconnected", detail=f"{type(error).__name__} before the final dot")
     if code == 421 or not 200 <= code < 600 or 300 <= code < 400:
         connection.abandon()
+    reply = said.decode("utf-8", "replace")
     return _after_the_dot(code, reply, words(reply, outgoing))
 
 

@@ -62,7 +62,7 @@ def test_a_reply_may_come_in_any_pieces(cuts: list[int]) -> None:
             replies.append((yield from connection.reply()))
 
     finished(four(), *pieces, server=server)
-    assert replies == [(250, "mail.example\nSIZE 10\nHELP"), (354, "go on"), (550, "5.1.1 gone"), (-1, "")]
+    assert replies == [(250, b"mail.example\nSIZE 10\nHELP"), (354, b"go on"), (550, b"5.1.1 gone"), (-1, b"")]
     connection.abandon()
     server.close()
 
@@ -83,7 +83,7 @@ def test_half_a_reply_before_the_text_is_no_beginning_of_the_answer(pair: Pair) 
     """What came before the text is never put together with what comes after the dot: `25` and `550 no` are no 255."""
     connection, server = pair
     steps = connection.reply()
-    assert finished(steps, b"354 go on\r\n25", server=server) == (354, "go on")
+    assert finished(steps, b"354 go on\r\n25", server=server) == (354, b"go on")
     with pytest.raises(OutOfStep):
         finished(connection.carry(b"text\r\n.\r\n"), b"550 no\r\n", server=server)
     assert connection.sock is None and not connection.dot_left
@@ -94,7 +94,7 @@ def test_half_a_reply_before_the_text_is_no_beginning_of_the_answer(pair: Pair) 
 def test_a_refusal_before_the_text_is_one(pair: Pair) -> None:
     """A server that says 354 and takes it back at once has refused, and gets no text."""
     connection, server = pair
-    assert finished(connection.reply(), b"354 go on\r\n554 5.7.1 no\r\n", server=server) == (354, "go on")
+    assert finished(connection.reply(), b"354 go on\r\n554 5.7.1 no\r\n", server=server) == (354, b"go on")
     with pytest.raises(Refusal) as caught:
         finished(connection.carry(b"text\r\n.\r\n"), server=server)
     assert (caught.value.code, connection.sock) == (554, None)
