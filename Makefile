@@ -3,12 +3,13 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: run test lint bench clean help
+.PHONY: run test lint bench faults clean help
 
 help:
 	@echo "make run    install and show the whole path on real purchases (about a minute)"
 	@echo "make test   install and run all tests"
 	@echo "make lint   ruff, mypy --strict, import-linter"
+	@echo "make faults the daemon killed, paused, starved, 600 times over: about an hour (ARGS='--seeds 10' for less)"
 	@echo "make bench  the benchmarks: JSON lines, ratios against a baseline in the same run"
 
 run: .venv/.run
@@ -25,6 +26,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@for script in benchmarks/*.py; do echo "# $$script" >&2; $(BIN)/python $$script || exit 1; done
+
+faults: .venv/.dev
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 clean:
 	rm -rf .venv

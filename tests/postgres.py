@@ -76,7 +76,8 @@ class Server:
 
     def crash(self) -> None:
         """Die at once, as in a power cut, and come up again at the same port from what is on disk."""
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", "immediate", "restart")
+        log = str(self.folder / "log")  # else the server would keep our end of its output open
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", log, "-m", "immediate", "restart")
 
     def url(self, name: str) -> str:
         return f"postgresql://regulars@127.0.0.1:{self.port}/{name}"

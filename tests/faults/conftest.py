@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.fleet import Launcher
 from tests.faults.shop import ENVIRONMENT
-from tests.faults.trial import Ground
+from tests.faults.trial import Ground, prepared
 from tests.postgres import Server
 
 
@@ -19,16 +19,17 @@ def launcher() -> Iterator[Launcher]:
 
 
 @pytest.fixture(scope="session")
-def ground(launcher: Launcher) -> Ground:
+def ground(launcher: Launcher) -> Iterator[Ground]:
     """For trials on SQLite."""
-    return Ground(launcher=launcher)
+    with prepared(launcher, server=False) as ground:
+        yield ground
 
 
 @pytest.fixture(scope="session")
 def fragile(launcher: Launcher, postgres_server: Server) -> Iterator[Ground]:
-    """For trials on PostgreSQL: a server of their own, which may be crashed."""
-    with Server() as server:
-        yield Ground(launcher=launcher, server=server)
+    """For trials on PostgreSQL: a server of their own, which may be crashed. (Asks for the tests' other server, to skip where there can be none.)"""
+    with prepared(launcher, server=True) as ground:
+        yield ground
 
 
 @pytest.fixture(autouse=True)

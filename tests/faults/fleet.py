@@ -46,7 +46,7 @@ class Launcher:
     ) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         forget(self._folder)
 
     def ask(self, **question: Any) -> Any:

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,69 +25,114 @@ from sqlalchemy import Connection, event
 from engine.cli.app import log_to_stderr
 from engine.cli.run import door_of
 from engine.daemon import Daemon, Installation, open_workspace_database, set_up
+from engine.sending.dispatch import Kind, tickets
 from engine.sending.prepare import Setup
 from engine.settings import load_environment
 from engine.store import Database
 from engine.web.app import create_app
 from engine.web.server import Background
+from tests.faults import naive
 
 
 @dataclass(kw_only=True, slots=True)
 class Strike:
-    """What befalls the process at its `commit`-th commit: `signal`, before the block, before its COMMIT, or after it."""
+    """What befalls the process at its `commit`-th transaction, of those that say `touching` in some statement: `signal`,
+    before the transaction begins ("begin"; only where any transaction counts), before its COMMIT, or after it.
+    """
 
     commit: int
     moment: str
     signal: str
+    touching: str = ""
     seen: int = 0
 
-    def here(self, moment: str) -> bool:
-        return moment == self.moment and self.seen == self.commit
-
     def fall(self, moment: str) -> None:
-        if self.here(moment):
+        if self.seen == self.commit and self.moment == moment:
             os.kill(os.getpid(), getattr(signal, f"SIG{self.signal}"))
 
 
-MOMENTS = ("begin", "before", "after")
+LONG_PAUSE = 1.0
+"""Seconds without a beat after which a process must have stood still."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StruckDatabase(Database):
     """A database whose n-th transaction is this process's last."""
 
-    strike: Strike = field(default_factory=lambda: Strike(commit=0, moment="", signal="KILL"))
+    strike: Strike
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        self.strike.seen += 1
-        self.strike.fall("begin")
-        mine = self.strike.here(self.strike.moment)
+        strike, mine = self.strike, False
+        if not strike.touching:
+            strike.seen += 1
+            strike.fall("begin")
+            mine = strike.seen == strike.commit
         with super().writing() as connection:
+            said = _statements(connection) if strike.touching else []
             yield connection
+            if strike.touching and any(strike.touching in statement for statement in said):
+                strike.seen += 1
+                mine = strike.seen == strike.commit
             if mine:
-                self.strike.fall("before")
+                strike.fall("before")
         if mine:
-            self.strike.fall("after")
+            strike.fall("after")
+
+
+def _statements(connection: Connection) -> list[str]:
+    """The statements of this transaction, as they come."""
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement)
+
+    event.listen(connection, "before_cursor_execute", note)
+    return said
 
 
 class WrongClock:
-    """The machine's clock, wrong by as many seconds as a file says at the moment."""
+    """The machine's clock, wrong by as many seconds as a file says at the moment, and by the pauses it does not see."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, pauses: Pauses | None) -> None:
+        self._file, self._pauses = file, pauses
 
     def now(self) -> datetime:
+        unseen = self._pauses.lost if self._pauses else 0.0
         try:
-            return datetime.now(UTC) + timedelta(seconds=float(self._file.read_text() or 0))
+            return datetime.now(UTC) + timedelta(seconds=float(self._file.read_text() or 0) - unseen)
         except (OSError, ValueError):
             return datetime.now(UTC)
+
+
+class Pauses:
+    """A negative control: no clock of this process sees the time in which it stood still."""
+
+    def __init__(self) -> None:
+        self.lost = 0.0
+        self._true, self._lock = time.monotonic, threading.Lock()
+        self._last = self._true()
+        time.monotonic = self.monotonic
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def monotonic(self) -> float:
+        with self._lock:
+            now = self._true()
+            if now - self._last > LONG_PAUSE:
+                self.lost += now - self._last
+            self._last = now
+            return now - self.lost
+
+    def _beat(self) -> None:
+        while True:
+            self.monotonic()
+            time.sleep(LONG_PAUSE / 20)
 
 
 def database_of(setup: Setup, spec: dict[str, Any]) -> Database:
     """The workspace's database as the daemon opens it, with what the trial does to it."""
     database = open_workspace_database(setup.workspace)
-    if spec.get("relaxed"):  # after the start-up assertion, for every connection from now on
+    if spec["relaxed"]:  # after the start-up assertion, for every connection from now on
         event.listen(database.pool, "connect", _relax)
         database.pool.dispose()
     if spec.get("strike"):
@@ -101,16 +147,8 @@ def _relax(connection: Any, _record: Any) -> None:
     connection.autocommit = False
 
 
-def forgetful(passed: dict[str, float]) -> None:
-    """A negative control: this process's monotonic clock does not see the time in which it stood still."""
-    true = time.monotonic
-    time.monotonic = lambda: true() - passed["standing"]
-    stopped_at = [0.0]
-
-    def on_continue(*_: object) -> None:
-        passed["standing"] += true() - stopped_at[0]
-
-    signal.signal(signal.SIGCONT, on_continue)
+LOADED = (tickets,)
+"""Loaded before the first fork, so that no daemon has to: it takes a while."""
 
 
 def work(spec: dict[str, Any]) -> None:
@@ -122,8 +160,13 @@ def work(spec: dict[str, Any]) -> None:
     os.environ.update(spec["environment"])
     load_environment(folder)
     log_to_stderr()
-    clock, setup = WrongClock(Path(spec["clock"])), set_up(folder)
-    daemon = Daemon(Installation(folder, clock, setup=setup, database=database_of(setup, spec)))
+    if spec["policy"]:
+        naive.work(folder, naive.Policy(spec["policy"]))
+        return
+    pauses = Pauses() if spec["forgetful"] else None
+    clock, setup = WrongClock(Path(spec["clock"]), pauses), set_up(folder)
+    installation = Installation(folder, clock, setup=setup, database=database_of(setup, spec))
+    daemon = Daemon(installation, kind=Kind(spec.get("kind", Kind.DAEMON)))
     door = Background(create_app(door_of(daemon.installation)), "127.0.0.1", spec["door"]) if spec["door"] else None
     if door:
         door.start()
@@ -163,13 +206,20 @@ def ended(pid: int, known: dict[int, int]) -> int | None:
 
 
 def main() -> None:
-    """Answer each line of standard input with one of standard output, until there is no more."""
-    known: dict[int, int] = {}
+    """Answer each line of standard input with one of standard output; when there is no more, end every daemon left."""
+    made, known = list[int](), dict[int, int]()
     for line in sys.stdin:
         asked = json.loads(line)
-        answer = start(asked["start"]) if "start" in asked else ended(asked["ended"], known)
+        if "start" in asked:
+            answer: int | None = start(asked["start"])
+            made.append(answer or 0)
+        else:
+            answer = ended(asked["ended"], known)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    for pid in made:
+        if ended(pid, known) is None:
+            os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ It knows the product from outside: its tables, its log, its report. Where nothin
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import select
 from engine.measure.report import Report, report
 from engine.model import FINAL, DeliveryClass, MessageClass, State
 from engine.store import Database
-from engine.store.tables import attempts, contact_points, events, messages, runs
+from engine.store.tables import attempts, contact_points, events, look_ups, messages, runs
 from tests.faults.record import Taken
 
 
@@ -74,17 +74,20 @@ class Ledger:
     events: Sequence[Any]
     addresses: Sequence[str]
     report: Report
+    looks: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that a trial saw.
 
-    owed: how many messages the campaigns owe. fires: occurrences that were due. doubts: at most so many hand-overs may have
-    come into doubt, by ambiguous answers and by what was in flight at each fault. quiet: all came to rest unaided.
+    owed: how many messages the campaigns owe. fires: occurrences that were due. doubts: of at most so many hand-overs nobody
+    heard the end: what was in flight at each fault. quiet: all came to rest unaided.
     balances: the books as looked at while it ran, audience and sum. hasty: keys that came again before the vendor's
     Retry-After was over; changed: keys whose second hand-over was another letter. rate: at most so many a second, where
-    there is a limit. answered: reports that the vendor saw taken; healthy_first: whether the healthy campaign was through
+    there is a limit. answered: reports that the vendor saw taken. settles: whether the vendor can be asked or remembers
+    keys; refused: what it denied for good. left_behind: what daemons that ended on SIGTERM still
+    held. healthy_first: whether the healthy campaign was through
     before the sick one's vendor came back.
     """
 
@@ -100,6 +103,9 @@ class Evidence:
     opt_outs: Sequence[OptOut] = ()
     answered: Sequence[Reported] = ()
     samples: Sequence[Sample] = ()
+    settles: bool = False
+    refused: Collection[str] = ()
+    left_behind: Sequence[str] = ()
     healthy_first: bool | None = None
     rate: int | None = None
     deadline: float = 1.0
@@ -124,9 +130,11 @@ def read_ledger(database: Database, *, now: datetime) -> Ledger:
             tried[database.message_key(row.message_id)].append(row)
         launched = connection.execute(select(runs)).all()
         told = connection.execute(select(events).where(events.c.message_id.is_not(None))).all()
+        looked = connection.execute(select(look_ups)).all()
         known = connection.execute(select(contact_points.c.address)).scalars().all()
     books = report(database, now=now)
-    return Ledger(rows=rows, attempts=tried, runs=launched, events=told, addresses=known, report=books)
+    looks = {database.message_key(one.message_id): f"looks {one.looks}, failures {one.failures}" for one in looked}
+    return Ledger(rows=rows, attempts=tried, runs=launched, events=told, addresses=known, report=books, looks=looks)
 
 
 def judge(seen: Evidence) -> list[Verdict]:
@@ -252,13 +260,21 @@ def _restless(seen: Evidence) -> str:
     return _few(open_still) or ("" if seen.quiet else "it did not come to rest in time")
 
 
+def _never_settled(seen: Evidence) -> str:
+    if not seen.settles:
+        return ""
+    unknown = [(key, row) for key, row in seen.ledger.rows.items() if row.state == State.UNKNOWN.value]
+    return _few(
+        f"{key} ({row.reason}, {row.detail}; {seen.ledger.looks.get(key, 'never looked up')})"
+        for key, row in unknown
+        if key not in seen.refused
+    )
+
+
 def _too_doubtful(seen: Evidence) -> str:
-    unclear = sum(_unclear(one) for tried in seen.ledger.attempts.values() for one in tried)
-    return f"{unclear} hand-overs came into doubt, {seen.doubts} could" if unclear > seen.doubts else ""
-
-
-def _unclear(attempt: Any) -> bool:
-    return attempt.outcome in (None, "ambiguous")
+    """An answer that proves nothing is the vendor's doing; what nobody heard the end of is ours."""
+    unheard = sum(one.outcome is None for tried in seen.ledger.attempts.values() for one in tried)
+    return f"of {unheard} hand-overs nobody heard the end, {seen.doubts} could be" if unheard > seen.doubts else ""
 
 
 Check = Callable[[Evidence], str]
@@ -280,5 +296,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "I10": ("a sick campaign holds up no healthy one", _held_up),
     "I11": ("no address and no secret in the log", _told),
     "I12": ("after the last fault all comes to rest, unaided", _restless),
+    "F4": ("a daemon that ends on SIGTERM leaves nothing in its hands", lambda seen: _few(seen.left_behind)),
+    "G2": ("where the vendor can be asked or remembers keys, every doubt is settled", _never_settled),
     "G3": ("doubt is bounded by what was in flight", _too_doubtful),
 }

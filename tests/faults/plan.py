@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.faults.courier import Kind
+from tests.faults.naive import Policy
 
 
 class Blow(StrEnum):
@@ -23,6 +24,15 @@ class Blow(StrEnum):
     CRASH = "crash"  # PostgreSQL: immediate shutdown and restart
     LOCK = "lock"  # SQLite: somebody else holds the write lock
     CLOCK = "clock"  # the clock jumps by several leases, and back
+
+
+class Missing(StrEnum):
+    """A negative control: the protection that is taken away. The oracle must object."""
+
+    HONEST_ACCEPTANCE = "the provider says yes before it has asked"
+    DOUBT = "a dead sender's messages go back to pending"
+    GUARD = "the process does not see how long it stood still"
+    DURABILITY = "synchronous_commit is off"
 
 
 class Store(StrEnum):
@@ -41,7 +51,10 @@ class Act:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """One trial. `share`: how many of the vendor's answers are bad. `opt_outs`: how many readers leave meanwhile."""
+    """One trial. `share`: how many of the vendor's answers are bad. `opt_outs`: how many readers leave meanwhile,
+    `orders`: how many call for a receipt at the door. `skew`: each daemon's clock is wrong by several leases of its own.
+    `dispatch`: how senders learn that something is due.
+    `missing`: a protection taken away; `policy`: a naive sender in the daemon's place."""
 
     store: Store
     kind: Kind
@@ -52,7 +65,11 @@ class Plan:
     share: float = 0.1
     webhooks: bool = False
     opt_outs: int = 0
-    controls: Mapping[str, object] | None = None
+    orders: int = 0
+    skew: bool = False
+    dispatch: str = "threads"
+    missing: Missing | None = None
+    policy: Policy | None = None
 
     @property
     def name(self) -> str:
@@ -60,11 +77,18 @@ class Plan:
 
     @property
     def door(self) -> bool:
-        return self.webhooks or self.opt_outs > 0
+        return self.webhooks or self.opt_outs > 0 or self.orders > 0
 
 
 MESSAGES_PER_CUSTOMER = 2.2
 BLOWS = 8
+POINTS: Mapping[str, str] = {
+    "owe": "INSERT INTO runs",
+    "claim": "lease_until=",
+    "intent": "INSERT INTO attempts",
+    "answer": "UPDATE attempts",
+}
+"""The ledger's commits, each by what only it says: what is owed, a claim, the intent before a call, the answer after it."""
 LONG = frozenset({Blow.PAUSE, Blow.FREEZE, Blow.LOCK})
 ONE_STORE: Mapping[Store, Blow] = {Store.SQLITE: Blow.LOCK, Store.POSTGRESQL: Blow.CRASH}
 EVERYWHERE = (
@@ -94,8 +118,10 @@ def draw(store: Store, kind: Kind, seed: int) -> Plan:
         seed=seed,
         acts=spread(blows, chance),
         daemons=chance.choice((1, 1, 2)) if store is Store.SQLITE else chance.choice((1, 2, 3)),
+        dispatch=chance.choice(("threads", "procrastinate")) if store is Store.POSTGRESQL else "threads",
         webhooks=chance.random() < 0.4,
         opt_outs=0 if clock else chance.choice((0, 0, 5)),
+        orders=chance.choice((0, 0, 10)),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from engine.testing.vendors.server import Received
 
@@ -31,6 +31,14 @@ class Record(list[Received]):
         super().__init__()
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def extend(self, received: Iterable[Received]) -> None:
+        for each in received:
+            self.append(each)
+
+    def __iadd__(self, received: Iterable[Received]) -> Self:  # type: ignore[override, misc]
+        self.extend(received)
+        return self
 
     def append(self, received: Received) -> None:
         super().append(received)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from engine.campaigns.launch import launch_due
 from engine.intake import take_customers
+from engine.ledger.schedules import launched_until
 from engine.rules.workspace import load_workspace
 from engine.store import Database, open_database
 from tests.faults.courier import Kind
 from tests.faults.vendor import API_KEY
 
 SECRET = "the-workspaces-own-secret-for-faults"
-ENVIRONMENT: Mapping[str, str] = {"REGULARS_SECRET": SECRET, "COURIER_KEY": API_KEY}
-LEASE, DEADLINE, RESOLVE_WINDOW = 2, 1, 4
-"""Seconds: short, so that a trial is over soon."""
+CALLER = "the-key-of-who-may-call-the-door"
+ENVIRONMENT: Mapping[str, str] = {"REGULARS_SECRET": SECRET, "COURIER_KEY": API_KEY, "REGULARS_API_KEYS": CALLER}
+LEASE, DEADLINE = 2, 1
+RESOLVE_WINDOW: Mapping[Kind, int] = {Kind.BLIND: 4, Kind.RECONCILABLE: 600, Kind.IDEMPOTENT: 600}
+"""Seconds: short, so that a trial is over soon. Where there will be evidence, it is waited for."""
 THREADS, CONNECTIONS = 3, 4
 RECEIPTS = 5
 """Every fifth customer gets the receipt too."""
@@ -27,6 +31,7 @@ workspace: shop
 database: {database}
 time_zone: Etc/UTC
 secret: ${{env:REGULARS_SECRET}}
+api_keys: ${{env:REGULARS_API_KEYS}}
 postal_address: Example Records, 1 Example Street
 public_url: {public_url}
 attributes: {{first_name: text, buys: boolean}}
@@ -36,11 +41,13 @@ purposes:
   service: {{title: Service, consent: none}}
 providers:
   courier: {{use: courier, kind: {kind}, base_url: "{vendor}", api_key: "${{env:COURIER_KEY}}", connections: {connections}{more}}}
+  other: {{use: courier, kind: {kind}, base_url: "{other}", api_key: "${{env:COURIER_KEY}}", connections: {connections}}}
 channels:
   email:
-    commercial: {{provider: courier, from: Example Records <news@shop.example>}}
+    commercial: {{provider: {commercial}, from: Example Records <news@shop.example>}}
     transactional: {{provider: courier, from: Example Records <receipts@shop.example>}}
 sending:
+  dispatch: {dispatch}
   threads: {threads}
   batch: 12
   deadline: {deadline} seconds
@@ -68,6 +75,15 @@ class: transactional
 purpose: service
 delivery: at_least_once
 """
+ORDER = """
+campaign: order
+template: receipt
+trigger: {{data: {{order: text}}}}
+channel: email
+class: transactional
+purpose: service
+"""
+"""Started by calls at the door, see `readers`."""
 CAMPAIGNS = {"news": NEWS, "extra": EXTRA, "receipt": RECEIPT}
 TEMPLATES = {
     "news/email.subject.txt": "News for {{ customer.first_name }}",
@@ -83,11 +99,16 @@ ENTRY_POINT = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where things are: the database's URL, the vendor's as the daemon sees it, and the daemon's own HTTP door."""
+    """Where things are: the database's URL, the vendor's as the daemon sees it, and the daemon's own HTTP door.
+
+    other: a vendor for the marketing letters alone, where there is one. dispatch: how senders learn what is due.
+    """
 
     database: str
     vendor: str
     public_url: str
+    other: str = ""
+    dispatch: str = "threads"
 
 
 def write(folder: Path, kind: Kind, at: Address, **settings: object) -> None:
@@ -99,14 +120,17 @@ def write(folder: Path, kind: Kind, at: Address, **settings: object) -> None:
         vendor=at.vendor,
         kind=kind.value,
         more=more,
+        dispatch=at.dispatch,
+        other=at.other or at.vendor,
+        commercial="other" if at.other else "courier",
         threads=THREADS,
         connections=CONNECTIONS,
         lease=LEASE,
         deadline=DEADLINE,
-        resolve_window=RESOLVE_WINDOW,
+        resolve_window=RESOLVE_WINDOW[kind],
     )
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    rules = {f"rules/{name}.yaml": text.format(at=now) for name, text in CAMPAIGNS.items()}
+    rules = {f"rules/{name}.yaml": text.format(at=now) for name, text in {**CAMPAIGNS, "order": ORDER}.items()}
     templates = {f"templates/{name}": text for name, text in TEMPLATES.items()}
     for name, text in {"config.yaml": config, **rules, **templates}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,10 +163,18 @@ def welcome(folder: Path, database: Database, customers: int) -> int:
         }
         for number in range(1, customers + 1)
     ]
-    settings = load_workspace(folder).settings
+    settings, now = load_workspace(folder).settings, datetime.now(UTC)
+    for campaign in CAMPAIGNS:  # what fell due before a campaign became known is nobody's debt
+        launched_until(database, campaign, now=now)
+    long_since = now - timedelta(days=1)  # a clock that is set back must not come before it
     with database.writing() as connection:
-        take_customers(connection, database, settings, rows, now=datetime.now(UTC), proof="for the trial")
+        take_customers(connection, database, settings, rows, now=long_since, proof="for the trial")
     return 2 * customers + customers // RECEIPTS
+
+
+def launch(folder: Path, database: Database) -> None:
+    """Owe all messages at once, for senders that launch nothing themselves."""
+    launch_due(load_workspace(folder), database, now=datetime.now(UTC))
 
 
 def forget(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import shutil
 import signal
 import socket
 import sqlite3
@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import record, shop
+from tests.faults.courier import Kind
 from tests.faults.fleet import Fleet, Launcher, Process
+from tests.faults.impatient import Impatient
 from tests.faults.oracle import Evidence, Verdict, judge, read_ledger
-from tests.faults.plan import Act, Blow, Plan, Store
+from tests.faults.plan import POINTS, Act, Blow, Missing, Plan, Store
 from tests.faults.proxy import Proxy, Strike
 from tests.faults.readers import Readers
 from tests.faults.shop import CONNECTIONS, DEADLINE, LEASE, THREADS, Address
@@ -29,17 +31,35 @@ from tests.faults.vendor import API_KEY, CourierVendor
 from tests.faults.watch import Watch
 from tests.postgres import Server
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 IN_FLIGHT = max(CONNECTIONS, THREADS + 1)
 """How many messages one sender has on their way at once, and so how many a fault can leave in doubt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What trials share: the process that makes daemons, and for trials on PostgreSQL a server of their own."""
+    """What trials share: the process that makes daemons, an empty SQLite file with all tables, and for trials on
+    PostgreSQL a server of their own with an empty database, named `EMPTY`.
+    """
 
     launcher: Launcher
+    empty: Path
     server: Server | None = None
+
+
+EMPTY = "template_of_trials"
+
+
+@contextmanager
+def prepared(launcher: Launcher, *, server: bool) -> Iterator[Ground]:
+    """The ground for trials, on PostgreSQL too where a server is wanted."""
+    with ExitStack() as stack:
+        empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-empty-"))) / "empty.db"
+        shop.open_books(f"sqlite:///{empty}").close()
+        postgres = stack.enter_context(Server()) if server else None
+        if postgres:
+            shop.open_books(postgres.create(EMPTY)).close()
+        yield Ground(launcher=launcher, empty=empty, server=postgres)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +67,7 @@ class Result:
     """What came of a trial. Everything but the verdicts is for the scoreboard; `seconds` is from the last fault to quiet."""
 
     name: str
+    baseline: bool
     verdicts: Sequence[Verdict]
     blows: Mapping[str, int]
     messages: int
@@ -70,15 +91,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def database_of(plan: Plan, ground: Ground, folder: Path) -> Iterator[str]:
+def database_of(plan: Plan, ground: Ground, disk: Path) -> Iterator[str]:
     """The URL of an empty database that is gone after the trial."""
     if plan.store is Store.SQLITE:
-        yield f"sqlite:///{folder / 'regulars.db'}"
+        shutil.copy(ground.empty, disk / "regulars.db")
+        yield f"sqlite:///{disk / 'regulars.db'}"
         return
     assert ground.server is not None, "a trial on PostgreSQL needs a server"
-    name = f"trial_{os.getpid()}_{time.monotonic_ns()}"
+    name, url = ground.server.copy(EMPTY)
     try:
-        yield ground.server.create(name)
+        yield url
     finally:
         ground.server.drop(name)
 
@@ -86,54 +108,79 @@ def database_of(plan: Plan, ground: Ground, folder: Path) -> Iterator[str]:
 def run(plan: Plan, ground: Ground, *, keep: bool = False) -> Result:
     """Run the plan, and judge. With `keep` the folder stays, with the log and the record."""
     folder = Path(tempfile.mkdtemp(prefix=f"regulars-{plan.name}-"))
+    trial = Trial(plan, ground, folder)
     try:
-        with database_of(plan, ground, folder) as url:
-            return Trial(plan, ground, folder, url).run()
+        with trial.begun():
+            for act in plan.acts:
+                trial.act(act)
+            return trial.ended()
     finally:
         if not keep:
             shop.forget(folder)
 
 
 class Trial:
-    """The pieces of one trial while it runs."""
+    """The pieces of one trial while it runs: `begun`, then any number of blows, then `ended`.
 
-    def __init__(self, plan: Plan, ground: Ground, folder: Path, url: str) -> None:
-        self.plan, self.ground, self.folder, self.url = plan, ground, folder, url
+    disk: where a SQLite file lies, if not in the trial's folder. other: the URL of a vendor for the marketing letters alone.
+    """
+
+    def __init__(self, plan: Plan, ground: Ground, folder: Path, *, disk: Path | None = None, other: str = "") -> None:
+        self.plan, self.ground, self.folder, self.disk, self.other = plan, ground, folder, disk or folder, other
+        self.healthy_first: bool | None = None
         self.blows: Counter[Blow] = Counter()
         self.shaken = 0
-        self.chance = random.Random(f"trial {plan.name}")
+        self.left_behind: list[str] = []
+        self.doors = [free_port() if plan.door else None for _ in range(plan.daemons + 1)]
 
-    def run(self) -> Result:
-        plan = self.plan
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """The vendor, the workspace and the first daemons; all gone after the block."""
+        plan, taken = self.plan, self.folder / "record.jsonl"
         with ExitStack() as stack:
-            self.vendor = stack.enter_context(
-                CourierVendor(plan.kind, self.folder / "record.jsonl", seed=plan.seed, share=plan.share)
-            )
-            target = self.vendor.url.rpartition(":")[2]
-            self.proxy = stack.enter_context(Proxy(("127.0.0.1", int(target))))
-            self.doors = [free_port() if plan.door else None for _ in range(plan.daemons + 1)]
-            address = Address(
-                database=self.url,
-                vendor=f"http://127.0.0.1:{self.proxy.port}",
-                public_url=f"http://127.0.0.1:{self.doors[0] or 8025}",
-            )
-            shop.write(self.folder, plan.kind, address, webhooks=plan.webhooks, **dict(plan.controls or {}))
+            self.url = stack.enter_context(database_of(plan, self.ground, self.disk))
+            self.vendor = stack.enter_context(CourierVendor(plan.kind, taken, seed=plan.seed, share=plan.share))
+            self.proxy = stack.enter_context(Proxy(("127.0.0.1", int(self.vendor.url.rpartition(":")[2]))))
+            self._write_workspace()
             self.database = shop.open_books(self.url)
             stack.callback(self.database.close)
-            self.owed = shop.welcome(self.folder, self.database, plan.customers)
+            self.owed = shop.welcome(self.folder, self.database, plan.customers) + plan.orders
+            if plan.policy:
+                shop.launch(self.folder, self.database)
+            if plan.missing is Missing.DOUBT:
+                stack.enter_context(Impatient(self.database))
             self.fleet = stack.enter_context(Fleet(self.ground.launcher, self.folder))
-            self.watch = stack.enter_context(Watch(self.database, self.fleet.living))
+            self.watch = stack.enter_context(Watch(self.database, self.fleet.living, self.owed))
             self.readers = stack.enter_context(Readers(plan, self.vendor, [door for door in self.doors if door]))
             self.places: list[Process] = [self.start(place) for place in range(plan.daemons)]
-            for act in plan.acts:
-                self.act(act)
-            seconds = self.come_to_rest()
-            return self.judged(seconds)
+            yield
+
+    def _write_workspace(self) -> None:
+        address = Address(
+            database=self.url,
+            vendor=f"http://127.0.0.1:{self.proxy.port}",
+            public_url=f"http://127.0.0.1:{self.doors[0] or 8025}",
+            other=self.other,
+            dispatch=self.plan.dispatch,
+        )
+        more = {"ack_early": True} if self.plan.missing is Missing.HONEST_ACCEPTANCE else {}
+        shop.write(self.folder, self.plan.kind, address, webhooks=self.plan.webhooks, **more)
+
+    def ended(self) -> Result:
+        """No more blows: it comes to rest, the daemons end, and the oracle judges."""
+        return self._judged(self._come_to_rest())
 
     # ------------------------------------------------------------ daemons
 
     def start(self, place: int, **changes: Any) -> Process:
-        return self.fleet.start(door=self.doors[place], **changes)
+        """A daemon; in every second place a worker, which launches nothing."""
+        missing = {"relaxed": self.plan.missing is Missing.DURABILITY, "forgetful": self.plan.missing is Missing.GUARD}
+        if self.plan.skew:
+            changes["clock"] = self.folder / f"clock-{place}"
+            changes["clock"].write_text(str((0, 5, -5, 3)[place] * LEASE), encoding="ascii")
+        if place % 2:
+            changes["kind"] = "worker"
+        return self.fleet.start(door=self.doors[place], policy=self.plan.policy, **missing, **changes)
 
     def replace(self, place: int, **changes: Any) -> Process:
         """Another daemon in this place; the former one is surely gone."""
@@ -151,7 +198,7 @@ class Trial:
 
     def act(self, act: Act) -> None:
         """Wait for the moment, then strike."""
-        self.until(lambda: self.vendor.requests >= act.requests, idle=0.6)
+        self.until(lambda: self.vendor.requests >= act.requests or self.watch.at_rest, idle=3.0)
         self.blows[act.blow] += 1
         if act.blow not in (Blow.OUTAGE, Blow.TERM):
             self.shaken += IN_FLIGHT * (self.plan.daemons if act.blow in _ALL_FEEL else 1)
@@ -174,13 +221,17 @@ class Trial:
         self.replace(chance.randrange(self.plan.daemons))
 
     def commit(self, chance: random.Random) -> None:
-        self._struck(chance, "KILL", chance.choice(("begin", "before", "after")))
+        point = chance.choice(("", *POINTS))
+        moment = chance.choice(("before", "after") if point else ("begin", "before", "after"))
+        doomed = self.strike(chance, signal="KILL", moment=moment, touching=POINTS.get(point, ""))
+        doomed.kill()  # where it never came to that transaction, it shall not die of it later
 
-    def _struck(self, chance: random.Random, name: str, moment: str) -> Process:
-        """A daemon that has its end in it, at one of its first transactions."""
-        strike = {"commit": chance.randrange(1, 30), "moment": moment, "signal": name}
+    def strike(self, chance: random.Random, *, touching: str, **how: object) -> Process:
+        """A daemon that has its end in it, at one of its first transactions; when it has come to that, or to nothing."""
+        commit = chance.randrange(1, 5) if touching else chance.randrange(1, 30)
+        strike = {"commit": commit, "touching": touching, **how}
         doomed = self.replace(chance.randrange(self.plan.daemons), strike=strike)
-        self.until(lambda: not doomed.alive() or doomed.stands_still(), idle=2.0)
+        self.until(lambda: not doomed.alive() or doomed.stands_still() or self.watch.at_rest, idle=8.0)
         return doomed
 
     def byte(self, chance: random.Random) -> None:
@@ -193,21 +244,26 @@ class Trial:
         answer = chance.random() < 0.5
         byte = chance.choice((0, 1, chance.randrange(2, 200 if answer else 1200), 100_000))
         self.proxy.arm(Strike(exchange=chance.randrange(1, 8), answer=answer, byte=byte, act=strike))
-        self.until(died.is_set, idle=2.0)
+        self.until(lambda: died.is_set() or self.watch.at_rest, idle=4.0)
         self.proxy.arm(None)
 
     def pause(self, chance: random.Random) -> None:
-        place = chance.randrange(self.plan.daemons)
-        self.places[place].send(signal.SIGSTOP)
-        self._outlive(self.places[place], chance)
+        sleeper = self.places[chance.randrange(self.plan.daemons)]
+        sleeper.send(signal.SIGSTOP)
+        self.outlive(sleeper, LEASE * (1.2 + 1.8 * chance.random()))
 
     def freeze(self, chance: random.Random) -> None:
-        self._outlive(self._struck(chance, "STOP", "after"), chance)
+        touching = POINTS.get(chance.choice(("intent", "claim", "")), "")
+        sleeper = self.strike(chance, signal="STOP", moment="after", touching=touching)
+        self.outlive(sleeper, LEASE * (1.2 + 1.8 * chance.random()))
 
-    def _outlive(self, sleeper: Process, chance: random.Random) -> None:
+    def outlive(self, sleeper: Process, seconds: float) -> None:
         """Somebody else works while the sleeper's lease runs out; then it wakes."""
+        if not sleeper.stands_still():
+            sleeper.kill()
+            return
         rival = self.start(self.plan.daemons)
-        time.sleep(LEASE * (1.2 + 1.8 * chance.random()))
+        time.sleep(seconds)
         sleeper.send(signal.SIGCONT)
         time.sleep(0.3)
         rival.stop()
@@ -217,9 +273,10 @@ class Trial:
         self.end(self.places[place])
 
     def end(self, process: Process) -> None:
-        """SIGTERM. A daemon that had not begun yet dies of it; every other ends with status 0."""
+        """SIGTERM. A daemon that had not begun yet dies of it; every other ends with status 0, and holds nothing any more."""
         status = process.stop()
         assert status in (0, -signal.SIGTERM), f"the daemon ended with {status} on SIGTERM: {self.log()[-2000:]}"
+        self.left_behind += self.watch.held_by(process.pid)
 
     def outage(self, chance: random.Random) -> None:
         self.proxy.down()
@@ -244,16 +301,15 @@ class Trial:
 
     # ------------------------------------------------------------ the end
 
-    def come_to_rest(self) -> float:
+    def _come_to_rest(self) -> float:
         """Seconds from the last fault until all is final; beyond `PATIENCE` where it never is."""
         began = time.monotonic()
         while time.monotonic() - began < PATIENCE:
             self.revive()
-            if self.watch.owed() == self.owed and self.watch.open() == 0:
+            if self.readers.done() and self.watch.owed() == self.owed and self.watch.open() == 0:
                 break
             time.sleep(0.05)
         seconds = time.monotonic() - began
-        self.readers.finish()
         for process in self.places:
             self.end(process)
         return seconds
@@ -261,24 +317,28 @@ class Trial:
     def log(self) -> str:
         return self.fleet.log.read_text(encoding="utf-8", errors="replace")
 
-    def judged(self, seconds: float) -> Result:
+    def _judged(self, seconds: float) -> Result:
         ledger = read_ledger(self.database, now=datetime.now(UTC))
         seen = Evidence(
             ledger=ledger,
             record=list(record.read(self.folder / "record.jsonl")),
             owed=self.owed,
-            fires=len(shop.CAMPAIGNS),
-            doubts=self.vendor.doubts + self.shaken,
+            fires=len(shop.CAMPAIGNS) + self.plan.orders,
+            doubts=self.shaken,
             quiet=seconds < PATIENCE,
             balances=self.watch.balances,
             hasty=self.vendor.hasty,
             changed=self.vendor.changed,
             opt_outs=self.readers.opt_outs,
             answered=self.readers.answered,
+            settles=self.plan.kind is not Kind.BLIND,
+            refused=self.vendor.refused,
+            left_behind=self.left_behind,
+            healthy_first=self.healthy_first,
             samples=self.watch.samples,
             deadline=DEADLINE,
             log=self.log(),
-            secrets=(shop.SECRET, API_KEY),
+            secrets=(shop.SECRET, shop.CALLER, API_KEY),
         )
         return summed_up(self.plan, seen, judge(seen), self.blows, seconds, self.folder)
 
@@ -296,6 +356,7 @@ def summed_up(
     marked = {key for key, row in seen.ledger.rows.items() if row.possible_duplicate}
     return Result(
         name=plan.name,
+        baseline=plan.policy is not None,
         verdicts=verdicts,
         blows={blow.value: count for blow, count in blows.items()},
         messages=len(seen.ledger.rows),

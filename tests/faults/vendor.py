@@ -12,12 +12,10 @@ from tests.faults.courier import Kind
 from tests.faults.record import Record
 
 API_KEY = "the-couriers-secret-api-key"
-DENIALS = ("rate limited", "not today", "refused")
-"""The answers that say plainly: not taken."""
 
 
 def misbehaviour(chance: random.Random) -> dict[str, Fault]:
-    """One fault of each kind, by name; those after the denials leave the caller in doubt."""
+    """One fault of each kind, by name."""
     wait = {"Retry-After": str(chance.choice((0, 1)))}
     return {
         "rate limited": Reply(status=429, headers=wait),
@@ -41,7 +39,7 @@ def misbehaviour(chance: random.Random) -> dict[str, Fault]:
 class CourierVendor(HttpVendor):
     """`share` of the requests end badly; `faults` counts them by name.
 
-    hasty: keys that came again before Retry-After was over. changed: keys that came again with another letter, after the
+    refused: keys that it denied for good. hasty: keys that came again before Retry-After was over. changed: what came again as another letter, after the
     first was taken.
 
     lag: how long after taking a message its own list may still lack it, at most. lies: how often a look-up finds nothing
@@ -56,18 +54,14 @@ class CourierVendor(HttpVendor):
         self.accepted = self.record = Record(record)
         self.faults: Counter[str] = Counter()
         self.pause: dict[str, tuple[float, float]] = {}
+        self.refused: set[str] = set()
         self.hasty: list[str] = []
         self.changed: list[str] = []
-        self._bodies: dict[str, bytes] = {}
+        self._letters: dict[str, dict[str, object]] = {}
         self._chance = random.Random(f"vendor {seed}")
         self._answers: dict[str, Reply] = {}
         self._listed: dict[str, tuple[float, str]] = {}
         self._lied: set[str] = set()
-
-    @property
-    def doubts(self) -> int:
-        """How many answers left the caller in doubt."""
-        return sum(count for name, count in self.faults.items() if name not in DENIALS)
 
     def _misbehave_by_chance(self, request: Request) -> Fault | None:
         if request.method == "GET" and self._chance.random() < self.share:
@@ -82,6 +76,8 @@ class CourierVendor(HttpVendor):
         if name == "refused" and key in self._listed:
             return None  # it has the letter: to refuse it would be a lie
         self.faults[name] += 1
+        if name == "refused":
+            self.refused.add(key)
         if isinstance(fault, Reply) and "Retry-After" in fault.headers:
             self.pause[key] = (time.monotonic(), float(fault.headers["Retry-After"]))
         return fault
@@ -99,8 +95,9 @@ class CourierVendor(HttpVendor):
             return Reply(status=200, body={"found": self._find(request.query["key"])}), None
         letter = request.json()
         key = letter["key"]
-        if self._bodies.setdefault(key, request.body) != request.body:
-            self.changed.append(key)
+        former = self._letters.setdefault(key, letter)
+        if different := [field for field in letter if letter[field] != former[field]]:
+            self.changed.append(f"{key} in {', '.join(different)}")
         if self.kind is Kind.IDEMPOTENT and request.headers.get("idempotency-key") in self._answers:
             return self._answers[key], None
         number = f"L{len(self.accepted)}"

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from engine.errors import RegularsError
 from engine.ledger.balance import balance
-from engine.model import FINAL
+from engine.model import FINAL, State
 from engine.store import Database
 from engine.store.tables import messages
 from tests.faults.fleet import Process
@@ -23,12 +23,16 @@ EVERY_SECONDS = 0.1
 
 
 class Watch:
-    """Looks every tenth of a second. While the database cannot be read there is nothing to see."""
+    """Looks every tenth of a second. While the database cannot be read there is nothing to see.
 
-    def __init__(self, database: Database, living: Callable[[], Sequence[Process]]) -> None:
-        self.database, self._living = database, living
+    at_rest: whether all that is `owed` is in the ledger and final.
+    """
+
+    def __init__(self, database: Database, living: Callable[[], Sequence[Process]], owed: int) -> None:
+        self.database, self._living, self._owed = database, living, owed
         self.balances: list[tuple[int, int]] = []
         self.samples: list[Sample] = []
+        self.at_rest = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -47,6 +51,7 @@ class Watch:
             with contextlib.suppress(RegularsError):
                 books = balance(self.database)
                 self.balances.append((books.audience, sum(books.by_state.values())))
+                self.at_rest = books.audience >= self._owed and books.open == 0
             for process in self._living():
                 with contextlib.suppress(psutil.Error):
                     self.samples.append(_sample(psutil.Process(process.pid)))
@@ -67,6 +72,13 @@ class Watch:
             return sum(balance(self.database).by_state.values())
         except RegularsError:
             return 0
+
+    def held_by(self, pid: int) -> list[str]:
+        """The messages that a process claimed or was sending, and did not give back."""
+        held = messages.c.state.in_((State.CLAIMED.value, State.SENDING.value))
+        with self.database.reading() as connection:
+            found = connection.execute(select(messages.c.id).where(held, messages.c.owner.like(f"%:{pid}:%"))).scalars()
+            return [self.database.message_key(number) for number in found]
 
 
 def _sample(process: psutil.Process) -> Sample:
