@@ -294,7 +294,7 @@ class Stepped:
         """The earliest instant after `now` at which a schedule, an open message or the world wants something."""
         later = now + timedelta(microseconds=1)
         sender = self.installation.sender
-        moments = [next_due(self.installation.database, after=later), sender.next_doubt(later), self._next_launch]
+        moments = [next_due(self.installation.database, after=later), sender.next_decision(later), self._next_launch]
         moments += [world.next_at(later) for world in self.others]
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -160,6 +160,7 @@ class Reason(StrEnum):
     KEY_FORGOTTEN = "key_forgotten"
     CONTENT_CHANGED = "content_changed"
     NEVER_ARRIVED = "never_arrived"
+    CANARY = "canary"
     SETTLED_BY_HAND = "settled_by_hand"
     CONTACT_CHANGED = "contact_changed"
     FAULT = "fault"

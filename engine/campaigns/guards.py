@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
 from engine.errors import HeldBack
+from engine.guards import Canary
+from engine.ledger import canaries
 from engine.rules.campaign import Campaign
 from engine.settings import Settings
 from engine.store.tables import runs
@@ -24,6 +28,16 @@ def refuse_runaway(connection: Connection, settings: Settings, campaign: Campaig
 
 def _remedy(campaign: Campaign) -> str:
     return f"Look at `regulars plan {campaign.campaign}`; `regulars launch {campaign.campaign} --confirm` lets it go."
+
+
+def begin_canary(
+    connection: Connection, canary: Canary, run_id: int, campaign: str, *, owed: int, now: datetime
+) -> None:
+    """A run that is large enough is watched from here on; a small one leaves as one after all."""
+    if owed < canary.smallest:
+        canaries.all_due(connection, run_id, now=now)
+    else:
+        canaries.opened(connection, run_id, campaign, canary.model_dump(mode="json"), now=now)
 
 
 def last_owed(connection: Connection, campaign: str, *, besides: int | None = None) -> int:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Select, select
 
-from engine.campaigns.guards import refuse_runaway
+from engine.campaigns.guards import begin_canary, refuse_runaway
 from engine.campaigns.schedules import Occurrence, due
 from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
 from engine.errors import HeldBack, IntakeError, RegularsError, StoreError, UnknownName
-from engine.ledger.brakes import braked
+from engine.ledger.brakes import braked, resume
+from engine.ledger.canaries import Stage, decide, undecided
 from engine.ledger.departures import note_departures
 from engine.ledger.holds import Hold, hold, holding, release
 from engine.ledger.owe import NewRun, OwedTo, open_run, owe
@@ -90,9 +91,13 @@ def launch(
         run_id, new = open_run(connection, database, run, now=now)
         owed, to = 0, _owed_to(campaign, chosen, Lane.BULK, now)
         if new:
+            canary = workspace.settings.guards.of(campaign.guards).canary
+            to = replace(to, canary=canary.share) if canary is not None else to
             owed = owe(connection, database, run_id, campaign.campaign, to, now=now)
             if not confirmed:
                 refuse_runaway(connection, workspace.settings, campaign, run_id=run_id, owed=owed)
+            if canary is not None and chosen is not None:
+                begin_canary(connection, canary, run_id, campaign.campaign, owed=owed, now=now)
             if outside is not None:
                 note_departures(connection, database, campaign.campaign, outside, now=now)
         submit(connection, Lane.BULK, owed)
@@ -152,19 +157,41 @@ def _held(workspace: Workspace, campaign: Campaign, occurrence: Occurrence, erro
     )
 
 
-def launch_held(workspace: Workspace, database: Database, name: str, *, by: str, now: datetime) -> Launch:
-    """Launch what a guard holds, because somebody has looked: the newest occurrence, to whoever is in the audience now.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LetGo:
+    """What a person let go: a launch that was held, or the rest of these runs, whose first part had not gone well."""
+
+    launched: Launch | None
+    runs: tuple[int, ...]
+
+
+def let_go(workspace: Workspace, database: Database, name: str, *, by: str, now: datetime) -> LetGo:
+    """Let go what a guard holds of a campaign, because somebody has looked: its newest occurrence, launched to whoever is
+    in the audience now; or the rest of a run behind its canary, and the campaign's pause with it.
 
     Raises UnknownName where there is no such campaign, or nothing of it is held.
     """
     campaign = campaign_of(workspace, name)
     with database.reading() as connection:
-        held = holding(connection, name)
-    if not held:
+        held, stopped = holding(connection, name), undecided(connection, Stage.STOPPED, campaign=name)
+    if not held and not stopped:
         raise UnknownName(f'nothing of "{name}" is held', remedy="`regulars plan` says when it is launched.")
-    occurrence = Occurrence(key=held[0].occurrence, nominal_at=held[0].nominal_at)
+    for canary in stopped:
+        decide(database, canary, Stage.PASSED, why=f"{canary.why}; let go by {by}", now=now)
+    if stopped:
+        resume(database, name)
+    return LetGo(
+        launched=_launch_held(workspace, database, campaign, held[0], by, now) if held else None,
+        runs=tuple(canary.run for canary in stopped),
+    )
+
+
+def _launch_held(
+    workspace: Workspace, database: Database, campaign: Campaign, held: Hold, by: str, now: datetime
+) -> Launch:
+    occurrence = Occurrence(key=held.occurrence, nominal_at=held.nominal_at)
     launched = launch(workspace, database, campaign, occurrence, now=now, confirmed=True)
-    release(database, held[0], by=by, now=now)
+    release(database, held, by=by, now=now)
     return launched
 
 

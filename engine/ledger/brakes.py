@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select
 
 from engine.store import Database
-from engine.store.tables import brakes, messages
+from engine.store.tables import brakes, messages, stops
 
 ALL = "*"
 """The brake on every campaign there is and will be: the kill switch."""
@@ -35,6 +35,19 @@ def resume(database: Database, campaign: str) -> bool:
     """Go on where it was paused: the same rows, so nobody gets anything twice. False where it was not paused."""
     with database.writing() as connection:
         return connection.execute(delete(brakes).where(brakes.c.campaign == campaign)).rowcount == 1
+
+
+def stop(database: Database, campaign: str, *, why: str, now: datetime) -> bool:
+    """Pause a campaign that goes badly, and remember it: what left before is not held against it again."""
+    row = {"campaign": campaign, "since": now, "why": why}
+    with database.writing() as connection:
+        connection.execute(insert(stops).values(campaign=campaign, at=now, why=why))
+        return database.inserted(connection, database.insert(brakes).values(row).on_conflict_do_nothing()) == 1
+
+
+def last_stop(connection: Connection, campaign: str) -> datetime | None:
+    """When a guard stopped a campaign last."""
+    return connection.execute(select(func.max(stops.c.at)).where(stops.c.campaign == campaign)).scalar()
 
 
 def paused(database: Database) -> tuple[Brake, ...]:

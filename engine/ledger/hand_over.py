@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engine.ledger.brakes import braked
 from engine.ledger.moves import in_state, move_claimed
+from engine.ledger.tallies import note
 from engine.model import Message, Plain, Reason, State
 from engine.store import Database
 from engine.store.tables import attempts, customers, messages, runs
@@ -23,6 +24,7 @@ class Intent:
     at: the message's own date, which is the first hand-over's for a second one, too.
     revision: the customer's revision that the decision was made on (None for a public post).
     bump: whether this hand-over itself changes what others may send (it counts under a frequency cap).
+    watched: whether a guard wants to know how the campaign goes.
     """
 
     message: Message
@@ -35,6 +37,7 @@ class Intent:
     content_hash: str
     revision: int | None
     bump: bool
+    watched: bool = False
 
 
 def begin(database: Database, intents: Sequence[Intent], *, now: datetime) -> dict[int, Reason]:
@@ -124,6 +127,8 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
         for intent in intents
     ]
     connection.execute(insert(attempts), rows)
+    watched = [intent.message for intent in intents if intent.watched and intent.message.attempts == 0]
+    note(connection, "begun", ((message.campaign, message.run_id) for message in watched), at=now)
     counting = sorted(intent.message.customer_id for intent in intents if intent.bump and intent.message.customer_id)
     if counting:  # makes other decisions about these customers void: these messages count under a frequency cap
         mine = customers.c.id.in_(bindparam("ids", expanding=True))

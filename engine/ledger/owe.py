@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, insert, literal, select, true, update
 
+from engine.ledger import canaries
 from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
 from engine.store import Database
 from engine.store.expressions import chosen_first
@@ -38,7 +40,10 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwedTo:
-    """Who is owed a message by a run, how, and until when. `audience` selects customers' ids; None is a public post."""
+    """Who is owed a message by a run, how, and until when. `audience` selects customers' ids; None is a public post.
+
+    canary: the share of the run that leaves ahead of the rest; None where it leaves as one.
+    """
 
     audience: Select[tuple[int]] | None
     step: str
@@ -47,6 +52,7 @@ class OwedTo:
     delivery: DeliveryClass
     lane: Lane
     not_after: datetime | None
+    canary: Decimal | None = None
 
 
 def open_run(connection: Connection, database: Database, run: NewRun, *, now: datetime) -> tuple[int, bool]:
@@ -103,5 +109,12 @@ def _owing(database: Database, to: OwedTo, row: Mapping[str, Any]) -> Any:
     if to.audience is None:
         return insert(messages).values(dict(row))
     ids = chosen_first(to.audience, dialect=database.dialect)
-    chosen = ids.add_columns(*(literal(value, messages.c[name].type).label(name) for name, value in row.items()))
-    return database.insert(messages).from_select(["customer_id", *row], chosen.where(true())).on_conflict_do_nothing()
+    columns: dict[str, ColumnElement[Any]] = {
+        name: literal(value, messages.c[name].type) for name, value in row.items()
+    }
+    if to.canary is not None:
+        columns |= canaries.due(ids.selected_columns[0], row["run_id"], to.canary, row["due_at"])
+    chosen = ids.add_columns(*(column.label(name) for name, column in columns.items()))
+    return (
+        database.insert(messages).from_select(["customer_id", *columns], chosen.where(true())).on_conflict_do_nothing()
+    )

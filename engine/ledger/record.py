@@ -18,6 +18,7 @@ from engine.addresses import normalise
 from engine.ledger import consent
 from engine.ledger.keywords import Wish, wish
 from engine.ledger.moves import move
+from engine.ledger.tallies import note
 from engine.model import Channel, EventName, Plain, Reason, SuppressionReason
 from engine.provider import ProviderEvent
 from engine.store import Database
@@ -127,7 +128,9 @@ def _find(
     connection: Connection, database: Database, event: ProviderEvent, provider: str, only: Channel | None
 ) -> _Report:
     """The message a report is about: by our key, else by the vendor's id, else the newest to that address."""
-    columns = select(_m.id, _m.customer_id, _m.channel, _m.state, _m.sent_to)
+    columns = select(
+        _m.id, _m.customer_id, _m.channel, _m.state, _m.sent_to, _m.campaign, _m.run_id, _m.first_sent_at, *BAD
+    )
     number = database.message_id(event.message_key) if event.message_key else None
     row = connection.execute(columns.where(_m.id == number, _m.attempts > 0)).first() if number else None
     if row is None and event.provider_message_id:
@@ -188,6 +191,7 @@ def _take_effect(connection: Connection, database: Database, report: _Report, no
         if effect.proves:
             _settle_forward(connection, message_id, effect.proves, event, now)
         if effect.stamp is not None and not event.machine:
+            _count(connection, report.row, effect.stamp)
             _stamp(connection, message_id, effect.stamp, event.at)
         if effect.opts_out:
             consent.opt_out_of(
@@ -213,6 +217,15 @@ def _settle_forward(
     if event.provider_message_id:
         values["provider_message_id"] = event.provider_message_id
     move(connection, transition, _m.id == message_id, _m.attempts > 0, now=now, owner=None, lease_until=None, **values)
+
+
+BAD: Mapping[Column[Any], str] = {_m.bounced_at: "bounces", _m.complained_at: "complaints"}
+"""What guards count, once a message, under the time it was handed over."""
+
+
+def _count(connection: Connection, row: Row[*tuple[Any, ...]], column: Column[Any]) -> None:
+    if column in BAD and row._mapping[column] is None:
+        note(connection, BAD[column], [(row.campaign, row.run_id)], at=row.first_sent_at)
 
 
 def _stamp(connection: Connection, message_id: int, column: Column[Any], at: datetime) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Update, bindparam, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
+from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
 from engine.store import Database
@@ -47,6 +48,7 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
             move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
         )
         connection.execute(_closing(), [_closed(one, now) for one in ended])
+        note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         for one in ended:
             if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:
                 suppress_contact_point(
@@ -59,6 +61,16 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
                     source="provider",
                 )
         return moved
+
+
+def _bad(one: Ended) -> bool:
+    return isinstance(one.outcome, Rejected | Ambiguous) or (
+        isinstance(one.outcome, NotSent) and not one.retry.worthwhile
+    )
+
+
+def _run(message: Message) -> tuple[str, int]:
+    return message.campaign, message.run_id
 
 
 Moves = list[tuple[Claim, dict[str, Any]]]

@@ -150,6 +150,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: dat
         content_hash=written,
         revision=facts.revision,
         bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
+        watched=run.watched(desk.setup.workspace.settings.guards),
     )
     return Leaving(provider=provider, outgoing=outgoing, intent=intent)
 

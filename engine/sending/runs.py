@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from engine.content.render import Renderer
 from engine.content.templates import TemplateVersion
+from engine.guards import Guards
 from engine.model import Plain
 from engine.policy.facts import Terms
 from engine.rules.campaign import Campaign
@@ -27,6 +28,10 @@ class Launched:
     campaign: Campaign
     renderer: Renderer
     data: Mapping[str, Plain]
+
+    def watched(self, guards: Guards) -> bool:
+        """Whether a guard wants to know how its messages fare."""
+        return guards.of(self.campaign.guards).watching
 
     @property
     def terms(self) -> Terms:

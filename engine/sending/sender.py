@@ -34,6 +34,7 @@ from engine.sending.reconcile import Reconciler
 from engine.sending.runs import Runs
 from engine.sending.slots import Slots
 from engine.sending.turns import Turns
+from engine.sending.watch import Watch
 from engine.settings import Sending
 from engine.store import Database
 
@@ -54,6 +55,7 @@ class Sender:
         self._reconciler = Reconciler(
             setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
         )
+        self._watch = Watch(setup=setup, database=database, now=clock.now)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.stopping = threading.Event()
         # The same threads from pass to pass: providers keep a connection open for each.
@@ -65,6 +67,7 @@ class Sender:
         """Tidy up, then hand over everything that is due now. Returns how many ended how."""
         self.tidy()
         self.reconcile()
+        self.watch()
         due = ledger.count_due(self._database, now=self._clock.now(), most=self.settings.threads * SHARE)
         crew = [self._crew.submit(self._drain) for _ in range(-(-due // SHARE))]
         return sum((worker.result() for worker in crew), Counter[str]())
@@ -95,9 +98,14 @@ class Sender:
         """Ask vendors about the messages in doubt whose turn it is. Returns how many look-ups ended how."""
         return self._reconciler.reconcile(stopping=self.stopping.is_set)
 
-    def next_doubt(self, after: datetime) -> datetime | None:
-        """When a message in doubt is decided about next, not before `after`."""
-        return next_decision(self._database, self._doubt_rules, after=after)
+    def watch(self) -> bool:
+        """Stop what goes badly, and let the rest of a run follow its first part. True where something became due."""
+        return self._watch.look()
+
+    def next_decision(self, after: datetime) -> datetime | None:
+        """When a message in doubt, or the rest of a run, is decided about next; not before `after`."""
+        moments = next_decision(self._database, self._doubt_rules, after=after), self._watch.next_look(after)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     @property
     def _doubt_rules(self) -> DoubtRules:

@@ -378,3 +378,42 @@ holds = Table(  # launches that a guard holds until somebody confirms them
     Column("released_by", String),
     UniqueConstraint("campaign", "occurrence"),
 )
+
+tallies = Table(  # how campaigns that are watched go; dated by when the messages were handed over; only ever added to
+    "tallies",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("run_id", Id, nullable=False),
+    Column("at", Instant, nullable=False),
+    *(
+        Column(name, Integer, nullable=False, server_default=text("0"))
+        for name in ("begun", "errors", "bounces", "complaints")
+    ),
+    Index(None, "campaign", "at"),
+    Index(None, "at"),
+)
+
+canaries = Table(  # runs whose first part leaves ahead
+    "canaries",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("terms", Plain, nullable=False),
+    Column("stage", String, nullable=False),  # leaving, watched, passed, over, stopped
+    Column("decide_at", Instant),
+    Column("decided_at", Instant),
+    Column("why", Text, nullable=False),
+)
+
+stops = Table(  # campaigns that a guard paused; only ever added to
+    "stops",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("why", Text, nullable=False),
+    Index(None, "campaign", "at"),
+)

@@ -134,12 +134,12 @@ class Shop:
             )
         assert not [one.reason for one in taken if one.reason]
 
+    def setup(self, name: str = "scripted") -> Setup:
+        links = Links("secret", "https://shop.example")
+        return Setup(workspace=self.workspace, providers={name: self.provider}, links=links)
+
     def sender(self, name: str = "scripted") -> Sender:
-        setup = Setup(
-            workspace=self.workspace,
-            providers={name: self.provider},
-            links=Links("secret", "https://shop.example"),
-        )
+        setup = self.setup(name)
         return Sender(setup=lambda: setup, database=self.database, clock=self.clock)
 
     def launch(self, key: str = "today") -> int:

@@ -71,7 +71,7 @@ def test_ask_waits_for_a_person_and_for_nothing_else(shop: Shop) -> None:
     launched(shop, "ask", Silent())
     let_pass(shop, times=4, days=25)
     assert shop.states() == [State.IN_DOUBT] * 2
-    assert shop.sender().next_doubt(shop.clock.now()) is None
+    assert shop.sender().next_decision(shop.clock.now()) is None
     assert len(shop.provider.taken) == 2
     judge(shop.database, [1], Judgement.ACCEPTED, by="Ana", why="registered post", now=shop.clock.now())
     judge(shop.database, [2], Judgement.RESEND, by="Ana", why="it is not there", now=shop.clock.now())

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event, func, select
 from typer.testing import CliRunner
 
-from engine.campaigns.launch import launch_due, launch_held
+from engine.campaigns.launch import launch_due, let_go
 from engine.cli.app import app
 from engine.clock import SteppedClock
 from engine.daemon import once
@@ -117,9 +117,9 @@ def test_a_runaway_that_was_undone_is_no_measure(shop: Shop) -> None:
     """It was confirmed in error and undone: the next one of its size is held again."""
     write(shop, ALL)
     launched(shop)
-    run = launch_held(shop.workspace, shop.database, "news", by="Ana", now=NOON)
-    assert run.owed == 9
-    cancel_run(shop.database, run.run_id, now=NOON)
+    run = let_go(shop.workspace, shop.database, "news", by="Ana", now=NOON)
+    assert run.launched is not None and run.launched.owed == 9
+    cancel_run(shop.database, run.launched.run_id, now=NOON)
     shop.pass_time(days=1)
     assert len(launched(shop)[1]) == 1
 
@@ -129,10 +129,10 @@ def test_a_person_lets_it_go(shop: Shop) -> None:
     write(shop, ALL)
     launched(shop)
     shop.pass_time(hours=20)  # much later than `max_lateness`
-    run = launch_held(shop.workspace, shop.database, "news", by="Ana", now=shop.clock.now())
-    assert (run.new, run.owed) == (True, 9)
+    run = let_go(shop.workspace, shop.database, "news", by="Ana", now=shop.clock.now())
+    assert run.launched is not None and (run.launched.new, run.launched.owed) == (True, 9)
     with pytest.raises(UnknownName, match='nothing of "news" is held'):
-        launch_held(shop.workspace, shop.database, "news", by="Ana", now=shop.clock.now())
+        let_go(shop.workspace, shop.database, "news", by="Ana", now=shop.clock.now())
     assert launched(shop) == ([], [])
     with shop.database.reading() as connection:
         (row,) = connection.execute(select(tables.holds)).all()
@@ -152,7 +152,7 @@ def test_a_hold_is_told_everywhere(shop: Shop) -> None:
     asked = CliRunner().invoke(app, ["launch", "-w", str(shop.folder)])
     assert asked.exit_code == 1 and "held news" in asked.output
     done = CliRunner().invoke(app, ["launch", "news", "--confirm", "--by", "Ana", "--json", "-w", str(shop.folder)])
-    assert (done.exit_code, json.loads(done.stdout)["owed"]) == (0, 9)
+    assert (done.exit_code, json.loads(done.stdout)["launched"]["owed"]) == (0, 9)
     assert CliRunner().invoke(app, ["launch", "-w", str(shop.folder)]).exit_code == 0
 
 

@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "key_forgotten": "the provider no longer tells a second hand-over from the first, so that sending again could double it",
         "content_changed": "a setting that every message carries was changed, so that it cannot be handed over again as it was",
         "never_arrived": "the provider was asked twice and has never had it; it is handed over anew while there is time",
+        "canary": "it waits until a first part of its run has left and gone well",
         "settled_by_hand": "somebody decided by hand what became of it; `regulars doubts settled` says who, and why",
         "fault": "a fault in Regulars or in a provider's code; the log has it",
     }

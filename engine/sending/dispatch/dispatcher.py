@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0
 BEAT_SECONDS = 10.0
+WATCH_SECONDS = 5.0
 
 
 class Dispatcher(ABC):
@@ -64,6 +65,7 @@ class Dispatcher(ABC):
         chores: Mapping[str, tuple[Callable[[], object], float]] = {
             "tidying": (self.sender.tidy, SWEEP_SECONDS),
             "looking up": (self._reconcile, SWEEP_SECONDS),
+            "watching": (self._watch, WATCH_SECONDS),
             "dispatching": (self.refill, SWEEP_SECONDS),
             "the heartbeat": (lambda: beat(self.database, replace(me, seen_at=self.clock.now())), BEAT_SECONDS),
         }
@@ -88,6 +90,10 @@ class Dispatcher(ABC):
 
     def _reconcile(self) -> None:
         if self.sender.reconcile():
+            self.wake()
+
+    def _watch(self) -> None:
+        if self.sender.watch():
             self.wake()
 
     def _again_and_again(self, what: str, do: Callable[[], object], seconds: float) -> None:
