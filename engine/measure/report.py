@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, sele
 from engine.document import suggestion
 from engine.errors import UnknownName
 from engine.ledger.balance import known_campaigns
+from engine.ledger.brakes import ALL, Brake, paused
 from engine.ledger.holds import Hold, holding
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
@@ -79,11 +80,12 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Every campaign that ever ran, as of an instant (UTC). `held`: launches that a guard holds."""
+    """Every campaign that ever ran, as of an instant (UTC). `held`: launches that a guard holds; `paused`: what is."""
 
     as_of: datetime
     lines: tuple[Line, ...]
     held: tuple[Hold, ...] = ()
+    paused: tuple[Brake, ...] = ()
 
 
 def report(database: Database, *, now: datetime, campaign: str | None = None) -> Report:
@@ -102,7 +104,8 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
             for owed in connection.execute(_owed(campaign))
         ]
         held = holding(connection, campaign)
-    return Report(as_of=now, lines=tuple(lines), held=held)
+    on = tuple(brake for brake in paused(database) if campaign in (None, brake.campaign) or brake.campaign == ALL)
+    return Report(as_of=now, lines=tuple(lines), held=held, paused=on)
 
 
 def _line(

@@ -38,6 +38,8 @@ def test_a_campaign_is_paused_and_resumed(shop: Shop) -> None:
     """Paused twice is paused once; the reason is kept; nothing leaves; resumed, everybody gets one."""
     told = ask(shop, "pause", "news", "--why", "the wrong price")
     assert (told["new"], [one["why"] for one in told["brakes"]]) == (True, ["the wrong price"])
+    page = CliRunner().invoke(app, ["report", "-w", str(shop.folder)])
+    assert "paused news: the wrong price" in page.output
     assert ask(shop, "pause", "news")["new"] is False
     shop.sender().drain()
     assert shop.provider.taken == []
