@@ -10,6 +10,8 @@ import phonenumbers
 from engine.model import Channel
 
 _EMAIL = re.compile(r"^[^\s@<>(),;:\\\"\x00-\x1f\x7f]+@([^\s@.\x00-\x1f]+(?:\.[^\s@.\x00-\x1f]+)+)$")
+_CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+UNKNOWN = "?"
 _HANDLE = re.compile(r"^@?[\w.-]+(?:@[\w-]+(?:\.[\w-]+)+)?$")
 
 _PAGE_SCOPED = re.compile(r"^\d{5,30}\Z", re.ASCII)
@@ -61,3 +63,23 @@ _FORMS = {
     Channel.MESSENGER: _page_scoped,
     Channel.SOCIAL: _handle,
 }
+
+
+def domain_of(address: str) -> str:
+    """What stands after the @ of an email address, in lower case."""
+    return address.rpartition("@")[2].lower()
+
+
+def country_of(number: str) -> str:
+    """The country (ISO 3166) that an E.164 number belongs to; `?` where it belongs to none."""
+    for digits in (1, 2, 3):
+        regions = _CODES.get(int(number[1 : 1 + digits]), ()) if number[1 : 1 + digits].isdigit() else ()
+        if len(regions) == 1:
+            return regions[0] if regions[0].isalpha() else UNKNOWN
+        if regions:  # several countries share the code: only the number itself tells
+            try:
+                found = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+            except phonenumbers.NumberParseException:
+                return UNKNOWN
+            return str(found or regions[0])
+    return UNKNOWN

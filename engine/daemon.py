@@ -25,7 +25,6 @@ from engine.campaigns.schedules import Schedule, next_occurrence
 from engine.clock import Clock, SteppedClock
 from engine.content.links import Links
 from engine.errors import RegularsError, Severity, WorkspaceError
-from engine.ledger.claim import next_due
 from engine.provider import Http
 from engine.questions.check import check
 from engine.rules.campaign import Campaign
@@ -294,7 +293,7 @@ class Stepped:
         """The earliest instant after `now` at which a schedule, an open message or the world wants something."""
         later = now + timedelta(microseconds=1)
         sender = self.installation.sender
-        moments = [next_due(self.installation.database, after=later), sender.next_decision(later), self._next_launch]
+        moments = [sender.next_due(later), sender.next_decision(later), self._next_launch]
         moments += [world.next_at(later) for world in self.others]
         return min((moment for moment in moments if moment is not None), default=None)
 

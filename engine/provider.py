@@ -30,6 +30,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from engine.errors import ForgedWebhook, NoPlainAnswer, ProviderError, SecretMissing
 from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
+from engine.rate import Rate, RateText
 from engine.wire import Answer, Broken, DeadlineReader, Wire, time_left
 
 # ---------------------------------------------------------------- settings and secrets
@@ -79,11 +80,13 @@ class ProviderSettings(BaseModel):
     """Base of each provider's settings. Unknown keys are refused; secrets are `SecretRef`.
 
     connections: how many messages may be on their way to the vendor at once, and so how many a crash can leave in doubt.
+    rate: how many messages the vendor takes within a time, from all senders together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     connections: int = Field(default=8, ge=1, le=200)
+    rate: RateText | None = None
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret these settings refer to, for `check` to report the missing ones by name."""
@@ -392,6 +395,12 @@ class Provider(ABC):
         """How many messages may be on their way at once, over all calls: so many a crash can leave in doubt."""
         return int(self.settings.connections)
 
+    @property
+    def rate(self) -> Rate | None:
+        """How many messages the vendor takes within a time, from all senders together; None where config.yaml says nothing."""
+        given: Rate | None = self.settings.rate
+        return given
+
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """Ask the vendor whether it has a message that was handed over at `outgoing.at`, without sending it. Never raises."""
         return Ambiguous(code="no_look_up", detail="this vendor cannot be asked")
@@ -548,7 +557,7 @@ def retry_after(
         return min(timedelta(seconds=int(value[:9])), cap)
     try:
         until = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return min(max(until - (now or datetime.now(UTC)), timedelta()), cap)

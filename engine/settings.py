@@ -10,20 +10,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from engine import document
 from engine.errors import Position, Problem, WorkspaceError
 from engine.guards import Guards
 from engine.model import AttributeType, Channel, ConsentRule, MessageClass
 from engine.provider import SecretRef
+from engine.routing import DEFAULT, Part, Route, Routes, Sender, SenderLimits, country
 from engine.scalars import Duration, Slug, TimeOfDay, Zone
-
-
-class Part(BaseModel):
-    """A block of config.yaml. Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Purpose(Part):
@@ -31,23 +26,6 @@ class Purpose(Part):
 
     title: str = ""
     consent: ConsentRule = ConsentRule.OPT_IN
-
-
-class Route(Part):
-    """Which provider carries a channel's messages of one class, and who they are from."""
-
-    provider: Slug
-    sender: str = Field(alias="from", min_length=1)
-
-
-class Routes(Part):
-    """The routes of one channel. Commercial and transactional mail should not share a From address."""
-
-    commercial: Route | None = None
-    transactional: Route | None = None
-
-    def of(self, message_class: MessageClass) -> Route | None:
-        return self.commercial if message_class is MessageClass.COMMERCIAL else self.transactional
 
 
 class QuietHours(Part):
@@ -94,16 +72,9 @@ class Sending(Part):
         return self
 
 
-DEFAULT_PRICE = "default"
-
-
 def _country(value: Any) -> str:
     """Of an SMS's price: a country as phone numbers know it, or the price of all the others."""
-    import phonenumbers  # only for those who have prices: it takes a while to load
-
-    if value != DEFAULT_PRICE and value not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError("a country has two capital letters, like FI; `default` stands for all that are not named")
-    return str(value)
+    return DEFAULT if value == DEFAULT else country(value)
 
 
 Country = Annotated[str, BeforeValidator(_country)]
@@ -147,6 +118,10 @@ class Settings(Part):
     purposes: Mapping[Slug, Purpose] = Field(default_factory=dict)
     providers: Mapping[Slug, Mapping[str, Any]] = Field(default_factory=dict)
     channels: Mapping[Channel, Routes] = Field(default_factory=dict)
+    senders: Mapping[Sender, SenderLimits] = Field(
+        default_factory=dict,
+        description="Limits of a From address or its domain: `{news.shop.example: {rate: 50/second}}`.",
+    )
     quiet_hours: Mapping[Channel, QuietHours] = Field(default_factory=dict)
     pressure: tuple[Cap, ...] = ()
     sending: Sending = Sending()
@@ -199,15 +174,16 @@ def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
     for channel, routes in settings.channels.items():
         for message_class in MessageClass:
             route = routes.of(message_class)
-            if route and route.provider not in settings.providers:
-                at = document.position_of(node, ("channels", channel.value, message_class.value, "provider"))
-                problems.append(
-                    Problem(
-                        at=at,
-                        what=f'there is no provider "{route.provider}".',
-                        remedy=document.suggestion(route.provider, settings.providers),
+            for path, hop in route.places() if route else ():
+                if hop.provider not in settings.providers:
+                    at = document.position_of(node, ("channels", channel.value, message_class.value, *path))
+                    problems.append(
+                        Problem(
+                            at=at,
+                            what=f'there is no provider "{hop.provider}".',
+                            remedy=document.suggestion(hop.provider, settings.providers),
+                        )
                     )
-                )
     if settings.sending.dispatch is Dispatch.PROCRASTINATE and not settings.database.startswith("postgresql"):
         problems.append(
             Problem(

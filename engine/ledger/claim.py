@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -185,13 +185,15 @@ def expire(database: Database, *, now: datetime) -> int:
         return move(connection, "expire", in_state(State.PENDING), *late, now=now, reason=Reason.NOT_LATER_THAN.value)
 
 
-def next_due(database: Database, *, after: datetime) -> datetime | None:
-    """The next instant at which some message that is no doubt needs attention; None where there is none."""
+def next_due(database: Database, *, after: datetime, opens: Callable[[int], datetime]) -> datetime | None:
+    """The next instant at which some message that is no doubt needs attention; None where there is none. `opens`: when
+    some messages of a bulk run may leave, as far as its limits go.
+    """
     with database.reading() as connection:
         triggered = select(messages.c.due_at).where(*_waiting(Lane.TRIGGERED), free_to_go())
         moments = [
             connection.execute(triggered.order_by(messages.c.due_at).limit(1)).scalar(),
-            min((run.due_at for run in _waiting_runs(connection)), default=None),
+            min((max(run.due_at, opens(run.run_id)) for run in _waiting_runs(connection)), default=None),
             connection.execute(
                 select(messages.c.lease_until)
                 .where(in_state(State.CLAIMED, State.SENDING))

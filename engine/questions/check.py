@@ -17,6 +17,7 @@ from engine.model import Channel, ConsentRule, MessageClass
 from engine.provider import Provider, ProviderSettings, Secret
 from engine.questions.examples.read import read_examples
 from engine.questions.promises import problems_of_promises
+from engine.questions.ways import problems_of_ways
 from engine.rules.campaign import Campaign, Schedule
 from engine.rules.config import NAME
 from engine.rules.workspace import Survey, survey
@@ -34,7 +35,7 @@ def check(folder: Path) -> list[Problem]:
     problems = [*found.problems]
     if isinstance(found.config, Pairs) and found.config.pairs:
         problems += [*_providers(found), *_secrets(found)]
-        problems += _senders(found) if found.whole else ()
+        problems += [*_senders(found), *problems_of_ways(found)] if found.whole else ()
     for name, campaign in found.workspace.campaigns.items():
         problems += _campaign(found, campaign, found.drafts[name])
     problems += problems_of_promises(found)
@@ -86,7 +87,8 @@ def _providers(found: Survey) -> Iterator[Problem]:
 
 def _routed(found: Survey) -> set[str]:
     channels = found.workspace.settings.channels.values()
-    return {route.provider for routes in channels for kind in MessageClass if (route := routes.of(kind))}
+    named = [route for routes in channels for kind in MessageClass if (route := routes.of(kind))]
+    return {hop.provider for route in named for hop in route.all_hops()}
 
 
 def _provider_settings(found: Survey, name: str, chosen: type[Provider]) -> ProviderSettings:
@@ -103,10 +105,11 @@ def _wrong_channel(found: Survey, name: str, chosen: type[Provider], settings: P
     for routed, routes in found.workspace.settings.channels.items():
         for kind in MessageClass:
             route = routes.of(kind)
-            if route and route.provider == name and channel is not None and channel is not routed:
-                at = position_of(found.config, ("channels", routed.value, kind.value, "provider"))
-                what = f'the provider "{name}" carries {channel}, not {routed}.'
-                yield Problem(at=at, what=what, remedy=f"Name a provider that carries {routed}.")
+            for path, hop in route.places() if route else ():
+                if hop.provider == name and channel is not None and channel is not routed:
+                    at = position_of(found.config, ("channels", routed.value, kind.value, *path))
+                    what = f'the provider "{name}" carries {channel}, not {routed}.'
+                    yield Problem(at=at, what=what, remedy=f"Name a provider that carries {routed}.")
 
 
 def _missing(found: Survey, path: tuple[str, ...], settings: BaseModel) -> Iterator[Problem]:

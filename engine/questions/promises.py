@@ -28,7 +28,7 @@ def problems_of_promises(found: Survey) -> Iterator[Problem]:
 
 def _carriers(found: Survey, campaign: Campaign) -> set[str]:
     route = found.workspace.settings.route(campaign.channel, campaign.message_class)
-    return {route.provider} if route else set()
+    return {hop.provider for hop in route.all_hops()} if route else set()
 
 
 def _gives_evidence(found: Survey, name: str) -> bool:

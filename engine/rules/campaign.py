@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from engine.guards import OwnGuards
 from engine.model import AttributeType, Channel, DeliveryClass, MessageClass
+from engine.rate import RateText
 from engine.scalars import Duration, Slug, WallTime, Zone, duration
 
 PUBLIC = "public"
@@ -209,6 +210,9 @@ class Campaign(Block):
     )
     not_later_than: Duration | None = Field(
         default=None, description="A message not sent so long after it was owed expires."
+    )
+    rate: RateText | None = Field(
+        default=None, description="At most so many messages of it within a time, like `10/second` or `5000/hour`."
     )
     delivery_class: DeliveryClass = Field(
         alias="delivery",

@@ -78,6 +78,12 @@ def _put_back(desk: Desk, unsent: Sequence[Message]) -> Iterator[str]:
 
 def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iterator[str]:
     """The provider's call, between two commits. After the first one every way out of here settles every message."""
+    group, waiting = desk.limits.admit(group, desk.expected, bulk=desk.bulk, now=desk.now())
+    ledger.keep(desk.database, waiting, now=desk.now())
+    yield from ("held" for _ in waiting)
+    if not group:
+        return
+    name = group[0].intent.provider
     refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
     unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
     back = [(message, why) for message, why in unsent if why is not Reason.CANCELLED]
@@ -92,6 +98,7 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
             answered.append(_ended(desk, begun.pop(outgoing.key), outcome))
         if answered and (not begun or time.monotonic() - written_at > SETTLE_SECONDS):
             _settle_until_written(desk, answered)
+            desk.limits.heard(name, [one.outcome for one in answered], desk.now())
             yield from (type(one.outcome).__name__.lower() for one in answered)
             answered, written_at = [], time.monotonic()
 

@@ -20,7 +20,10 @@ from engine.model import Channel, DeliveryClass, Message, MessageClass, Plain, R
 from engine.policy import Facts, Hold, Send, Withhold, decide
 from engine.policy.facts import applicable_caps
 from engine.provider import EmailContent, Outgoing, Provider, refuse_what_is_not_promised
+from engine.routing import Hop
 from engine.rules.workspace import Workspace
+from engine.sending.limits import Expected, Limits
+from engine.sending.routes import pick
 from engine.sending.runs import Launched
 from engine.sending.slots import Slots
 from engine.store import Database
@@ -53,7 +56,7 @@ class Desk(Means):
     """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
     leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping`
     tells that the sender should end. `slots`: how much may be on its way at once, over all senders of this process; `bulk`
-    leaves one of them free.
+    leaves one of them free. `limits`: how fast, of which `expected` is what this claim may take.
     """
 
     now: Callable[[], datetime]
@@ -62,6 +65,8 @@ class Desk(Means):
     stopping: Callable[[], bool]
     jitter: random.Random
     slots: Slots
+    limits: Limits
+    expected: Expected
     bulk: bool
 
     @property
@@ -115,33 +120,41 @@ def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datet
         if message.sent_to != facts.address:
             return Withheld(message=message, reason=Reason.CONTACT_CHANGED)
     try:
-        return _leaving(desk, message, run, facts, now)
+        hop = pick(
+            desk.setup.workspace.settings,
+            desk.limits.breakers,
+            message,
+            run.campaign.message_class,
+            message.sent_to if message.doubt_since else facts.address,
+            now,
+        )
+        return hop if isinstance(hop, Held) else _leaving(desk, message, run, facts, hop, now)
     except ContentError as error:
         return Withheld(message=message, reason=Reason.TEMPLATE_ERROR, detail=str(error))
     except ProviderError as error:
         return Withheld(message=message, reason=Reason.REFUSED, detail=str(error))
 
 
-def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving | Kept:
-    """Route, values, content. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
+def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop, now: datetime) -> Leaving | Kept:
+    """Values and content, by this way. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
     refusal all is made anew. Raises ContentError or ProviderError.
     """
-    provider_name, provider, sender = _route(desk.setup, message, run)
+    provider = desk.setup.providers.get(hop.provider)
+    if provider is None:
+        raise ProviderError(f'the provider "{hop.provider}" is not open', where="config.yaml: providers")
     frozen = message.values if message.doubt_since is not None else None
-    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, sender, now)
+    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, hop.sender, now)
     rendered = run.renderer.render(message.channel, values)
-    outgoing = _outgoing(desk, message, run, facts.address, provider_name, values, rendered, now)
+    outgoing = _outgoing(desk, message, run, facts.address, hop.provider, values, rendered, now)
     refuse_what_is_not_promised(provider, outgoing)
     if run.campaign.delivery_class is DeliveryClass.EXACTLY_ONCE and not provider.capabilities.gives_evidence:
-        raise ProviderError(
-            f'the provider "{provider_name}" cannot promise exactly_once', where="config.yaml: channels"
-        )
+        raise ProviderError(f'the provider "{hop.provider}" cannot promise exactly_once', where="config.yaml: channels")
     written = content_hash(outgoing.content)
     if message.doubt_since is not None and not message.possible_duplicate and written != message.content_hash:
         return Doubted(message=message, reason=Reason.CONTENT_CHANGED)
     intent = Intent(
         message=message,
-        provider=provider_name,
+        provider=hop.provider,
         at=outgoing.at,
         sent_to=outgoing.to,
         contact_point_id=facts.contact_point_id,
@@ -164,20 +177,6 @@ def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
     provider = setup.providers.get(message.provider or "")
     window = provider.capabilities.repeatable_for if provider else None
     return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
-
-
-def _route(setup: Setup, message: Message, run: Launched) -> tuple[str, Provider, str]:
-    """Which provider carries the message: in doubt the one that had it before, else the route in force."""
-    route = setup.workspace.settings.route(message.channel, run.campaign.message_class)
-    if route is None:
-        raise ProviderError(
-            f"no provider carries {run.campaign.message_class} {message.channel}",
-            where=f"config.yaml: channels.{message.channel}",
-        )
-    name = message.provider if message.doubt_since and message.provider in setup.providers else route.provider
-    if name is None or name not in setup.providers:
-        raise ProviderError(f'the provider "{name}" is not open', where="config.yaml: providers")
-    return name, setup.providers[name], route.sender
 
 
 def _values(

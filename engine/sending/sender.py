@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -29,6 +30,7 @@ from engine.model import Lane, Message, Reason
 from engine.policy import gather
 from engine.provider import Capabilities
 from engine.sending.hand_over import hand_over_batch
+from engine.sending.limits import Expected, Limits
 from engine.sending.prepare import FAULT_PAUSE, Desk, Setup
 from engine.sending.reconcile import Reconciler
 from engine.sending.runs import Runs
@@ -46,15 +48,19 @@ SHARE = 25
 
 
 class Sender:
-    """Hands over what is due. `setup` gives the rules and providers in force; call it again after a reload."""
+    """Hands over what is due. `setup` gives the rules and providers in force; call it again after a reload.
 
-    def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock) -> None:
+    Not `limited`, it knows no rates: a test of the rules asks whether a message leaves, not when.
+    """
+
+    def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock, limited: bool = True) -> None:
         self._setup, self._database, self._clock = setup, database, clock
         self._runs, self._link_number = Runs(database), LinkNumbers(database)
         self._slots, self._turns = Slots(), Turns(database)
         self._reconciler = Reconciler(
             setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
         )
+        self._limits = Limits(database, setup, self._runs, enforced=limited)
         self._watch = Watch(setup=setup, database=database, now=clock.now)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.stopping = threading.Event()
@@ -84,6 +90,7 @@ class Sender:
         unsent, doubtful = ledger.recover(self._database, now=now)
         expired = ledger.expire(self._database, now=now)
         resolved = resolve(self._database, self._doubt_rules, now=now)
+        self._limits.tidy(now)
         if unsent or doubtful or expired or resolved.resent or resolved.given_up:
             log.info(
                 "tidied",
@@ -97,6 +104,10 @@ class Sender:
     def reconcile(self) -> Counter[str]:
         """Ask vendors about the messages in doubt whose turn it is. Returns how many look-ups ended how."""
         return self._reconciler.reconcile(stopping=self.stopping.is_set)
+
+    def next_due(self, after: datetime) -> datetime | None:
+        """When a message that is no doubt needs attention next, not before `after`."""
+        return ledger.next_due(self._database, after=after, opens=lambda run_id: self._limits.opens(run_id, after))
 
     def watch(self) -> bool:
         """Stop what goes badly, and let the rest of a run follow its first part. True where something became due."""
@@ -132,11 +143,16 @@ class Sender:
         self.stopping.wait(BACK_OFF_SECONDS)
         return Counter()
 
+    def opens_within(self, seconds: float) -> float | None:
+        """After work was done in vain: in how many seconds a run that its limits hold up may go on; None if not so soon."""
+        return self._limits.opens_within(seconds, self._clock.now())
+
     def _batch(self, lanes: Sequence[Lane]) -> Counter[str]:
         sending, taken_at = self.settings, time.monotonic()
-        lane, batch = self._claim(lanes)
-        if not batch:
+        claimed = self._claim(lanes)
+        if claimed is None:
             return Counter()
+        lane, batch, expected = claimed
         desk = Desk(
             setup=self._setup(),
             database=self._of(lane),
@@ -147,30 +163,39 @@ class Sender:
             link_number=self._link_number,
             jitter=random.Random(),  # noqa: S311  (spreads retries; no secret)
             slots=self._slots,
+            limits=self._limits,
+            expected=expected,
             bulk=lane is Lane.BULK,
         )
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:
             by_run[message.run_id].append(message)
-        return Counter(word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages))
+        try:
+            return Counter(
+                word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages)
+            )
+        finally:
+            expected.become(0)
 
-    def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message]]:
-        """The first lane that has something due; in the bulk lane the runs take turns, a batch each."""
+    def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message], Expected] | None:
+        """The first lane that has something due; in the bulk lane the runs take turns, a batch each, as their limits allow."""
         sending, now = self.settings, self._clock.now()
+        expect = partial(self._limits.expect, most=sending.batch, now=now)
         for lane in lanes:
-            for run_id in self._turns.next(now) if lane is Lane.BULK else (None,):
+            for expected in self._turns.next(now, expect) if lane is Lane.BULK else (Expected(sending.batch),):
                 batch = ledger.claim(
                     self._of(lane),
                     lane,
                     owner=self.name,
-                    limit=sending.batch,
+                    limit=expected.places,
                     lease=sending.lease,
                     now=now,
-                    run_id=run_id,
+                    run_id=expected.run_id,
                 )
+                expected.become(len(batch))
                 if batch:
-                    return lane, batch
-        return Lane.BULK, []
+                    return lane, batch, expected
+        return None
 
     def _of(self, lane: Lane) -> Database:
         """The database as a lane's messages are written: triggered ones go ahead."""

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from engine.provider import Accepted, Capabilities, Http, Outcome, Outgoing, Provider, ProviderSettings
+from engine.rate import Rate
 from engine.sending.providers import open_providers
 from engine.settings import Settings
 
@@ -13,8 +14,8 @@ from engine.settings import Settings
 class StandIn(Provider):
     """Accepts every message. `taken` holds them in the order in which they came, where `keep` is set."""
 
-    def __init__(self, capabilities: Capabilities, *, keep: bool = False) -> None:
-        super().__init__(ProviderSettings(), http=Http())
+    def __init__(self, capabilities: Capabilities, *, rate: Rate | None = None, keep: bool = False) -> None:
+        super().__init__(ProviderSettings(rate=rate), http=Http())
         self.capabilities, self.taken = capabilities, list[Outgoing]()
         self._keep, self._lock = keep, threading.Lock()
 
@@ -29,7 +30,9 @@ def stand_ins(settings: Settings, folder: Path, *, keep: bool = False) -> dict[s
     """A stand-in for every provider that a route of config.yaml names. Raises ProviderError where one cannot be set up."""
     opened = open_providers(settings, Http(), folder)
     try:
-        return {name: StandIn(provider.capabilities, keep=keep) for name, provider in opened.items()}
+        return {
+            name: StandIn(provider.capabilities, rate=provider.rate, keep=keep) for name, provider in opened.items()
+        }
     finally:
         for provider in opened.values():
             provider.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from engine.ledger.claim import waiting_runs
+from engine.sending.limits import Expected
 from engine.store import Database
 
 
@@ -16,10 +17,14 @@ class Turns:
         self._database = database
         self._last = 0
 
-    def next(self, now: datetime) -> Iterator[int]:
-        """The runs with something due, beginning after the one that was served last. Whoever is yielded is being served."""
+    def next(self, now: datetime, expect: Callable[[int], Expected | None]) -> Iterator[Expected]:
+        """The runs with something due, beginning after the one that was served last; each with the places that it may
+        take, and without those that may take none. Whoever is yielded is being served.
+        """
         due = [run.run_id for run in waiting_runs(self._database) if run.due_at <= now]
         last = self._last
         for run_id in sorted(due, key=lambda one: (one <= last, one)):
-            self._last = run_id
-            yield run_id
+            expected = expect(run_id)
+            if expected is not None:
+                self._last = run_id
+                yield expected

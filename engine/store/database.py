@@ -55,12 +55,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction, durable when the block ends; rolled back whole when it raises."""
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction, durable when the block ends; rolled back whole when it raises.
+
+        One that is not `durable` is on disk, on PostgreSQL, only together with the next that is: it does not wait for it.
+        """
         turn = self.turn.taken(ahead=self.first) if self.turn else nullcontext()
         with turn, clear_errors(), self.pool.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
+                if not durable and self.dialect == "postgresql":
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
 
     def insert(self, table: sa.Table) -> Any:

@@ -202,6 +202,16 @@ workers = Table(  # who hands over, by signs of life; for people to look at
     Column("seen_at", Instant, nullable=False),
 )
 
+rates = (
+    Table(  # limits that all senders keep together: up to which instant a bucket's, or its queue's, places are taken
+        "rates",
+        metadata,
+        Column("key", String, primary_key=True),
+        Column("taken", Instant, nullable=False),
+        Column("closed_until", Instant),  # a vendor asked to wait
+    )
+)
+
 messages = Table(
     "messages",
     metadata,

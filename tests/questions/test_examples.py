@@ -167,6 +167,14 @@ def test_campaigns_of_one_test_come_one_after_the_other(folder: Path) -> None:
         assert differences(folder, f"{PEOPLE}expect:\n  campaigns:\n    {expect}\n") == {}
 
 
+def test_a_rate_holds_nobody_up_in_a_test(folder: Path) -> None:
+    """A test asks who gets a message, not when: a campaign of one a day is sent to both."""
+    rules = folder / "rules" / "campaigns" / "win-back.yaml"
+    rules.write_text(rules.read_text() + 'rate: "1/day, burst 1"\n')
+    people = PEOPLE.replace("refuses: {email: [offers]}", "consents: {email: offers}")
+    assert differences(folder, people + "expect:\n  campaigns: {win-back: {sent: [ana, ben]}}\n") == {}
+
+
 def test_a_template_s_mistake_shows(folder: Path) -> None:
     """The content is rendered as live: what would be withheld at night is withheld in the test."""
     part = folder / "templates" / "win-back" / "email.txt"

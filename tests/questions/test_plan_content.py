@@ -15,13 +15,14 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from engine.addresses import UNKNOWN, country_of
 from engine.content import sms
 from engine.content.versions import TemplateVersion, read_template
 from engine.errors import ContentError
 from engine.model import Channel
 from engine.provider import TextContent
 from engine.questions.plan import Planned, plan
-from engine.questions.plan.cost import UNKNOWN, cost_of, country_of
+from engine.questions.plan.cost import cost_of
 from engine.questions.plan.gates import Asked
 from engine.questions.plan.needs import Needs, needs
 from engine.questions.plan.writing import Writing

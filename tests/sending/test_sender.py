@@ -139,12 +139,20 @@ def test_what_surely_was_not_taken_is_tried_again_and_at_last_dead(shop: Shop) -
 
 
 def test_a_vendor_that_asks_to_wait_is_obeyed(shop: Shop) -> None:
-    """Retry-After is the next hand-over's time, to the second."""
+    """Retry-After is the next hand-over's time, to the second; until then nobody is handed over, whoever was not yet."""
     shop.provider.answer = lambda outgoing: NotSent(code="429", retry_after=timedelta(seconds=90))
     shop.launch()
     shop.sender().drain()
-    assert {row.due_at for row in shop.rows()} == {shop.clock.now() + timedelta(seconds=90)}
-    assert {row.reason for row in shop.rows()} == {Reason.RATE_LIMITED.value}
+    refused = [row for row in shop.rows() if row.attempts]
+    assert {row.due_at for row in refused} == {shop.clock.now() + timedelta(seconds=90)}
+    assert {row.reason for row in refused} == {Reason.RATE_LIMITED.value}
+    shop.provider.answer = lambda outgoing: Accepted()
+    shop.pass_time(seconds=89)
+    shop.sender().drain()
+    assert len(shop.provider.taken) == len(refused)
+    shop.pass_time(seconds=1)
+    shop.sender().drain()
+    assert shop.states() == [State.ACCEPTED] * 9
 
 
 def test_an_opt_out_during_the_run_stops_the_message_still_to_come(

@@ -89,18 +89,18 @@ def _mail(settings: Settings, providers: dict[str, Provider], dns: Dns) -> Itera
     """Each From domain of the email routes, once with each provider that carries it."""
     routes = settings.channels.get(Channel.EMAIL)
     seen = set[tuple[str, str]]()
-    for message_class in MessageClass:
-        route = routes.of(message_class) if routes else None
-        provider = providers.get(route.provider) if route else None
-        if route is None or provider is None:
+    ways = [(kind, hop) for kind in MessageClass if routes and (route := routes.of(kind)) for hop in route.all_hops()]
+    for message_class, hop in ways:
+        provider = providers.get(hop.provider)
+        if provider is None:
             continue
         try:
-            records = provider.mail_records(route.sender)
+            records = provider.mail_records(hop.sender)
         except ContentError as error:
             yield wrong(
                 "mail", f"the From address of {message_class} email: {error.what}", "See channels.email in config.yaml."
             )
             continue
-        if records is not None and (records.domain, route.provider) not in seen:
-            seen.add((records.domain, route.provider))
+        if records is not None and (records.domain, hop.provider) not in seen:
+            seen.add((records.domain, hop.provider))
             yield from mail(records, dns)

@@ -164,7 +164,7 @@ def _launch(workspace: Workspace, database: Database, example: Example) -> None:
         providers=stand_ins(settings, workspace.folder),
         links=Links(SECRET, settings.public_url),
     )
-    sender = Sender(setup=lambda: setup, database=database, clock=SteppedClock(example.now))
+    sender = Sender(setup=lambda: setup, database=database, clock=SteppedClock(example.now), limited=False)
     try:
         for number, call in enumerate(example.triggers):
             with database.writing() as connection:

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-import phonenumbers
-
 from engine.model import Channel
-from engine.settings import DEFAULT_PRICE, Prices
-
-_CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-UNKNOWN = "?"
+from engine.routing import DEFAULT
+from engine.settings import Prices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,21 +36,6 @@ class Cost:
     countries: tuple[Country, ...] = ()
 
 
-def country_of(number: str) -> str:
-    """The country (ISO 3166) that an E.164 number belongs to; `?` where it belongs to none."""
-    for digits in (1, 2, 3):
-        regions = _CODES.get(int(number[1 : 1 + digits]), ()) if number[1 : 1 + digits].isdigit() else ()
-        if len(regions) == 1:
-            return regions[0] if regions[0].isalpha() else UNKNOWN
-        if regions:  # several countries share the code: only the number itself tells
-            try:
-                found = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
-            except phonenumbers.NumberParseException:
-                return UNKNOWN
-            return str(found or regions[0])
-    return UNKNOWN
-
-
 def cost_of(channel: Channel, prices: Prices, sent: int, texts: Mapping[tuple[str, int], int]) -> Cost:
     """`texts` counts an SMS campaign's messages by country and parts."""
     if channel is not Channel.SMS:
@@ -67,7 +48,7 @@ def cost_of(channel: Channel, prices: Prices, sent: int, texts: Mapping[tuple[st
         parts[country] += count * of_each
     countries = []
     for country, count in parts.most_common():
-        price = prices.sms.get(country, prices.sms.get(DEFAULT_PRICE))
+        price = prices.sms.get(country, prices.sms.get(DEFAULT))
         amount = price * count if price is not None else None
         countries.append(Country(country=country, messages=messages[country], parts=count, amount=amount))
     priced = [one.amount for one in countries if one.amount is not None]

@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select
 
+from engine.addresses import country_of
 from engine.campaigns.launch import STEP
 from engine.campaigns.planned import CHUNK, Tally
 from engine.model import Channel, Claim, Message, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide, gather
 from engine.policy.facts import Terms, recipients
-from engine.questions.plan.cost import country_of
 from engine.questions.plan.writing import Writing, Written
 from engine.rules.campaign import Campaign
 from engine.settings import Settings

@@ -52,4 +52,4 @@ class Threads(Dispatcher):
         while not self.sender.stopping.is_set():
             if not self.sender.work(lanes):
                 with self._due:
-                    self._due.wait(POLL_SECONDS)
+                    self._due.wait(self.sender.opens_within(POLL_SECONDS) or POLL_SECONDS)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
@@ -44,6 +44,7 @@ MOST = 64
 """So many tickets of a lane wait at once: more would call nobody who does not come anyway."""
 GRACE_SECONDS = 5
 LOOK_SECONDS = 0.1
+LIMITED_SECONDS = 1.0
 LOCK = 0x5469636B
 """Our number among PostgreSQL's advisory locks."""
 
@@ -105,11 +106,18 @@ class Tickets(Dispatcher):
         """Hand over what is due, for one ticket."""
         lanes = (Lane.TRIGGERED,) if lane == Lane.TRIGGERED else tuple(Lane)
         handed, until = 0, time.monotonic() + SECONDS
-        while not self.sender.stopping.is_set() and (done := self.sender.work(lanes)):
+        while not self.sender.stopping.is_set() and ((done := self.sender.work(lanes)) or self._opens_soon(lanes)):
             handed += done.total()
             if handed >= SHARE or time.monotonic() > until:
                 self._guarded("the next ticket", lambda: self._next(Lane(lane)))
                 return
+
+    def _opens_soon(self, lanes: Sequence[Lane]) -> bool:
+        """Wait for a bulk run that its limits hold up for less than a second: another ticket would not come sooner."""
+        soon = self.sender.opens_within(LIMITED_SECONDS) if Lane.BULK in lanes else None
+        if soon is not None:
+            self.sender.stopping.wait(soon)
+        return soon is not None
 
     def _next(self, lane: Lane) -> None:
         with self.database.writing() as connection:

@@ -1,0 +1,243 @@
+"""How fast: the limits that all senders keep together, and the breakers of this process.
+
+They are asked twice. Before messages of a bulk run are claimed, a look says how many of it could leave now: thousands
+that could not are left alone. And right before their intents are written, each takes its places, or is told when to come
+again: only then it is known where each one goes, and meanwhile somebody else may have been faster.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.errors import StoreError
+from engine.ledger import rates
+from engine.ledger.buckets import UNLIMITED, Bucket
+from engine.ledger.hand_over import Held
+from engine.ledger.rates import EMPTY, Level, Wanted
+from engine.model import Reason
+from engine.provider import NotSent, Outcome
+from engine.routing import Hop
+from engine.sending.breaker import Breakers
+from engine.sending.retry import LONGEST_WAIT
+from engine.sending.runs import Launched, Runs
+from engine.sending.under import of_campaign, of_new_sender, of_provider, of_recipient, of_sender, provider_key
+from engine.store import Database
+
+if TYPE_CHECKING:
+    from engine.sending.prepare import Leaving, Setup
+
+log = structlog.get_logger()
+
+KEPT = timedelta(days=3)
+"""A bucket that nobody used for so long is dropped; a warm-up counts no further back than to its day's beginning."""
+
+LOOK_AGAIN = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How many of a run's messages may leave now; where it is none, from when on some may. `keys`: of whose places they are."""
+
+    room: int
+    opens: datetime
+    keys: frozenset[str] = frozenset()
+
+
+class Expected:
+    """The places that a claim is about to take, of a run or (None) of the triggered lane, which knows no limits before.
+
+    The other threads of this process do not count on them meanwhile: `beside` has their number by bucket.
+    """
+
+    def __init__(
+        self, places: int, *, run_id: int | None = None, keys: Iterable[str] = (), beside: Beside | None = None
+    ) -> None:
+        self.places, self.run_id, self._keys, self._beside = 0, run_id, tuple(keys), beside
+        self.become(places)
+
+    def become(self, places: int) -> None:
+        """So many from now on."""
+        if self._beside is not None:
+            self._beside.add(self._keys, places - self.places)
+        self.places = places
+
+    def taken(self, places: int) -> None:
+        """So many of them were taken, or are not wanted any more."""
+        self.become(max(0, self.places - places))
+
+
+class Beside:
+    """How many places of each bucket the threads of this process are about to take."""
+
+    def __init__(self) -> None:
+        self._counts, self._lock = Counter[str](), threading.Lock()
+
+    def add(self, keys: Iterable[str], places: int) -> None:
+        with self._lock:
+            self._counts.update(dict.fromkeys(keys, places))
+
+    def of(self, key: str) -> int:
+        return self._counts[key]
+
+
+class Limits:
+    """Shared by the senders of a process. `breakers` are the process's own; everything else is in the database.
+
+    Where they are not `enforced`, everything leaves at once: a test of the rules asks whether, not when.
+    """
+
+    def __init__(self, database: Database, setup: Callable[[], Setup], runs: Runs, *, enforced: bool = True) -> None:
+        self.breakers = Breakers()
+        self._database, self._setup, self._runs = database, setup, runs
+        self._closed: Mapping[str, datetime] = {}  # what vendors asked for, as of the last time we looked
+        self._beside, self._looking = Beside(), threading.Lock()
+        self._opens: dict[int, datetime] = {}
+        self._enforced = enforced
+        self._forgotten_at: datetime | None = None
+
+    # ------------------------------------------------------------ the look before a claim
+
+    def expect(self, run_id: int, *, most: int, now: datetime) -> Expected | None:
+        """The places that a claim of this run may take, at most so many; None where there is none now."""
+        if not self._enforced:
+            return Expected(most, run_id=run_id)
+        with self._looking:  # one after the other: else two would see the same places
+            look = self._seen(run_id, now)
+            if look.room:
+                self._opens.pop(run_id, None)
+                return Expected(min(most, look.room), run_id=run_id, keys=look.keys, beside=self._beside)
+        self._opens[run_id] = max(look.opens, now + LOOK_AGAIN)
+        return None
+
+    def opens(self, run_id: int, now: datetime) -> datetime:
+        """From when on some of a run's messages may leave, as far as it is known now."""
+        return self._seen(run_id, now).opens
+
+    def _seen(self, run_id: int, now: datetime) -> Look:
+        try:
+            return self.look(run_id, now)
+        except StoreError:
+            raise
+        except Exception:  # such a run is no limits' matter: once it is claimed, it is put off and logged
+            return Look(room=UNLIMITED, opens=now)
+
+    def look(self, run_id: int, now: datetime) -> Look:
+        """What the limits that a whole run is under leave it. A hint: nothing is taken."""
+        run = self._runs.get(run_id)
+        settings = self._setup().workspace.settings
+        route = settings.route(run.campaign.channel, run.campaign.message_class)
+        common = of_campaign(run.campaign)
+        ways = {hop: self._run_wide(hop) for hop in route.all_hops()} if route else {}
+        keys = frozenset(bucket.key for buckets in (common, *ways.values()) for bucket in buckets)
+        levels = rates.levels(self._database, keys) if keys else {}
+        whole = self._left(common, common, levels, now)
+        looks = [self._through(hop, self._left(own, (*own, *common), levels, now), now) for hop, own in ways.items()]
+        room = min(whole.room, max((one.room for one in looks), default=UNLIMITED))
+        return Look(room=room, opens=max(whole.opens, min((one.opens for one in looks), default=now)), keys=keys)
+
+    def opens_within(self, seconds: float, now: datetime) -> float | None:
+        """In how many seconds a run that was looked at in vain may be looked at again; None if not so soon."""
+        self._opens = {run_id: opens for run_id, opens in self._opens.items() if opens > now}
+        left = min((opens - now for opens in self._opens.values()), default=timedelta.max).total_seconds()
+        return left if left <= seconds else None
+
+    def _run_wide(self, hop: Hop) -> tuple[Bucket, ...]:
+        setup = self._setup()
+        provider = of_provider(hop.provider, setup.providers.get(hop.provider), closed=False)
+        return (*provider, *of_sender(setup.workspace.settings, hop.sender))
+
+    def _left(
+        self, buckets: Iterable[Bucket], beside: Iterable[Bucket], levels: Mapping[str, Level], now: datetime
+    ) -> Look:
+        """Who is slow for another reason need not wait until there is much room: `beside` are all the limits of a way."""
+        room, opens, count = UNLIMITED, now, min((bucket.worth_while for bucket in beside), default=1)
+        for bucket in buckets:
+            level = levels.get(bucket.key, EMPTY)
+            opens = max(opens, level.closed_until or now, bucket.opens(level.taken, now=now, bulk=True, count=count))
+            room = min(room, bucket.room(level.taken, now=now, bulk=True) - self._beside.of(bucket.key))
+        return Look(room=max(0, room) if opens <= now else 0, opens=opens)
+
+    def _through(self, hop: Hop, left: Look, now: datetime) -> Look:
+        """The same, where the provider may be closed or fail."""
+        waits = self._closed.get(hop.provider), self.breakers.waits_until(hop.provider, now)
+        opens = max(left.opens, *(until or now for until in waits))
+        most = 1 if self.breakers.tries(hop.provider) else UNLIMITED
+        return Look(room=min(left.room, most) if opens <= now else 0, opens=opens)
+
+    # ------------------------------------------------------------ right before the intents
+
+    def admit(
+        self, group: Sequence[Leaving], expected: Expected, *, bulk: bool, now: datetime
+    ) -> tuple[list[Leaving], list[Held]]:
+        """Of a provider's group, all of one run: who leaves now, with places taken everywhere; and who comes again when."""
+        if not self._enforced:
+            return [*group], []
+        run = self._runs.get(group[0].message.run_id)
+        name = group[0].intent.provider
+        queue = f"run {run.run_id}" if bulk else "triggered"
+        told = rates.take(self._database, self._wanted(group, run, now), queue=queue, bulk=bulk, now=now)
+        expected.taken(len(group))
+        leaving = [one for one in group if one.message.id not in told]
+        held = [
+            Held(message=one.message, until=told[one.message.id].at, reason=Reason.RATE_LIMITED)
+            for one in group
+            if one.message.id in told
+        ]
+        most = self.breakers.admit(name, len(leaving), now)
+        if most < len(leaving):
+            until = self.breakers.waits_until(name, now) or now
+            held += [Held(message=one.message, until=until, reason=Reason.PROVIDER_DOWN) for one in leaving[most:]]
+        return leaving[:most], held
+
+    def _wanted(self, group: Sequence[Leaving], run: Launched, now: datetime) -> list[Wanted]:
+        settings, name = self._setup().workspace.settings, group[0].intent.provider
+        closed = self._closed.get(name)
+        provider = of_provider(name, group[0].provider, closed=closed is not None and closed > now)
+        wanted, shared = [], dict[str, tuple[Bucket, ...]]()
+        for one in group:
+            sender = one.outgoing.sender
+            if sender not in shared:
+                of_its_sender = (*of_new_sender(settings, sender), *of_sender(settings, sender))
+                shared[sender] = (*of_campaign(run.campaign), *of_its_sender, *provider)
+            buckets = (*of_recipient(settings, one.outgoing.channel, one.outgoing.to), *shared[sender])
+            if buckets:
+                wanted.append(Wanted(message_id=one.message.id, buckets=buckets))
+        return wanted
+
+    # ------------------------------------------------------------ what vendors say
+
+    def heard(self, provider: str, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """How hand-overs ended. A vendor that asks to wait is left alone for so long, by all senders everywhere."""
+        self.breakers.heard(provider, outcomes, now)
+        asked = [one.retry_after for one in outcomes if isinstance(one, NotSent) and one.retry_after is not None]
+        if not asked:
+            return
+        until, known = now + min(max(asked), LONGEST_WAIT), self._closed.get(provider)
+        if known is not None and until <= known + timedelta(seconds=1):
+            return
+        self._closed = {**self._closed, provider: until}
+        log.warning("the vendor asks to wait", provider=provider, seconds=int((until - now).total_seconds()))
+        try:
+            rates.close(self._database, provider_key(provider), until=until)
+        except (StoreError, SQLAlchemyError):  # the others will be told by the vendor, too; answers come first
+            log.exception("that a vendor asks to wait could not be written down", provider=provider)
+
+    def tidy(self, now: datetime) -> None:
+        """Look what vendors have asked of other processes, and now and then forget what is long over."""
+        told = rates.closed(self._database, now=now)
+        closed = {name: until for name, until in self._closed.items() if until > now}
+        for name in self._setup().providers:
+            if (until := told.get(provider_key(name))) is not None:
+                closed[name] = max(until, closed.get(name, until))
+        self._closed = closed
+        if self._forgotten_at is None or now - self._forgotten_at > timedelta(hours=1):
+            rates.forget(self._database, before=now - KEPT)
+            self._forgotten_at = now

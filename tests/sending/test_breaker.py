@@ -1,0 +1,199 @@
+"""A provider that is down costs a few messages some time, not all of them their attempts; and another may step in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.model import Reason, State
+from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
+from engine.sending.breaker import FIRST_PAUSE, IN_A_ROW, LONGEST_PAUSE, LOOKED_AT, PROBE_PATIENCE, WITHIN, Breakers
+from engine.store import Database
+from tests.sending.test_limits import Slow, World
+
+DOWN = NotSent(code="not_connected", detail="ConnectionRefusedError")
+TWO = (
+    (
+        "  scripted: {use: file, folder: outbox}",
+        "  scripted: {use: file, folder: outbox}\n  spare: {use: file, folder: spare}",
+    ),
+    ("commercial: {provider: scripted,", "commercial: {providers: [scripted, spare],"),
+)
+
+
+def opened(now: datetime) -> Breakers:
+    breakers = Breakers()
+    breakers.heard("relay", [DOWN] * IN_A_ROW, now)
+    return breakers
+
+
+# ---------------------------------------------------------------- the breaker alone
+
+
+@pytest.mark.parametrize(
+    ("ends", "opens"),
+    [
+        ([DOWN] * IN_A_ROW, True),
+        ([DOWN] * (IN_A_ROW - 1) + [Accepted(), DOWN], False),
+        ([NotSent(code="set_up")] * IN_A_ROW, True),
+        ([Ambiguous(code="no_answer"), Ambiguous(code="no_answer"), Accepted()] * 7, True),
+        ([Ambiguous(code="no_answer"), Accepted()] * LOOKED_AT, False),
+        ([Ambiguous(code="no_answer")] * (LOOKED_AT - 1), False),
+        ([Rejected(code="550")] * 100, False),
+        ([NotSent(code="http_429", retry_after=timedelta(seconds=9))] * 100, False),
+    ],
+)
+def test_it_opens_when_most_hand_overs_fail_and_not_because_of_single_messages(
+    ends: list[Outcome], opens: bool, now: datetime
+) -> None:
+    """Five in a row that could not begin, or more than half of the last twenty. A refused message, and a wish to wait, are no faults."""
+    breakers = Breakers()
+    for end in ends:
+        breakers.heard("relay", [end], now)
+    assert (breakers.waits_until("relay", now) is not None) is opens
+    assert breakers.waits_until("other", now) is None
+
+
+def test_failures_that_are_long_past_do_not_count(now: datetime) -> None:
+    """Twenty failures in an hour are a bad day, not an outage."""
+    breakers = Breakers()
+    for number in range(60):
+        breakers.heard("relay", [Ambiguous(code="no_answer")], now + number * WITHIN / 10)
+    assert breakers.waits_until("relay", now + 6 * WITHIN) is None
+
+
+def test_after_a_pause_one_message_tries_and_a_yes_lets_all_through(now: datetime) -> None:
+    """Of fifty that come when the pause is over one leaves; the others wait for its end."""
+    breakers, later = opened(now), now + FIRST_PAUSE
+    assert breakers.waits_until("relay", now) == later
+    assert breakers.admit("relay", 50, now) == 0
+    assert breakers.admit("relay", 50, later) == 1
+    assert breakers.admit("relay", 50, later) == 0
+    assert breakers.waits_until("relay", later) is not None
+    breakers.heard("relay", [Accepted()], later)
+    assert breakers.admit("relay", 50, later) == 50
+
+
+def test_each_trial_that_fails_makes_the_pause_longer_up_to_a_limit(now: datetime) -> None:
+    """Five seconds, ten, twenty… never more than five minutes."""
+    breakers, moment, pauses = opened(now), now, list[timedelta]()
+    for _ in range(9):
+        until = breakers.waits_until("relay", moment)
+        assert until is not None
+        pauses.append(until - moment)
+        moment = until
+        assert breakers.admit("relay", 1, moment) == 1
+        breakers.heard("relay", [DOWN], moment)
+    assert pauses[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_a_trial_that_nobody_hears_of_is_followed_by_another_one(now: datetime) -> None:
+    """Its sender died: a minute later the next message tries."""
+    breakers, later = opened(now), now + FIRST_PAUSE
+    assert breakers.admit("relay", 1, later) == 1
+    assert breakers.admit("relay", 1, later + PROBE_PATIENCE) == 1
+
+
+def test_a_trial_that_is_told_to_wait_was_no_failure(now: datetime) -> None:
+    """The vendor answers: what it asks for is its limit's matter, and the next message tries."""
+    breakers, later = opened(now), now + FIRST_PAUSE
+    assert breakers.admit("relay", 1, later) == 1
+    breakers.heard("relay", [NotSent(code="http_429", retry_after=timedelta(seconds=9))], later)
+    assert breakers.admit("relay", 1, later) == 1
+
+
+# ---------------------------------------------------------------- at work
+
+
+@pytest.fixture
+def world(tmp_path: Path, database: Database, now: datetime) -> World:
+    return World(tmp_path, database, now, customers=100)
+
+
+def test_an_outage_costs_few_attempts_and_afterwards_all_is_sent(world: World, now: datetime) -> None:
+    """For an hour nobody answers: a few messages try now and then, the others are left alone, and nothing is dead."""
+    world.provider.answer = lambda outgoing: DOWN
+    world.launch("news")
+    sender = world.sender()
+    world.run(sender, timedelta(hours=1))
+    assert len(world.provider.taken) < 2 * 50 + 30
+    world.provider.answer = world.provider._take
+    world.run(sender)
+    assert set(world.shop.states()) == {State.ACCEPTED}
+
+
+def test_without_answers_only_a_few_messages_are_left_in_doubt(world: World) -> None:
+    """Whoever went on handing over would put all of them in doubt."""
+    world.provider.answer = lambda outgoing: Ambiguous(code="no_answer")
+    world.launch("news")
+    world.run(world.sender(), timedelta(minutes=1))
+    assert world.shop.states().count(State.IN_DOUBT) == len(world.provider.taken) < 60
+
+
+def test_a_receipt_that_finds_its_provider_down_says_so(world: World, now: datetime) -> None:
+    """Pending, provider_down, and a time at which it is tried again."""
+    world.provider.answer = lambda outgoing: DOWN
+    for number in range(20):
+        world.trigger(str(number))
+    sender = world.sender()
+    sender.drain()
+    held = [row for row in world.shop.rows() if not row.attempts]
+    assert {(row.state, row.reason, row.held_by) for row in held} <= {
+        (State.PENDING, Reason.PROVIDER_DOWN, Reason.PROVIDER_DOWN)
+    }
+    sender.drain()
+    world.trigger("one more")
+    sender.drain()
+    assert world.shop.rows()[-1].reason == Reason.PROVIDER_DOWN
+    assert world.shop.rows()[-1].due_at > now
+
+
+def test_what_one_provider_surely_did_not_take_another_one_carries(world: World) -> None:
+    """The first of the route cannot be reached: everything goes through the second, each message once."""
+    world.configure(*TWO)
+    spare = Slow(world.clock)
+    world.providers["spare"] = spare
+    world.provider.answer = lambda outgoing: DOWN
+    world.launch("news")
+    world.run(world.sender(), timedelta(minutes=1))
+    assert set(world.shop.states()) == {State.ACCEPTED}
+    assert len({outgoing.key for _, outgoing in spare.sent}) == len(spare.sent) == 100
+    assert {row.provider for row in world.shop.rows()} == {"spare"}
+
+
+def test_a_message_in_doubt_never_changes_its_provider(world: World) -> None:
+    """Nobody knows whether the first one has it: not even a provider that works, and that is free, gets it."""
+    world.configure(*TWO)
+    spare = Slow(world.clock)
+    world.providers["spare"] = spare
+    world.provider.answer = lambda outgoing: Ambiguous(code="no_answer")
+    world.launch("news")
+    world.run(world.sender(), timedelta(days=10))
+    doubted = {outgoing.key for outgoing in world.provider.taken}
+    assert doubted and doubted.isdisjoint(outgoing.key for _, outgoing in spare.sent)
+    assert len(doubted) + len(spare.sent) == 100
+    assert world.shop.states().count(State.UNKNOWN) == len(doubted)
+
+
+def test_a_message_in_doubt_that_may_be_repeated_waits_for_its_own_provider(world: World) -> None:
+    """That one knows the key; while its breaker is open the message waits, though the other provider works."""
+    world.configure(*TWO)
+    world.provider = Slow(world.clock)
+    world.provider.capabilities = type(world.provider.capabilities)(
+        channel=world.provider.capabilities.channel, html=True, headers=True, idempotency_window=timedelta(hours=1)
+    )
+    spare = Slow(world.clock)
+    world.providers |= {"scripted": world.provider, "spare": spare}
+    world.provider.answer = lambda outgoing: Ambiguous(code="no_answer")
+    world.launch("news")
+    sender = world.sender()
+    world.run(sender, timedelta(seconds=4))
+    doubted = {outgoing.key for outgoing in world.provider.taken}
+    world.provider.answer = world.provider._take
+    world.run(sender, timedelta(minutes=5))
+    assert set(world.shop.states()) == {State.ACCEPTED}
+    assert {outgoing.key for _, outgoing in world.provider.sent} >= doubted
+    assert doubted.isdisjoint(outgoing.key for _, outgoing in spare.sent)
