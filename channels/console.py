@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from typing import Any, TextIO
@@ -39,8 +40,14 @@ class Console(Provider):
 
     def __init__(self, settings: ConsoleSettings, *, http: Http, stream: TextIO | None = None) -> None:
         super().__init__(settings, http=http)
-        email, social = settings.channel is Channel.EMAIL, settings.channel is Channel.SOCIAL
-        self.capabilities = Capabilities(channel=settings.channel, html=email, headers=email, posts=social)
+        email, channel = settings.channel is Channel.EMAIL, settings.channel
+        self.capabilities = Capabilities(
+            channel=channel,
+            html=email,
+            headers=email,
+            posts=channel is Channel.SOCIAL,
+            templates=channel is Channel.WHATSAPP,
+        )
         self._stream = stream
         self._lock = threading.Lock()
 
@@ -67,6 +74,8 @@ def framed(outgoing: Outgoing) -> str:
     lines = [f"From: {outgoing.sender}", f"To: {outgoing.to or 'everybody'}"]
     if isinstance(content, EmailContent):
         lines += [f"Subject: {content.subject}", *(f"{name}: {value}" for name, value in content.headers.items())]
+    elif content.template is not None:
+        lines += [f"Template: {content.template.name} {json.dumps(dict(content.template.variables))}"]
     lines += ["", *storable(content.text).splitlines()]
     if isinstance(content, EmailContent) and content.html is not None:
         lines += ["", "-- HTML --", *content.html.splitlines()]

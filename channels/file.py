@@ -58,9 +58,14 @@ class File(Provider):
 
     def __init__(self, settings: FileSettings, *, http: Http) -> None:
         super().__init__(settings, http=http)
-        email, social = settings.channel is Channel.EMAIL, settings.channel is Channel.SOCIAL
+        email, channel = settings.channel is Channel.EMAIL, settings.channel
         self.capabilities = Capabilities(
-            channel=settings.channel, idempotency_window=FOR_EVER, html=email, headers=email, posts=social
+            channel=channel,
+            idempotency_window=FOR_EVER,
+            html=email,
+            headers=email,
+            posts=channel is Channel.SOCIAL,
+            templates=channel is Channel.WHATSAPP,
         )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -86,7 +91,7 @@ class File(Provider):
 
 
 def _written(outgoing: Outgoing) -> tuple[str, bytes]:
-    """The file's name and bytes: a whole email as .eml, an SMS as .txt, a social message as .json."""
+    """The file's name and bytes: a whole email as .eml, an SMS as .txt, any other text as .json."""
     key = (
         outgoing.key
         if _SAFE.match(outgoing.key)
@@ -99,13 +104,15 @@ def _written(outgoing: Outgoing) -> tuple[str, bytes]:
     if outgoing.channel is Channel.SMS:
         head = f"From: {outgoing.sender}\nTo: {outgoing.to}\nDate: {outgoing.at.isoformat()}\nKey: {outgoing.key}\n"
         return f"{key}.txt", f"{storable(head)}\n{text}".encode()
-    record = {
+    record: dict[str, Any] = {
         "key": outgoing.key,
         "from": outgoing.sender,
         "to": outgoing.to,
         "at": outgoing.at.isoformat(),
         "text": text,
     }
+    if content.template is not None:
+        record["template"] = {"name": content.template.name, "variables": dict(content.template.variables)}
     return f"{key}.json", json.dumps(record, indent=2).encode()
 
 

@@ -280,6 +280,14 @@ class TestConsoleSms(OnTheScreen):
     channel = Channel.SMS
 
 
+class TestConsoleWhatsApp(OnTheScreen):
+    channel = Channel.WHATSAPP
+
+
+class TestConsoleMessenger(OnTheScreen):
+    channel = Channel.MESSENGER
+
+
 class TestConsoleSocial(OnTheScreen):
     channel = Channel.SOCIAL
 
@@ -309,6 +317,14 @@ class TestFileSms(InAFolder):
     channel = Channel.SMS
 
 
+class TestFileWhatsApp(InAFolder):
+    channel = Channel.WHATSAPP
+
+
+class TestFileMessenger(InAFolder):
+    channel = Channel.MESSENGER
+
+
 class TestFileSocial(InAFolder):
     channel = Channel.SOCIAL
 
@@ -318,6 +334,7 @@ def _read_frame(frame: str) -> Received:
     head, _, body = "\n".join(line.removeprefix("│ ") for line in lines[:-1]).partition("\n\n")
     fields = dict(line.partition(": ")[::2] for line in head.split("\n"))
     text, _, html = body.partition("\n\n-- HTML --\n")
+    template, _, variables = fields.get("Template", "").partition(" ")
     return Received(
         key=title.strip(" ─").rpartition(" · ")[2],
         to=None if fields["To"] == "everybody" else fields["To"],
@@ -326,13 +343,23 @@ def _read_frame(frame: str) -> Received:
         text=text,
         html=html or None,
         headers={name: value for name, value in fields.items() if name.startswith("List-")},
+        template=template or None,
+        variables=json.loads(variables or "{}"),
     )
 
 
 def _read_file(path: Path) -> Received:
     if path.suffix == ".json":
         record = json.loads(path.read_bytes())
-        return Received(key=record["key"], to=record["to"], sender=record["from"], text=record["text"])
+        template = record.get("template", {"name": None, "variables": {}})
+        return Received(
+            key=record["key"],
+            to=record["to"],
+            sender=record["from"],
+            text=record["text"],
+            template=template["name"],
+            variables=template["variables"],
+        )
     if path.suffix == ".txt":
         head, _, text = path.read_text().partition("\n\n")
         fields = dict(line.partition(": ")[::2] for line in head.split("\n"))

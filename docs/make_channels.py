@@ -1,0 +1,109 @@
+"""Writes the table of what each provider promises into docs/channels.md, from their flags. `--check` only compares."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from engine.model import Channel
+from engine.provider import Capabilities, Http, Provider
+from engine.sending.providers import installed, provider_class
+
+PAGE = Path(__file__).parent / "channels.md"
+BEGIN, END = "<!-- providers: made by docs/make_channels.py -->\n", "<!-- end of providers -->\n"
+KEY = "${env:KEY}"
+EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "console": tuple({"channel": channel.value} for channel in Channel),
+    "file": tuple({"channel": channel.value} for channel in Channel),
+    "mastodon": ({"server": "https://s.example", "access_token": KEY},),
+    "sendgrid": ({"api_key": KEY},),
+    "ses": ({"region": "eu-west-1"},),
+    "smtp": ({"host": "mail.shop.example"},),
+    "twilio": tuple(
+        {"account_sid": "AC1", "auth_token": KEY, "medium": medium} for medium in ("sms", "whatsapp", "messenger")
+    ),
+    "vonage": ({"api_key": "k", "api_secret": KEY},),
+}
+"""Settings with which each of ours can be made; several, where what it promises depends on them."""
+
+
+def written(page: str) -> str:
+    """The page with the table of today between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def table() -> str:
+    head = (
+        "`use`",
+        "channel",
+        "carries, beside text",
+        "knows our key",
+        "can be asked after",
+        "reports back",
+        "settings",
+    )
+    rows = [head, ("---",) * len(head)]
+    for use in installed():
+        if use in EXAMPLES:
+            kind = provider_class(use)
+            rows += [row(use, kind, definition) for definition in EXAMPLES[use]]
+    return "\n".join(f"| {' | '.join(one)} |" for one in rows) + "\n"
+
+
+def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[str, ...]:
+    opened = kind(kind.Settings.model_validate(definition), http=Http())
+    can, first = opened.capabilities, definition == EXAMPLES[use][0]
+    own = [f"`{name}`" for name in kind.Settings.model_fields]
+    return (
+        f"`{use}`",
+        can.channel.value,
+        ", ".join(carries(can)) or "–",
+        knows(can),
+        span(can.settle_time) if can.settle_time else "–",
+        "signed webhooks" if can.webhooks else "–",
+        ", ".join(own) if first else "as above",
+    )
+
+
+def carries(can: Capabilities) -> Iterator[str]:
+    if can.html:
+        yield "HTML"
+    if can.headers:
+        yield "one-click unsubscribe"
+    if can.posts:
+        yield "posts"
+    if can.posts and can.direct:
+        yield "direct messages"
+    if can.templates:
+        yield "approved templates"
+    if can.reply_window:
+        yield f"free text within {span(can.reply_window)} of a reply"
+
+
+def knows(can: Capabilities) -> str:
+    words = [f"for {span(can.idempotency_window)}"] if can.idempotency_window else []
+    return ", ".join([*words, "echoes it"] if can.echoes_key else words) or "no"
+
+
+def span(time: timedelta) -> str:
+    if time > timedelta(days=3650):
+        return "ever"
+    for unit, name in ((timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute")):
+        if time >= unit and not time % unit:
+            count = time // unit
+            return f"{count} {name}" if count == 1 else f"{count} {name}s"
+    return str(time)
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text(encoding="utf-8")
+    if "--check" in sys.argv:
+        sys.exit(written(page) != page)
+    PAGE.write_text(written(page), encoding="utf-8")
