@@ -250,16 +250,17 @@ def test_what_is_no_request_does_not_leave(http: Http) -> None:
 
 def test_a_request_that_is_not_taken_up_is_cut(http: Http) -> None:
     """A server that accepts and never reads cannot hold a large request beyond the deadline; part of it left: doubt."""
+    body = b"x" * 30_000_000
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        began = time.monotonic()
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
-        assert isinstance(http.call("POST", url, deadline=soon(0.3), body=b"x" * 30_000_000), Ambiguous)
-        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        assert isinstance(http.call("POST", url, deadline=soon(1), body=body), Ambiguous)
+        assert time.monotonic() - began < 5
 
 
 def test_a_request_that_is_taken_up_slowly_is_cut(http: Http) -> None:
     """A server that reads a little now and then, so that no single write is late, is left at the deadline as well."""
-    stopping = threading.Event()
+    stopping, body = threading.Event(), b"x" * 40_000_000
 
     def read(listener: socket.socket) -> None:
         with listener.accept()[0] as connection:
@@ -269,10 +270,10 @@ def test_a_request_that_is_taken_up_slowly_is_cut(http: Http) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         threading.Thread(target=read, args=(listener,), daemon=True).start()
-        began = time.monotonic()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        assert isinstance(http.call("POST", url, deadline=soon(0.4), body=b"x" * 40_000_000), Ambiguous)
-        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        assert isinstance(http.call("POST", url, deadline=soon(1), body=body), Ambiguous)
+        assert time.monotonic() - began < 5
         stopping.set()
 
 
