@@ -11,7 +11,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.model import Channel
-from engine.provider import Capabilities, Http, Provider
+from engine.provider import Capabilities, Http, Provider, ProviderSettings
 from engine.sending.providers import installed, provider_class
 
 PAGE = Path(__file__).parent / "channels.md"
@@ -54,13 +54,14 @@ def table() -> str:
         if use in EXAMPLES:
             kind = provider_class(use)
             rows += [row(use, kind, definition) for definition in EXAMPLES[use]]
-    return "\n".join(f"| {' | '.join(one)} |" for one in rows) + "\n"
+    common = ", ".join(f"`{name}`" for name in ProviderSettings.model_fields)
+    return "\n".join(f"| {' | '.join(one)} |" for one in rows) + f"\n\nEach of them takes {common} besides.\n"
 
 
 def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[str, ...]:
     opened = kind(kind.Settings.model_validate(definition), http=Http())
     can, first = opened.capabilities, definition == EXAMPLES[use][0]
-    own = [f"`{name}`" for name in kind.Settings.model_fields]
+    own = [f"`{name}`" for name in kind.Settings.model_fields if name not in ProviderSettings.model_fields]
     return (
         f"`{use}`",
         can.channel.value,
