@@ -14,6 +14,8 @@ from engine.rate import Rate, RateText
 from engine.scalars import Slug
 
 DEFAULT = "default"
+PHONES = frozenset({Channel.SMS, Channel.WHATSAPP})
+"""The channels whose addresses are phone numbers, and so have a country."""
 Path = tuple[str | int, ...]
 
 
@@ -129,7 +131,7 @@ class _Carried(Part):
 
 
 class Branch(_Carried):
-    """Some recipients are carried otherwise: those of these countries (SMS), or with addresses at these domains (email)."""
+    """Some recipients are carried otherwise: those of these countries (phone numbers), or with addresses at these domains (email)."""
 
     countries: frozenset[Country] = frozenset()
     domains: frozenset[Domain] = frozenset()
@@ -148,7 +150,7 @@ class Branch(_Carried):
         from engine.addresses import country_of, domain_of  # only for those with branches, see `country`
 
         if self.countries:
-            return channel is Channel.SMS and country_of(address) in self.countries
+            return channel in PHONES and country_of(address) in self.countries
         return channel is Channel.EMAIL and domain_of(address) in self.domains
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from engine.document import position_of
 from engine.errors import Problem, Severity
 from engine.model import Channel, MessageClass
-from engine.routing import Branch, Path, Route
+from engine.routing import PHONES, Branch, Path, Route
 from engine.rules.workspace import Survey
 from engine.sending.under import names_of
 
-_KINDS = (("countries", Channel.SMS), ("domains", Channel.EMAIL))
+_KINDS = (("countries", PHONES, "phone numbers"), ("domains", frozenset({Channel.EMAIL}), "email"))
 
 
 def problems_of_ways(found: Survey) -> Iterator[Problem]:
@@ -29,12 +29,12 @@ def problems_of_ways(found: Survey) -> Iterator[Problem]:
 
 
 def _route(found: Survey, path: Path, channel: Channel, route: Route) -> Iterator[Problem]:
-    seen: dict[str, set[str]] = {kind: set() for kind, _ in _KINDS}
+    seen: dict[str, set[str]] = {kind: set() for kind, *_ in _KINDS}
     for number, branch in enumerate(route.branches):
-        for kind, of in _KINDS:
+        for kind, channels, of in _KINDS:
             named: frozenset[str] = getattr(branch, kind)
             at = position_of(found.config, (*path, "for", number, kind), key=True)
-            if named and channel is not of:
+            if named and channel not in channels:
                 what = f"a route for {kind} is for {of}, and this is {channel}: it leads nowhere."
                 yield Problem(at=at, what=what, remedy="Take it away.")
             elif named and named <= seen[kind]:

@@ -108,6 +108,8 @@ def test_countries_have_routes_of_their_own(now: datetime) -> None:
         ("+447400123456", "twilio", "+15005550006"),
     ):
         assert chosen(config, message(now=now), now, to=number) == Hop(provider=name, sender=sender)
+    whatsapp = chosen(settings(route, "whatsapp"), message(now=now, channel=Channel.WHATSAPP), now)
+    assert whatsapp == Hop(provider="vonage", sender="Shop")
 
 
 def test_mailbox_providers_have_routes_of_their_own(now: datetime) -> None:
