@@ -55,7 +55,7 @@ class Ground:
     def __init__(self, folder: Path, url: str, vendor: CourierVendor, dispatch: str) -> None:
         self.folder, self.url, self.vendor = folder, url, vendor
         shop.write(folder, Kind.BLIND, Address(database=url, vendor=vendor.url, public_url="http://127.0.0.1:8025"))
-        self.change("config.yaml", "sending:", f"sending:\n  dispatch: {dispatch}")
+        self.change("config.yaml", "dispatch: threads", f"dispatch: {dispatch}")
         self.change("config.yaml", f"lease: {shop.LEASE} seconds", f"lease: {LEASE} seconds")
         self.books: Database = shop.open_books(url)
 
@@ -171,7 +171,7 @@ def test_workers_that_start_at_once_on_an_empty_database_make_the_tables_once(
         tmp_path, Kind.BLIND, Address(database=url, vendor="http://127.0.0.1:1", public_url="http://127.0.0.1:1")
     )
     config = tmp_path / "config.yaml"
-    config.write_text(config.read_text().replace("sending:", "sending:\n  dispatch: procrastinate"))
+    config.write_text(config.read_text().replace("dispatch: threads", "dispatch: procrastinate"))
     with workers(4, tmp_path, url, log) as all_of_them:
         wait_until("all run", lambda: log.read_text().count("event='running'") == 4, log)
         for process in all_of_them:

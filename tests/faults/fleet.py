@@ -109,6 +109,10 @@ class Process:
         return any(connection.laddr and connection.laddr.port == port for connection in mine)
 
 
+AS_SHIPPED = {"policy": None, "relaxed": False, "forgetful": False}
+"""What may be changed in a daemon, see `launcher`; here nothing is."""
+
+
 class Fleet:
     """Every daemon of a trial. At the end of the block none of them is left."""
 
@@ -129,7 +133,7 @@ class Fleet:
     def start(self, *, door: int | None = None, clock: Path | None = None, **changes: Any) -> Process:
         """One more daemon. `door`: the port of its HTTP door; `changes`: see `launcher`."""
         where = {"folder": str(self.folder), "log": str(self.log), "clock": str(clock or self.clock), "door": door}
-        pid = self.launcher.ask(start={**where, "environment": dict(ENVIRONMENT), **changes})
+        pid = self.launcher.ask(start={**where, "environment": dict(ENVIRONMENT), **AS_SHIPPED, **changes})
         process = Process(pid=pid, launcher=self.launcher)
         self.daemons.append(process)
         return process
