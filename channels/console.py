@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from engine.model import Channel
+from engine.model import POSTS, Channel
 from engine.provider import (
     Accepted,
     Ambiguous,
@@ -45,7 +45,7 @@ class Console(Provider):
             channel=channel,
             html=email,
             headers=email,
-            posts=channel is Channel.SOCIAL,
+            posts=channel in POSTS,
             templates=channel is Channel.WHATSAPP,
         )
         self._stream = stream

@@ -18,7 +18,7 @@ from pydantic import ValidationInfo, field_validator
 
 from channels import mime
 from engine.errors import ContentError
-from engine.model import Channel
+from engine.model import POSTS, Channel
 from engine.provider import (
     Accepted,
     Capabilities,
@@ -64,7 +64,7 @@ class File(Provider):
             idempotency_window=FOR_EVER,
             html=email,
             headers=email,
-            posts=channel is Channel.SOCIAL,
+            posts=channel in POSTS,
             templates=channel is Channel.WHATSAPP,
         )
 

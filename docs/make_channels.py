@@ -28,6 +28,10 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"account_sid": "AC1", "auth_token": KEY, "medium": medium} for medium in ("sms", "whatsapp", "messenger")
     ),
     "vonage": ({"api_key": "k", "api_secret": KEY},),
+    "webhook": tuple(
+        {"url": "https://h.example", "signing_secrets": [KEY], "report_secrets": [KEY], "channel": channel.value}
+        for channel in Channel
+    ),
 }
 """Settings with which each of ours can be made; several, where what it promises depends on them."""
 
@@ -53,14 +57,23 @@ def table() -> str:
     for use in installed():
         if use in EXAMPLES:
             kind = provider_class(use)
-            rows += [row(use, kind, definition) for definition in EXAMPLES[use]]
+            rows += together([row(use, kind, definition) for definition in EXAMPLES[use]])
     common = ", ".join(f"`{name}`" for name in ProviderSettings.model_fields)
     return "\n".join(f"| {' | '.join(one)} |" for one in rows) + f"\n\nEach of them takes {common} besides.\n"
 
 
+def together(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """The rows of one provider, one for all channels on which it promises the same; its settings stand in the first."""
+    settings = rows[0][-1]
+    channels: dict[tuple[str, ...], list[str]] = {}
+    for use, channel, *promises, _ in rows:
+        channels.setdefault((use, *promises), []).append(channel)
+    for number, ((use, *promises), named) in enumerate(channels.items()):
+        yield use, ", ".join(named), *promises, "as above" if number else settings
+
+
 def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[str, ...]:
-    opened = kind(kind.Settings.model_validate(definition), http=Http())
-    can, first = opened.capabilities, definition == EXAMPLES[use][0]
+    can = kind(kind.Settings.model_validate(definition), http=Http()).capabilities
     own = [f"`{name}`" for name in kind.Settings.model_fields if name not in ProviderSettings.model_fields]
     return (
         f"`{use}`",
@@ -69,7 +82,7 @@ def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[
         knows(can),
         span(can.settle_time) if can.settle_time else "–",
         "signed webhooks" if can.webhooks else "–",
-        ", ".join(own) if first else "as above",
+        ", ".join(own),
     )
 
 

@@ -14,6 +14,8 @@ _CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 UNKNOWN = "?"
 _HANDLE = re.compile(r"^@?[\w.-]+(?:@[\w-]+(?:\.[\w-]+)+)?$")
 
+_CHAT = re.compile(r"^[1-9]\d{0,18}\Z", re.ASCII)
+LONGEST_OPAQUE = 500
 _PAGE_SCOPED = re.compile(r"^\d{5,30}\Z", re.ASCII)
 
 
@@ -50,6 +52,20 @@ def _handle(address: str) -> str:
     return "@" + address.removeprefix("@").lower()
 
 
+def _chat(address: str) -> str:
+    if not _CHAT.match(address):
+        raise ValueError("a Telegram address is the number of the person's chat with the bot")
+    return address
+
+
+def _opaque(address: str) -> str:
+    if not 0 < len(address) <= LONGEST_OPAQUE or not address.isprintable():
+        raise ValueError(
+            f"a webhook's address is one line of at most {LONGEST_OPAQUE} characters, as its receiver reads it"
+        )
+    return address
+
+
 def _page_scoped(address: str) -> str:
     if not _PAGE_SCOPED.match(address):
         raise ValueError("a Messenger address is the number by which the page knows the person")
@@ -61,7 +77,9 @@ _FORMS = {
     Channel.SMS: _phone,
     Channel.WHATSAPP: _phone,
     Channel.MESSENGER: _page_scoped,
+    Channel.TELEGRAM: _chat,
     Channel.SOCIAL: _handle,
+    Channel.WEBHOOK: _opaque,
 }
 
 

@@ -16,7 +16,13 @@ class Channel(StrEnum):
     SMS = "sms"
     WHATSAPP = "whatsapp"
     MESSENGER = "messenger"
+    TELEGRAM = "telegram"
     SOCIAL = "social"
+    WEBHOOK = "webhook"
+
+
+POSTS = frozenset({Channel.TELEGRAM, Channel.SOCIAL, Channel.WEBHOOK})
+"""The channels on which something can be published to everybody."""
 
 
 class MessageClass(StrEnum):

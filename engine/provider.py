@@ -89,8 +89,21 @@ class ProviderSettings(BaseModel):
     rate: RateText | None = None
 
     def secrets(self) -> tuple[Secret, ...]:
-        """Every secret these settings refer to, for `check` to report the missing ones by name."""
-        return tuple(value for _, value in self if isinstance(value, Secret))
+        """Every secret these settings refer to, in lists and inner blocks too, for `check` to report the missing ones."""
+        return tuple(_secrets_in(self))
+
+
+def _secrets_in(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from _secrets_in(inner)
+    elif isinstance(value, list | tuple | frozenset | set):
+        for inner in value:
+            yield from _secrets_in(inner)
+    elif isinstance(value, Mapping):
+        yield from _secrets_in(list(value.values()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

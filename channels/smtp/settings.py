@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from channels.mailbox import address
 from engine.errors import ContentError, ProviderError
-from engine.provider import ProviderSettings, Secret, SecretRef, TextOrSecret
+from engine.provider import ProviderSettings, SecretRef, TextOrSecret
 
 
 class Security(StrEnum):
@@ -83,10 +83,6 @@ class SmtpSettings(ProviderSettings):
     return_path: str | None = None
     messages_per_connection: int = Field(default=100, ge=1)
     dkim: DkimSettings | None = None
-
-    def secrets(self) -> tuple[Secret, ...]:
-        key = self.dkim.private_key if self.dkim else None
-        return (*super().secrets(), *([key] if key else []))
 
     @property
     def tcp_port(self) -> int:

@@ -37,7 +37,7 @@ def customers(
     now: Now = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in customers: id, email, sms, whatsapp, messenger, social, locale, time_zone, your attributes, consent.<channel>.<purpose>."""
+    """Take in customers: id, email, sms, whatsapp, messenger, telegram, social, webhook, locale, time_zone, your attributes, consent.<channel>.<purpose>."""
     with opened(folder) as (workspace, database), _progress(file, as_json) as progress:
         done = import_customers(
             file,

@@ -185,10 +185,8 @@ def _content(channel: Channel, parts: Mapping[str, str], folder: str) -> Content
                 _approved(approved, f"templates/{folder}/whatsapp.template.txt") if approved is not None else None
             )
             return TextContent(text=parts["whatsapp.txt"].strip(), template=template)
-        case Channel.MESSENGER:
-            return TextContent(text=parts["messenger.txt"].strip())
-        case Channel.SOCIAL:
-            return TextContent(text=parts["social.txt"].strip())
+        case Channel.MESSENGER | Channel.TELEGRAM | Channel.SOCIAL | Channel.WEBHOOK:
+            return TextContent(text=parts[f"{channel}.txt"].strip())
 
 
 def _approved(part: str, path: str) -> ApprovedTemplate:

@@ -22,7 +22,9 @@ PARTS: Final[Mapping[Channel, Mapping[str, bool]]] = {
     Channel.SMS: {"sms.txt": True},
     Channel.WHATSAPP: {"whatsapp.template.txt": False, "whatsapp.txt": True},
     Channel.MESSENGER: {"messenger.txt": True},
+    Channel.TELEGRAM: {"telegram.txt": True},
     Channel.SOCIAL: {"social.txt": True},
+    Channel.WEBHOOK: {"webhook.txt": True},
 }
 """The files that make up each channel's message, and whether each must be there."""
 

@@ -9,7 +9,7 @@ from engine.policy.facts import Facts
 from engine.policy.verdict import Verdict, Withhold
 from engine.settings import Settings
 
-NEEDS_A_YES = frozenset({Channel.SMS, Channel.WHATSAPP, Channel.MESSENGER})
+NEEDS_A_YES = frozenset({Channel.SMS, Channel.WHATSAPP, Channel.MESSENGER, Channel.TELEGRAM})
 
 
 def gate(facts: Facts, _settings: Settings, _now: datetime) -> Verdict | None:

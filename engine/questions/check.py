@@ -13,7 +13,7 @@ from engine import document
 from engine.content import templates
 from engine.document import Pairs, Position, Text, position_of
 from engine.errors import Problem, ProviderError, SecretMissing, Severity, UnknownName, WorkspaceError
-from engine.model import Channel, ConsentRule, MessageClass
+from engine.model import POSTS, Channel, ConsentRule, MessageClass
 from engine.provider import Provider, ProviderSettings, Secret
 from engine.questions.examples.read import read_examples
 from engine.questions.promises import problems_of_promises
@@ -112,14 +112,17 @@ def _wrong_channel(found: Survey, name: str, chosen: type[Provider], settings: P
                     yield Problem(at=at, what=what, remedy=f"Name a provider that carries {routed}.")
 
 
-def _missing(found: Survey, path: tuple[str, ...], settings: BaseModel) -> Iterator[Problem]:
-    fields = type(settings).model_fields
-    for name, value in settings:
-        place = (*path, fields[name].alias or name)
-        if isinstance(value, Secret):
-            yield from _unset(value, position_of(found.config, place))
-        elif isinstance(value, BaseModel):
-            yield from _missing(found, place, value)
+def _missing(found: Survey, path: tuple[str | int, ...], value: object) -> Iterator[Problem]:
+    """Of a setting, or of all within a block or a list."""
+    if isinstance(value, Secret):
+        yield from _unset(value, position_of(found.config, path))
+    elif isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        for name, inner in value:
+            yield from _missing(found, (*path, fields[name].alias or name), inner)
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _missing(found, (*path, number), inner)
 
 
 def _secrets(found: Survey) -> Iterator[Problem]:
@@ -212,7 +215,7 @@ def _known(found: Survey, campaign: Campaign) -> templates.Known:
     known = templates.known_names(
         found.workspace.settings,
         campaign.trigger.data if campaign.trigger else None,
-        customer=not (campaign.is_public and campaign.channel is Channel.SOCIAL),
+        customer=not (campaign.is_public and campaign.channel in POSTS),
     )
     if not found.whole:
         known["customer"] = None

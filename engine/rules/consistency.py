@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.document import Pairs, Text, suggestion
-from engine.model import AttributeType, Channel, MessageClass
+from engine.model import POSTS, AttributeType, Channel, MessageClass
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.read import Reading, read_condition
 from engine.rules.read.condition import check_segment
@@ -84,7 +84,7 @@ def _audience(reading: Reading, draft: Draft) -> None:
 
 def _public(reading: Reading, draft: Draft) -> None:
     audience, channel = draft.text("audience"), draft.text("channel")
-    if audience and audience.value == PUBLIC and channel and channel.value in ("email", "sms"):
+    if audience and audience.value == PUBLIC and channel and channel.value in set(Channel) - POSTS:
         remedy = "Name a segment as its audience, or set `channel: social`."
         reading.error(audience.at, f"a campaign by {channel.value} cannot go to the public.", remedy)
 

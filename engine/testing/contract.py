@@ -53,21 +53,27 @@ TO: Mapping[Channel, str] = {
     Channel.SMS: "+358401234567",
     Channel.WHATSAPP: "+358401234567",
     Channel.MESSENGER: "1234567890123456",
+    Channel.TELEGRAM: "1234567890",
     Channel.SOCIAL: "@ana@social.example",
+    Channel.WEBHOOK: "device-0123456789abcdef",
 }
 OTHERS: Mapping[Channel, str] = {
     Channel.EMAIL: "customer{:03}@customer.example",
     Channel.SMS: "+358401234{:03}",
     Channel.WHATSAPP: "+358401234{:03}",
     Channel.MESSENGER: "1234567890123{:03}",
+    Channel.TELEGRAM: "1234567{:03}",
     Channel.SOCIAL: "@customer{:03}@social.example",
+    Channel.WEBHOOK: "device-0123456789{:03}",
 }
 FROM: Mapping[Channel, str] = {
     Channel.EMAIL: "Example Records <hello@shop.example>",
     Channel.SMS: "+15005550006",
     Channel.WHATSAPP: "+15005550006",
     Channel.MESSENGER: "105551234567890",
+    Channel.TELEGRAM: "@examplerecords",
     Channel.SOCIAL: "@records@social.example",
+    Channel.WEBHOOK: "Example Records",
 }
 NASTY = (
     "",

@@ -21,6 +21,8 @@ from channels.ses import Ses, SesSettings
 from channels.smtp import Smtp, SmtpSettings
 from channels.twilio import Twilio, TwilioSettings
 from channels.vonage import Vonage, VonageSettings
+from channels.webhook import WORDS as HOOK_WORDS
+from channels.webhook import Hook, WebhookSettings
 from engine.model import Channel, EventName
 from engine.provider import Http, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
@@ -33,6 +35,7 @@ from engine.testing.vendors.ses import REGION, TOPIC, SesVendor, SnsHttp
 from engine.testing.vendors.smtp import SmtpVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.vendors.vonage import VonageVendor
+from engine.testing.vendors.webhook import WebhookReceiver
 from engine.testing.webhook_contract import WebhookContract
 
 
@@ -168,6 +171,45 @@ class TestVonage(HttpContract, WebhookContract):
             key=key, to=TO[Channel.SMS], sender=FROM[Channel.SMS], provider_message_id="0A1", callback_url=url
         )
         return self.vendor.receipt(about, word, at=now)
+
+
+class TestHook(HttpContract, WebhookContract):
+    vendor: WebhookReceiver
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_HOOK_SECRET": "whsec_Y2FuYXJ5LXNlY3JldC0wMTIzNDU2Nzg5YWJj",
+        "T_HOOK_REPORTS": "whsec_Y2FuYXJ5LXJlcG9ydHMtMDEyMzQ1Njc4OWFi",
+    }
+    words = HOOK_WORDS
+    signature_headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    signs_time = True
+    channel: Channel = Channel.WEBHOOK
+    remembers = False
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        secret, reports = self.environment.values()
+        with WebhookReceiver(secrets=[secret], report_secret=reports, remembers=self.remembers) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {
+            "url": f"{url}/in",
+            "signing_secrets": ["${env:T_HOOK_SECRET}"],
+            "report_secrets": ["${env:T_HOOK_REPORTS}"],
+            "channel": self.channel,
+            "idempotent": self.remembers,
+        }
+        return Hook(WebhookSettings.model_validate(settings), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        return self.vendor.report("https://shop.example/w", word, {"key": key}, identity=f"{key}:{word}", now=now)
+
+
+class TestHookThatRemembers(TestHook):
+    """Its channel is email here, which has the most in it."""
+
+    channel = Channel.EMAIL
+    remembers = True
 
 
 class TestMastodon(LookUpContract):

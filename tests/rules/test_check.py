@@ -48,7 +48,7 @@ def test_the_starter_workspace_is_clean(folder: Path) -> None:
     [
         ("use: file,", "use: fil,", 'error: there is no provider called "fil". Did you mean "file"?'),
         ("use: file, folder", "use: file, foldr", 'error: unknown key "foldr". Did you mean "folder"?'),
-        ("channel: sms}", "channel: fax}", '"channel" cannot be "fax". It is one of: email, sms, whatsapp, messenger, social.'),
+        ("channel: sms}", "channel: fax}", '"channel" cannot be "fax". It is one of: email, sms, whatsapp, messenger, telegram, social, webhook.'),
         ("provider: outbox, from: Example Records <hello", "provider: screen-sms, from: Example Records <hello", 'the provider "screen-sms" carries sms, not email. Name a provider that carries email.'),
         ("provider: outbox, from: Example Records <hello", "provider: outbx, from: Example Records <hello", 'there is no provider "outbx". Did you mean "outbox"?'),
         ("${env:REGULARS_SECRET}", "${env:NOT_SET_HERE}", "error: the environment variable NOT_SET_HERE is not set. Set NOT_SET_HERE, or put it into .env beside config.yaml."),
@@ -88,6 +88,19 @@ def test_a_secret_inside_a_vendors_setting_is_named_too(folder: Path) -> None:
     )
     change(config, "outbox: {use: file, folder: outbox}", f"outbox: {smtp}")
     (line,) = [line for line in found(folder) if "NO_KEY" in line]
+    place = place_of(config, "'${env:NO_KEY}'")
+    assert line.startswith(f"config.yaml:{place}: error: the environment variable NO_KEY is not set.")
+
+
+def test_a_secret_in_a_list_of_them_is_named_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several keys, the place is that of the one that is missing."""
+    monkeypatch.setenv("A_KEY", "a-secret-value")
+    config = folder / "config.yaml"
+    hook = (
+        "{use: webhook, url: 'https://h.example', channel: email, signing_secrets: ['${env:A_KEY}', '${env:NO_KEY}']}"
+    )
+    change(config, "outbox: {use: file, folder: outbox}", f"outbox: {hook}")
+    (line,) = [line for line in found(folder) if "environment variable" in line]
     place = place_of(config, "'${env:NO_KEY}'")
     assert line.startswith(f"config.yaml:{place}: error: the environment variable NO_KEY is not set.")
 

@@ -106,7 +106,7 @@ def problems(condition: str) -> list[str]:
         ("opened: any\ncountry: FI", '2:1: error: "country" cannot stand beside "opened". Make two conditions of it under `all:`, `- opened: …` and `- country: …`.'),
         ("opened: [a, b]", '1:9: error: "opened" takes one name.'),
         ("agreed_to: offer", '1:12: error: there is no purpose "offer". Did you mean "offers"?'),
-        ("reachable_by: fax", '1:15: error: there is no channel "fax". Known: email, messenger, sms, social, whatsapp.'),
+        ("reachable_by: fax", '1:15: error: there is no channel "fax". Known: email, messenger, sms, social, telegram, webhook, whatsapp.'),
         ("on_list: vip", '1:10: error: there is no list "vip". Did you mean "vip.txt"? A list is a file in rules/lists/, with one customer\'s id a line.'),
         ("lot: {less_than: 10}", '1:6: error: "lot" does not say of which draw.'),
         ("lot: {of: spring}", '1:6: error: "lot" compares with nothing.'),

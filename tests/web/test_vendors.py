@@ -12,10 +12,12 @@ from starlette.testclient import TestClient
 
 from channels.sendgrid import SendGrid
 from channels.twilio import Twilio
+from channels.webhook import Hook
 from engine.provider import Http, Webhook
 from engine.store.tables import events, messages, suppressions
 from engine.testing.vendors.sendgrid import OUR_KEY, SendGridVendor
 from engine.testing.vendors.twilio import TwilioVendor
+from engine.testing.vendors.webhook import WebhookReceiver
 from engine.web.app import create_app
 from tests.web.conftest import PUBLIC, Shop, path_of
 
@@ -78,3 +80,20 @@ def test_sendgrids_signature_stands_over_the_raw_body(shop: Shop, door: TestClie
     assert shop.count(events) == 0
     assert deliver(door, webhook).status_code == 204
     assert shop.rows(messages)[0]["delivered_at"] == shop.clock.now()
+
+
+def test_a_receiver_of_ones_own_reports_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report signed as Standard Webhooks has it stamps the message; it may come twice; an older word moves nothing back."""
+    monkeypatch.setenv("T_REPORTS", f"whsec_{'cmVw' * 6}")
+    receiver = WebhookReceiver(secrets=[], report_secret=f"whsec_{'cmVw' * 6}")
+    given = {"url": "https://app.example/in", "signing_secrets": ["${env:T_REPORTS}"], "channel": "email"}
+    hook = Hook(Hook.Settings.model_validate({**given, "report_secrets": ["${env:T_REPORTS}"]}), http=Http())
+    door = TestClient(create_app(replace(shop.door, providers=lambda: {"app": hook})))
+    told = {"key": shop.database.message_key(shop.sent())}
+    for kind in ("delivered", "delivered", "accepted"):
+        webhook = receiver.report(
+            f"{PUBLIC}/v1/webhooks/app", f"message.{kind}", told, identity=kind, now=shop.clock.now()
+        )
+        assert deliver(door, webhook, body=webhook.body + b" ").status_code == 403
+        assert deliver(door, webhook).status_code == 204
+    assert (shop.count(events), shop.rows(messages)[0]["delivered_at"]) == (2, shop.clock.now())
