@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent / "channels.md"
 BEGIN, END = "<!-- providers: made by docs/make_channels.py -->\n", "<!-- end of providers -->\n"
 KEY = "${env:KEY}"
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "bluesky": ({"handle": "records.bsky.social", "app_password": KEY},),
     "console": tuple({"channel": channel.value} for channel in Channel),
     "file": tuple({"channel": channel.value} for channel in Channel),
     "mastodon": ({"server": "https://s.example", "access_token": KEY},),
@@ -95,6 +96,10 @@ def carries(can: Capabilities) -> Iterator[str]:
         yield "posts"
     if can.posts and can.direct:
         yield "direct messages"
+    if can.longest_text:
+        yield f"up to {can.longest_text:,} letters"
+    if can.engagement:
+        yield "how posts fare"
     if can.templates:
         yield "approved templates"
     if can.reply_window:

@@ -116,6 +116,8 @@ class Capabilities:
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
+    longest_text: how long a text may be, as the vendor counts (`Provider.length`). None where it does not say.
+    engagement: it tells how often what it published was liked, shared, answered, clicked, seen (`Provider.engagement`).
     templates: it can send a text that was approved beforehand. reply_window: how long after somebody wrote to us their
     medium lets us write to them freely; outside of it only an approved text arrives, or nothing. None where it does not ask.
     """
@@ -131,6 +133,8 @@ class Capabilities:
     direct: bool = True
     templates: bool = False
     reply_window: timedelta | None = None
+    longest_text: int | None = None
+    engagement: bool = False
 
     @property
     def gives_evidence(self) -> bool:
@@ -290,6 +294,22 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Engagement:
+    """How often a post was liked, shared (reposted, quoted), answered, clicked and seen so far; None for what its vendor does not tell."""
+
+    likes: int | None = None
+    shares: int | None = None
+    replies: int | None = None
+    clicks: int | None = None
+    views: int | None = None
+
+
+def counted(value: object) -> int | None:
+    """A count in a vendor's answer; None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MailRecords:
     """Where receivers of a provider's mail look in DNS, for `doctor`.
 
@@ -418,6 +438,16 @@ class Provider(ABC):
         """Ask the vendor whether it has a message that was handed over at `outgoing.at`, without sending it. Never raises."""
         return Ambiguous(code="no_look_up", detail="this vendor cannot be asked")
 
+    def length(self, text: str) -> int:
+        """How long a text is as the vendor counts; characters, where it counts like everybody."""
+        return len(text)
+
+    def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
+        """How our own posts, by the vendor's ids, have fared so far, at most a hundred of them. What is missing in the answer
+        is not there any more. Raises NoPlainAnswer or SecretMissing.
+        """
+        return {}
+
     def verify(self, *, deadline: float) -> Verified | None:
         """Ask the vendor whether it knows us, and send nothing. None where it cannot be asked. Never raises."""
         return None
@@ -461,15 +491,33 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
         html=email is not None and email.html is not None,
         headers=email is not None and bool(email.headers),
         template=isinstance(content, TextContent) and content.template is not None,
+        long=too_long(provider, content) is not None,
     )
     if what is not None:
         what = f"{type(provider).__name__} {what}"
         raise ProviderError(what, remedy="Route this campaign to a provider that can: see docs/channels.md.")
 
 
+def too_long(provider: Provider, content: Content) -> int | None:
+    """A text's length where it is longer than the provider promises to carry; else None."""
+    most = provider.capabilities.longest_text
+    if most is None or not isinstance(content, TextContent):
+        return None
+    length = provider.length(content.text)
+    return length if length > most else None
+
+
 @lru_cache(maxsize=256)  # the messages of a run all ask for the same
 def _not_promised(
-    can: Capabilities, channel: Channel, *, public: bool, email: bool, html: bool, headers: bool, template: bool
+    can: Capabilities,
+    channel: Channel,
+    *,
+    public: bool,
+    email: bool,
+    html: bool,
+    headers: bool,
+    template: bool,
+    long: bool,
 ) -> str | None:
     checks = (
         (channel is can.channel, f"sends {can.channel}, not {channel}"),
@@ -479,6 +527,7 @@ def _not_promised(
         (can.html or not html, "cannot carry HTML"),
         (can.headers or not headers, "cannot carry headers of ours"),
         (can.templates or not template, "cannot send an approved template"),
+        (not long, f"takes texts of at most {can.longest_text} characters"),
     )
     return next((what for holds, what in checks if not holds), None)
 
@@ -576,15 +625,31 @@ def retry_after(
     return min(max(until - (now or datetime.now(UTC)), timedelta()), cap)
 
 
-def outcome_of_status(answer: Answer, *, code: str = "", detail: str = "") -> NotSent | Rejected | Ambiguous:
+def until_reset(
+    headers: Mapping[str, str], name: str, *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
+) -> timedelta | None:
+    """How long until a vendor's limit begins anew, by a header that tells the second since 1970; at most `cap`."""
+    value = headers.get(name, "").strip()
+    if not (value.isascii() and value.isdigit()):
+        return None
+    left = int(value[:12]) - (now or datetime.now(UTC)).timestamp()
+    return min(timedelta(seconds=max(left, 0)), cap)
+
+
+def outcome_of_status(
+    answer: Answer, *, code: str = "", detail: str = "", reset: str = ""
+) -> NotSent | Rejected | Ambiguous:
     """The evidence in an HTTP status that is no success: the default for every vendor, refined by each one's own codes.
+
+    reset: the header that tells when a limit begins anew, where the vendor sends that in place of Retry-After.
 
     429: surely not taken. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
     Other 4xx but 408, 409, 425: the vendor read this message and refused it. Everything else proves nothing.
     """
     code = code or f"http_{answer.status}"
     if answer.status == 429:
-        return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
+        wait = retry_after(answer.headers) or (until_reset(answer.headers, reset) if reset else None)
+        return NotSent(code=code, detail=detail, retry_after=wait)
     if answer.status in (301, 307, 308, 401, 402, 403, 404, 405):
         return NotSent(code=code, detail=detail)
     if 400 <= answer.status < 500 and answer.status not in (408, 409, 425):
@@ -601,6 +666,7 @@ __all__ = [
     "Content",
     "DeadlineReader",
     "EmailContent",
+    "Engagement",
     "Finding",
     "Http",
     "MailRecords",
@@ -618,6 +684,7 @@ __all__ = [
     "TextOrSecret",
     "Verified",
     "Webhook",
+    "counted",
     "outcome_of_status",
     "refuse_what_is_not_promised",
     "retry_after",
@@ -626,6 +693,8 @@ __all__ = [
     "storable",
     "taken_then",
     "time_left",
+    "too_long",
+    "until_reset",
     "verified",
     "without_personal",
 ]

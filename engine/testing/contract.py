@@ -102,6 +102,10 @@ class ProviderContract:
     def received(self) -> Sequence[Received]:
         """What the vendor truly took so far."""
 
+    def key_told(self, outgoing: Outgoing) -> str:
+        """Our key as the vendor is told it; its own form of it, where it takes none as it is."""
+        return outgoing.key
+
     def setup_method(self) -> None:
         self._former = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
@@ -165,7 +169,7 @@ class ProviderContract:
         assert isinstance(self.send(outgoing), Accepted)
         (taken,) = self.received()
         assert taken.to == outgoing.to
-        assert taken.key in (outgoing.key, None)
+        assert taken.key in (self.key_told(outgoing), None)
         if isinstance(outgoing.content, EmailContent):
             assert (taken.subject, lines(taken.text)) == (outgoing.content.subject, lines(outgoing.content.text))
         else:
@@ -177,7 +181,7 @@ class ProviderContract:
         assert isinstance(self.send(outgoing), Accepted)
         (taken,) = self.received()
         if can.idempotency_window is not None or can.echoes_key:
-            assert taken.key == outgoing.key
+            assert taken.key == self.key_told(outgoing)
         if can.html and isinstance(outgoing.content, EmailContent):
             assert lines(taken.html or "") == lines(outgoing.content.html or "")
         if can.headers and isinstance(outgoing.content, EmailContent):
@@ -204,6 +208,9 @@ class ProviderContract:
             (not can.direct, {"to": TO[can.channel]}),
             (not can.templates, {"content": TextContent(text="t", template=ApprovedTemplate(name="x"))}),
         ]
+        if can.longest_text is not None:
+            asked.append((True, {"content": TextContent(text="x" * (can.longest_text + 1))}))
+            self._refuse(replace(outgoing, content=TextContent(text="x" * can.longest_text)))
         asked.append((True, {"content": TextContent(text="t") if can.channel is Channel.EMAIL else letter}))
         if can.channel is Channel.EMAIL:
             asked.append((not can.html, {"content": replace(letter, html="<p>t</p>")}))
@@ -226,7 +233,7 @@ class ProviderContract:
         assert len(taken) == len(batch) == len(self.received())
         for outgoing in batch:
             received = next(taken[first] for first in taken if first.endswith(lines(outgoing.content.text)[0]))
-            assert received.to == outgoing.to and received.key in (outgoing.key, None)
+            assert received.to == outgoing.to and received.key in (self.key_told(outgoing), None)
 
     def batch(self, first: int = 0) -> list[Outgoing]:
         """As many messages as the provider takes at once, at most a dozen, each with its own recipient and words."""

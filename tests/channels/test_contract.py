@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import pytest
 
+from channels.bluesky import Bluesky, BlueskySettings
+from channels.bluesky.posts import record_key
 from channels.console import Console, ConsoleSettings
 from channels.file import File, FileSettings
 from channels.mastodon import Mastodon, MastodonSettings
@@ -24,10 +26,11 @@ from channels.vonage import Vonage, VonageSettings
 from channels.webhook import WORDS as HOOK_WORDS
 from channels.webhook import Hook, WebhookSettings
 from engine.model import Channel, EventName
-from engine.provider import Http, Provider, Webhook
+from engine.provider import Http, Outgoing, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
 from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
+from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received, Reply
@@ -224,6 +227,23 @@ class TestMastodon(LookUpContract):
     def make_at(self, url: str, http: Http) -> Provider:
         settings = {"server": url, "access_token": "${env:T_MASTODON_TOKEN}"}
         return Mastodon(MastodonSettings.model_validate(settings), http=http)
+
+
+class TestBluesky(LookUpContract):
+    vendor: BlueskyVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_BLUESKY_PASSWORD": "canary-pass-word-0123"}
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with BlueskyVendor(app_password=self.environment["T_BLUESKY_PASSWORD"]) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"handle": HANDLE, "app_password": "${env:T_BLUESKY_PASSWORD}", "server": url}
+        return Bluesky(BlueskySettings.model_validate(settings), http=http)
+
+    def key_told(self, outgoing: Outgoing) -> str:
+        return record_key(outgoing.key, outgoing.at)
 
 
 class TestSes(HttpContract, WebhookContract):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from channels.bluesky import Bluesky
 from channels.console import Console
 from channels.file import File
 from channels.mastodon import Mastodon
@@ -20,6 +21,7 @@ from channels.smtp.settings import DkimSettings
 from channels.twilio import Twilio
 from channels.vonage import Vonage
 from engine.provider import Http, Provider, Verified
+from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import HttpVendor, Request, Silence, closed_port
@@ -46,6 +48,10 @@ def mastodon(url: str) -> Provider:
     return opened(Mastodon, {"access_token": "${env:V_KEY}", "server": url})
 
 
+def bluesky(url: str) -> Provider:
+    return opened(Bluesky, {"handle": HANDLE, "app_password": "${env:V_KEY}", "server": url})
+
+
 def ses(url: str) -> Provider:
     keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
     return opened(Ses, {"region": REGION, **keys, "base_url": url})
@@ -67,6 +73,7 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "sendgrid": (SendGridVendor, sendgrid),
     "twilio": (TwilioVendor, twilio),
     "mastodon": (MastodonVendor, mastodon),
+    "bluesky": (BlueskyVendor, bluesky),
     "ses": (SesVendor, ses),
     "vonage": (VonageVendor, vonage),
 }

@@ -25,13 +25,14 @@ from engine.provider import Webhook
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request as it came. Header names in lower case."""
+    """One request as it came. Header names in lower case. `asked`: the query with every value of a name that came repeatedly."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    asked: Sequence[tuple[str, str]] = ()
 
     def form(self) -> dict[str, str]:
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
@@ -126,7 +127,7 @@ class HttpVendor(ABC):
     """A vendor's API. Start it with `with`; `url` is then where it listens.
 
     `accepted` is the append-only record of what was truly taken. `misbehave` may return a fault for a request;
-    `fail_next` scripts faults for the next requests, in order. `clock` is the vendor's own. `lag`: how long a message that it
+    `fail_next` scripts faults for the next requests, in order; those that only `prepare` are neither counted nor hit. `clock` is the vendor's own. `lag`: how long a message that it
     took is missing in what it tells when it is asked.
     """
 
@@ -145,6 +146,10 @@ class HttpVendor(ABC):
     @abstractmethod
     def take(self, request: Request) -> tuple[Reply, Received | Sequence[Received] | None]:
         """The vendor's true answer to a request, and what it took with it: a message, several, none. Called under a lock."""
+
+    def prepares(self, request: Request) -> bool:
+        """Whether a request only prepares for what it is about, as logging in does."""
+        return False
 
     def told(self) -> list[Received]:
         """What the vendor tells when it is asked: what it took, the newest first, but for what is younger than `lag`."""
@@ -214,8 +219,10 @@ class HttpVendor(ABC):
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         """Answer one request; False where the connection is of no more use."""
         with self._lock:
-            self.requests += 1
-            fault = self._script.popleft() if self._script else self._misbehave(request) if self._misbehave else None
+            counts = not self.prepares(request)
+            self.requests += counts
+            scripted = self._script.popleft() if self._script and counts else None
+            fault = scripted or (self._misbehave(request) if self._misbehave else None)
             reply = None
             if fault is None or fault.taken:
                 reply, taken = self.take(request)
@@ -276,7 +283,8 @@ def _read(stream: Any) -> Request | None:
         headers[name.lower()] = value.strip()
     body = stream.read(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
-    return Request(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
+    asked = tuple(parse_qsl(parts.query))
+    return Request(method=method, path=parts.path, query=dict(asked), headers=headers, body=body, asked=asked)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,158 @@
+"""Bluesky: one record a message, links and hashtags marked by their bytes, one session for all, renewed when it ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from channels.bluesky import Bluesky, BlueskySettings
+from channels.bluesky.posts import graphemes, post, record_key
+from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent
+from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
+from engine.testing.vendors.server import Reply, Silence
+from tests.channels.messages import NOW, POST, soon
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T_PASSWORD", "token-for-tests")
+
+
+@pytest.fixture
+def vendor() -> Iterator[BlueskyVendor]:
+    with BlueskyVendor() as vendor:
+        vendor.clock = lambda: NOW
+        yield vendor
+
+
+@pytest.fixture
+def bluesky(vendor: BlueskyVendor) -> Iterator[Bluesky]:
+    opened = provider(vendor)
+    yield opened
+    opened.close()
+
+
+def provider(vendor: BlueskyVendor, **changes: Any) -> Bluesky:
+    given = {"handle": HANDLE, "app_password": "${env:T_PASSWORD}", "server": vendor.url, **changes}
+    return Bluesky(BlueskySettings.model_validate(given), http=Http())
+
+
+def test_a_key_is_a_tid_of_the_message_alone() -> None:
+    """Thirteen letters that sort by time, and that no other message of this millisecond is likely to have."""
+    keys = {record_key(f"0a1b2c3d-{number}", NOW) for number in range(500)}
+    assert len(keys) > 495 and all(re.fullmatch("[234567a-j][234567a-z]{12}", key) for key in keys)
+    assert record_key("x", NOW) == record_key("x", NOW)
+    later = [record_key("x", NOW + timedelta(milliseconds=number)) for number in range(50)]
+    assert later == sorted(later)
+
+
+def test_links_and_hashtags_are_marked_by_bytes(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """What precedes them may be of any size in UTF-8; a full stop after a link, or a bracket around it, is not of it."""
+    text = "Über 🎉 https://shop.example/ä?b=1. (see https://x.example/y) #Vinyl! #1 a#b http://"
+    bluesky.send(replace(POST, content=TextContent(text=text)), deadline=soon())
+    request = vendor.accepted[0].request
+    assert request is not None
+    record, raw = request.json()["record"], text.encode()
+    said = [
+        (raw[facet["index"]["byteStart"] : facet["index"]["byteEnd"]].decode(), facet["features"][0])
+        for facet in record["facets"]
+    ]
+    link, tag = "app.bsky.richtext.facet#link", "app.bsky.richtext.facet#tag"
+    assert said == [
+        ("https://shop.example/ä?b=1", {"$type": link, "uri": "https://shop.example/ä?b=1"}),
+        ("https://x.example/y", {"$type": link, "uri": "https://x.example/y"}),
+        ("#Vinyl", {"$type": tag, "tag": "Vinyl"}),
+    ]
+    assert (record["createdAt"], record["text"]) == ("2026-03-02T12:00:00.000Z", text)
+    assert "langs" not in record and post("t", NOW, ["fi"])["langs"] == ["fi"]
+
+
+def test_letters_are_counted_as_readers_do() -> None:
+    """A family, a flag and an accent that stands apart are one letter each."""
+    assert graphemes("👨‍👩‍👧‍👦🇫🇮e\u0301") == 3
+
+
+def test_a_lost_answer_is_settled_by_the_key(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """After a silence in which it was taken the post is found under its key, and the same post again changes nothing."""
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(bluesky.send(POST, deadline=soon(0.3)), Ambiguous)
+    found = bluesky.look_up(POST, deadline=soon())
+    assert found == Accepted(provider_message_id=vendor.accepted[0].provider_message_id)
+    assert bluesky.send(POST, deadline=soon()) == found
+    assert isinstance(bluesky.look_up(replace(POST, key="another"), deadline=soon()), NotFound)
+    assert len(vendor.accepted) == 1
+
+
+def test_another_post_is_never_overwritten(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """Other words under the same key are surely not taken, and a look-up does not mistake them."""
+    bluesky.send(POST, deadline=soon())
+    other = replace(POST, content=TextContent(text="Old records!"))
+    assert bluesky.send(other, deadline=soon()) == NotSent(code="InvalidSwap", detail="Record was at bafy")
+    assert isinstance(bluesky.look_up(other, deadline=soon()), Ambiguous)
+    assert [one.text for one in vendor.accepted] == ["New records!"]
+
+
+def test_one_session_for_all_and_renewed(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """Twelve posts at once log in once. An access that ended is renewed, and where that is over, too, there is a new log-in."""
+    batch = [replace(POST, key=f"0a1b2c3d-{number}") for number in range(12)]
+    ended = [each for each in bluesky.send_many(batch, deadline=soon()) if each]
+    assert all(isinstance(outcome, Accepted) for _, outcome in ended)
+    assert (vendor.log_ins, vendor.renewals) == (1, 0)
+    vendor.expire()
+    assert isinstance(bluesky.send(replace(POST, key="after"), deadline=soon()), Accepted)
+    assert (vendor.log_ins, vendor.renewals) == (1, 1)
+    vendor.revoke()
+    assert isinstance(bluesky.send(replace(POST, key="later"), deadline=soon()), Accepted)
+    assert (vendor.log_ins, vendor.renewals) == (2, 2)
+    assert len(vendor.accepted) == 14
+
+
+def test_without_a_session_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, vendor: BlueskyVendor) -> None:
+    """A wrong password, a server that is busy, one that falls silent at the door: not sent, and nobody asks twice."""
+    monkeypatch.setenv("T_PASSWORD", "wrong")
+    outcome = provider(vendor).send(POST, deadline=soon())
+    assert outcome == NotSent(code="not_logged_in", detail="AuthenticationRequired")
+    busy = Reply(status=429, headers={"RateLimit-Reset": "9999999999"})
+    for fault, wait in ((busy, timedelta(hours=1)), (Silence(), None), (Reply(status=200), None)):
+        with BlueskyVendor(misbehave=lambda _, fault=fault: fault) as there:  # type: ignore[misc]
+            outcome = provider(there).send(POST, deadline=soon(0.3))
+            assert isinstance(outcome, NotSent) and (outcome.code, outcome.retry_after) == ("not_logged_in", wait)
+
+
+def test_what_bluesky_says_no_to(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """A record that its lexicon refuses is rejected; an account that was taken down can be put right; a limit tells its end."""
+    assert isinstance(bluesky.send(replace(POST, content=TextContent(text="x" * 3001)), deadline=soon()), Rejected)
+    vendor.fail_next(Reply(status=401, body={"error": "AccountTakedown", "message": "Account has been taken down"}))
+    assert bluesky.send(POST, deadline=soon()) == NotSent(code="AccountTakedown", detail="Account has been taken down")
+    vendor.fail_next(Reply(status=429, body={"error": "RateLimitExceeded"}, headers={"RateLimit-Reset": "9999999999"}))
+    outcome = bluesky.send(POST, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.retry_after == timedelta(hours=1)
+    assert isinstance(bluesky.send(replace(POST, to="@ana@social.example"), deadline=soon()), Rejected)
+    assert not vendor.accepted
+
+
+def test_how_posts_fare(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """Likes, reposts with quotes, replies; a post that is not there any more is left out; thirty are asked about in two calls."""
+    ids = []
+    for number in range(30):
+        outcome = bluesky.send(replace(POST, key=f"0a1b2c3d-{number}"), deadline=soon())
+        assert isinstance(outcome, Accepted) and outcome.provider_message_id
+        ids.append(outcome.provider_message_id)
+    vendor.fared[ids[0]] = {"likeCount": 7, "repostCount": 2, "quoteCount": 1, "replyCount": 3}
+    asked = vendor.requests
+    fared = bluesky.engagement([*ids, f"at://{DID}/app.bsky.feed.post/gone"], deadline=soon())
+    assert vendor.requests == asked + 2 and set(fared) == set(ids)
+    assert fared[ids[0]] == Engagement(likes=7, shares=3, replies=3)
+    assert fared[ids[1]] == Engagement()
+
+
+@pytest.mark.parametrize("handle", ["", "ana@shop.example", "records", "@records.bsky.social", "a b.c"])
+def test_what_is_no_handle(handle: str) -> None:
+    """An email address is refused, too: it would stand in a file."""
+    with pytest.raises(ValueError, match="handle"):
+        BlueskySettings.model_validate({"handle": handle, "app_password": "${env:T_PASSWORD}"})
