@@ -47,6 +47,7 @@ class Console(Provider):
             headers=email,
             posts=channel in POSTS,
             templates=channel is Channel.WHATSAPP,
+            images=channel is Channel.SOCIAL,
         )
         self._stream = stream
         self._lock = threading.Lock()
@@ -76,6 +77,8 @@ def framed(outgoing: Outgoing) -> str:
         lines += [f"Subject: {content.subject}", *(f"{name}: {value}" for name, value in content.headers.items())]
     elif content.template is not None:
         lines += [f"Template: {content.template.name} {json.dumps(dict(content.template.variables))}"]
+    elif content.image is not None:
+        lines += [f"Image: {content.image}"]
     lines += ["", *storable(content.text).splitlines()]
     if isinstance(content, EmailContent) and content.html is not None:
         lines += ["", "-- HTML --", *content.html.splitlines()]

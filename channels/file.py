@@ -66,6 +66,7 @@ class File(Provider):
             headers=email,
             posts=channel in POSTS,
             templates=channel is Channel.WHATSAPP,
+            images=channel is Channel.SOCIAL,
         )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -113,6 +114,8 @@ def _written(outgoing: Outgoing) -> tuple[str, bytes]:
     }
     if content.template is not None:
         record["template"] = {"name": content.template.name, "variables": dict(content.template.variables)}
+    if content.image is not None:
+        record["image"] = content.image
     return f"{key}.json", json.dumps(record, indent=2).encode()
 
 

@@ -20,6 +20,7 @@ KEY = "${env:KEY}"
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "bluesky": ({"handle": "records.bsky.social", "app_password": KEY},),
     "console": tuple({"channel": channel.value} for channel in Channel),
+    "facebook": ({"page_id": "1", "access_token": KEY},),
     "file": tuple({"channel": channel.value} for channel in Channel),
     "mastodon": ({"server": "https://s.example", "access_token": KEY},),
     "sendgrid": ({"api_key": KEY},),
@@ -96,6 +97,8 @@ def carries(can: Capabilities) -> Iterator[str]:
         yield "posts"
     if can.posts and can.direct:
         yield "direct messages"
+    if can.images:
+        yield "an image" if can.text_alone else "an image, always"
     if can.longest_text:
         yield f"up to {can.longest_text:,} letters"
     if can.engagement:

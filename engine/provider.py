@@ -117,6 +117,7 @@ class Capabilities:
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
     longest_text: how long a text may be, as the vendor counts (`Provider.length`). None where it does not say.
+    images, text_alone: a social provider that can show an image, and that needs none.
     engagement: it tells how often what it published was liked, shared, answered, clicked, seen (`Provider.engagement`).
     templates: it can send a text that was approved beforehand. reply_window: how long after somebody wrote to us their
     medium lets us write to them freely; outside of it only an approved text arrives, or nothing. None where it does not ask.
@@ -134,6 +135,8 @@ class Capabilities:
     templates: bool = False
     reply_window: timedelta | None = None
     longest_text: int | None = None
+    images: bool = False
+    text_alone: bool = True
     engagement: bool = False
 
     @property
@@ -171,10 +174,14 @@ class ApprovedTemplate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextContent:
-    """The text of an SMS, a chat or a social message. With a `template`, that is sent, and the text is what it says."""
+    """The text of an SMS, a chat or a social message. With a `template`, that is sent, and the text is what it says.
+
+    image: the address (https) of a picture that a social message shows; its vendor fetches it from there.
+    """
 
     text: str
     template: ApprovedTemplate | None = None
+    image: str | None = None
 
 
 Content = EmailContent | TextContent
@@ -448,6 +455,19 @@ class Provider(ABC):
         """
         return {}
 
+    def refused_as_double(self, outgoing: Outgoing, *, code: str, deadline: float) -> Outcome:
+        """What it proves that a vendor refused a message because it has the same words already: it is asked which those are.
+
+        Ours, handed over before, or another message's, and then this one is refused. Where it cannot tell, that is doubt.
+        """
+        match self.look_up(outgoing, deadline=deadline):
+            case NotFound():
+                return Rejected(code=code, detail="the same words stand there already")
+            case Accepted() as found:
+                return found
+            case other:
+                return Ambiguous(code=code, detail=other.code)
+
     def verify(self, *, deadline: float) -> Verified | None:
         """Ask the vendor whether it knows us, and send nothing. None where it cannot be asked. Never raises."""
         return None
@@ -492,6 +512,7 @@ def refuse_what_is_not_promised(provider: Provider, outgoing: Outgoing) -> None:
         headers=email is not None and bool(email.headers),
         template=isinstance(content, TextContent) and content.template is not None,
         long=too_long(provider, content) is not None,
+        image=isinstance(content, TextContent) and content.image is not None,
     )
     if what is not None:
         what = f"{type(provider).__name__} {what}"
@@ -518,6 +539,7 @@ def _not_promised(
     headers: bool,
     template: bool,
     long: bool,
+    image: bool,
 ) -> str | None:
     checks = (
         (channel is can.channel, f"sends {can.channel}, not {channel}"),
@@ -527,6 +549,8 @@ def _not_promised(
         (can.html or not html, "cannot carry HTML"),
         (can.headers or not headers, "cannot carry headers of ours"),
         (can.templates or not template, "cannot send an approved template"),
+        (can.images or not image, "cannot show an image"),
+        (can.text_alone or image, "publishes no text without an image"),
         (not long, f"takes texts of at most {can.longest_text} characters"),
     )
     return next((what for holds, what in checks if not holds), None)

@@ -47,7 +47,8 @@ def content_hash(content: Content) -> str:
         case TextContent():
             template = content.template
             blanks = (word for pair in sorted(template.variables.items()) for word in pair) if template else ()
-            parts = ("text", content.text, *((template.name, *blanks) if template else ()))
+            image = ("image", content.image) if content.image else ()
+            parts = ("text", content.text, *((template.name, *blanks) if template else ()), *image)
     digest = hashlib.blake2b(digest_size=32)
     for part in parts:  # each with its length before it, so that no two contents run together into the same bytes
         if part is None:
@@ -185,8 +186,27 @@ def _content(channel: Channel, parts: Mapping[str, str], folder: str) -> Content
                 _approved(approved, f"templates/{folder}/whatsapp.template.txt") if approved is not None else None
             )
             return TextContent(text=parts["whatsapp.txt"].strip(), template=template)
-        case Channel.MESSENGER | Channel.TELEGRAM | Channel.SOCIAL | Channel.WEBHOOK:
+        case Channel.SOCIAL:
+            image = parts.get("social.image.txt")
+            place = f"templates/{folder}/social.image.txt"
+            return TextContent(
+                text=parts["social.txt"].strip(), image=_image(image, place) if image is not None else None
+            )
+        case Channel.MESSENGER | Channel.TELEGRAM | Channel.WEBHOOK:
             return TextContent(text=parts[f"{channel}.txt"].strip())
+
+
+_ADDRESS = re.compile(r"https://[^\s/]+/\S+")
+
+
+def _image(part: str, path: str) -> str:
+    address = part.strip()
+    if not _ADDRESS.fullmatch(address):
+        remedy = (
+            "Write the image's address alone, like https://shop.example/new.jpg; the network fetches it from there."
+        )
+        raise ContentError("this is no image's address", where=path, remedy=remedy)
+    return address
 
 
 def _approved(part: str, path: str) -> ApprovedTemplate:

@@ -23,7 +23,7 @@ PARTS: Final[Mapping[Channel, Mapping[str, bool]]] = {
     Channel.WHATSAPP: {"whatsapp.template.txt": False, "whatsapp.txt": True},
     Channel.MESSENGER: {"messenger.txt": True},
     Channel.TELEGRAM: {"telegram.txt": True},
-    Channel.SOCIAL: {"social.txt": True},
+    Channel.SOCIAL: {"social.txt": True, "social.image.txt": False},
     Channel.WEBHOOK: {"webhook.txt": True},
 }
 """The files that make up each channel's message, and whether each must be there."""

@@ -127,7 +127,8 @@ class ProviderContract:
     def outgoing(self, **changes: Any) -> Outgoing:
         """A message that asks for everything this provider promises, and nothing more."""
         can = self.use(lambda provider: provider.capabilities)
-        content: Content = TextContent(text="Ana, your records are here. Grüße, Example Records")
+        image = "https://shop.example/new.jpg" if can.images else None
+        content: Content = TextContent(text="Ana, your records are here. Grüße, Example Records", image=image)
         if can.channel is Channel.EMAIL:
             content = EmailContent(
                 subject="Grüße: 5 % off, only today",
@@ -174,6 +175,7 @@ class ProviderContract:
             assert (taken.subject, lines(taken.text)) == (outgoing.content.subject, lines(outgoing.content.text))
         else:
             assert outgoing.content.text in taken.text
+            assert taken.image == outgoing.content.image
 
     def test_what_is_promised_is_visible(self) -> None:
         """A capability is no word in a table: what it claims is found in what the vendor got."""
@@ -209,8 +211,11 @@ class ProviderContract:
             (not can.templates, {"content": TextContent(text="t", template=ApprovedTemplate(name="x"))}),
         ]
         if can.longest_text is not None:
-            asked.append((True, {"content": TextContent(text="x" * (can.longest_text + 1))}))
-            self._refuse(replace(outgoing, content=TextContent(text="x" * can.longest_text)))
+            asked.append((True, {"content": replace(outgoing.content, text="x" * (can.longest_text + 1))}))
+            self._refuse(replace(outgoing, content=replace(outgoing.content, text="x" * can.longest_text)))
+        if can.channel is not Channel.EMAIL:
+            asked.append((not can.images, {"content": TextContent(text="t", image="https://shop.example/new.jpg")}))
+            asked.append((not can.text_alone, {"content": TextContent(text="t")}))
         asked.append((True, {"content": TextContent(text="t") if can.channel is Channel.EMAIL else letter}))
         if can.channel is Channel.EMAIL:
             asked.append((not can.html, {"content": replace(letter, html="<p>t</p>")}))

@@ -7,6 +7,7 @@ import email.policy
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +17,7 @@ import pytest
 from channels.bluesky import Bluesky, BlueskySettings
 from channels.bluesky.posts import record_key
 from channels.console import Console, ConsoleSettings
+from channels.facebook import Facebook, FacebookSettings
 from channels.file import File, FileSettings
 from channels.mastodon import Mastodon, MastodonSettings
 from channels.sendgrid import SendGrid, SendGridSettings
@@ -31,6 +33,7 @@ from engine.testing.contract import FROM, TO, ProviderContract
 from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
+from engine.testing.vendors.graph import PAGE_ID, GraphVendor, no
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received, Reply
@@ -246,6 +249,27 @@ class TestBluesky(LookUpContract):
         return record_key(outgoing.key, outgoing.at)
 
 
+class TestFacebook(LookUpContract):
+    vendor: GraphVendor
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_META_TOKEN": "EAAcanary0123456789abcdef",
+        "T_META_SECRET": "canary0secret0123456789abcdef",
+    }
+    refusals_inside: ClassVar[Sequence[Reply]] = [
+        replace(no(code, "no"), status=200) for code in (1, 4, 100, 190, 200, 368, 12345)
+    ]
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        token, secret = self.environment.values()
+        with GraphVendor(access_token=token, app_secret=secret) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
+        return Facebook(FacebookSettings.model_validate({"page_id": PAGE_ID, **keys}), http=http)
+
+
 class TestSes(HttpContract, WebhookContract):
     vendor: SesVendor
     environment: ClassVar[Mapping[str, str]] = {
@@ -405,6 +429,7 @@ def _read_frame(frame: str) -> Received:
         text=text,
         html=html or None,
         headers={name: value for name, value in fields.items() if name.startswith("List-")},
+        image=fields.get("Image"),
         template=template or None,
         variables=json.loads(variables or "{}"),
     )
@@ -419,6 +444,7 @@ def _read_file(path: Path) -> Received:
             to=record["to"],
             sender=record["from"],
             text=record["text"],
+            image=record.get("image"),
             template=template["name"],
             variables=template["variables"],
         )

@@ -11,6 +11,7 @@ import pytest
 
 from channels.bluesky import Bluesky
 from channels.console import Console
+from channels.facebook import Facebook
 from channels.file import File
 from channels.mastodon import Mastodon
 from channels.sendgrid import SendGrid
@@ -22,6 +23,7 @@ from channels.twilio import Twilio
 from channels.vonage import Vonage
 from engine.provider import Http, Provider, Verified
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
+from engine.testing.vendors.graph import PAGE_ID, GraphVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import HttpVendor, Request, Silence, closed_port
@@ -52,6 +54,10 @@ def bluesky(url: str) -> Provider:
     return opened(Bluesky, {"handle": HANDLE, "app_password": "${env:V_KEY}", "server": url})
 
 
+def facebook(url: str) -> Provider:
+    return opened(Facebook, {"page_id": PAGE_ID, "access_token": "${env:V_KEY}", "base_url": url})
+
+
 def ses(url: str) -> Provider:
     keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
     return opened(Ses, {"region": REGION, **keys, "base_url": url})
@@ -73,6 +79,7 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "sendgrid": (SendGridVendor, sendgrid),
     "twilio": (TwilioVendor, twilio),
     "mastodon": (MastodonVendor, mastodon),
+    "facebook": (GraphVendor, facebook),
     "bluesky": (BlueskyVendor, bluesky),
     "ses": (SesVendor, ses),
     "vonage": (VonageVendor, vonage),

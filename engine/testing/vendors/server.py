@@ -45,7 +45,7 @@ class Request:
 class Received:
     """One message that the vendor truly took, read from what came: an HTTP `request`, or an email's `raw` bytes.
 
-    template, variables: the approved text that was asked for, and what fills it. at: when, by the vendor's clock, for
+    template, variables: the approved text that was asked for, and what fills it. image: the address of the picture. at: when, by the vendor's clock, for
     vendors that can be asked.
     """
 
@@ -62,6 +62,7 @@ class Received:
     raw: bytes = b""
     template: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
     at: datetime = field(default=datetime(1970, 1, 1, tzinfo=UTC), compare=False)
 
 

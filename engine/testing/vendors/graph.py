@@ -1,0 +1,107 @@
+"""Meta's Graph API of one's own: a Facebook page with its posts, an Instagram account with its containers and media."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
+
+PAGE_ID, ACCOUNT_ID = "105551234567890", "17841400008460056"
+APP_SECRET = "secret-of-the-app"  # noqa: S105
+
+
+class GraphVendor(HttpVendor):
+    """The version, the token and, where there is an `app_secret`, the proof of it are checked at every call.
+
+    `page_size` is the longest page of a list. `remembers`: how long the page refuses the words of its latest post.
+    `fared`: what it tells of posts besides, by their ids.
+    """
+
+    page_size = 100
+    remembers = timedelta()
+
+    def __init__(
+        self,
+        *,
+        access_token: str = "token-for-tests",  # noqa: S107
+        app_secret: str | None = None,
+        misbehave: Callable[[Request], Fault | None] | None = None,
+    ) -> None:
+        super().__init__(misbehave=misbehave)
+        self._token, self._secret = access_token, app_secret
+        self.fared: dict[str, Mapping[str, Any]] = {}
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        given = request.form() if request.method == "POST" else request.query
+        _, version, *path = request.path.split("/")
+        if version != "v25.0":
+            return no(2635, "You are calling a deprecated version of the API"), None
+        if request.headers.get("authorization") != f"Bearer {self._token}":
+            return no(190, "Invalid OAuth access token - Cannot parse access token", status=401), None
+        if self._secret is not None and given.get("appsecret_proof") != self._proof():
+            return no(100, "Invalid appsecret_proof provided in the API argument"), None
+        return self.answer(request, path, given)
+
+    def answer(self, request: Request, path: Sequence[str], given: Mapping[str, str]) -> tuple[Reply, Received | None]:
+        match request.method, path:
+            case "GET", [page] if page == PAGE_ID:
+                return Reply(status=200, body={"id": PAGE_ID, "name": "Example Records"}), None
+            case "GET", [page, "published_posts"] if page == PAGE_ID:
+                return self.list(given, "message", "created_time"), None
+            case "POST", [page, "feed" | "photos" as kind] if page == PAGE_ID:
+                return self._post(request, kind, given)
+        return no(100, "Unsupported request", subcode=33), None
+
+    def _post(self, request: Request, kind: str, given: Mapping[str, str]) -> tuple[Reply, Received | None]:
+        text = given.get("caption" if kind == "photos" else "message", "")
+        if not text:
+            return no(100, "Missing message or attachment"), None
+        if len(text) > 63_206:
+            return no(100, "Message is too long"), None
+        if self.accepted and self.accepted[-1].text == text and self.accepted[-1].at > self.clock() - self.remembers:
+            return no(506, "(#506) Duplicate status message"), None
+        number = f"{PAGE_ID}_{1000 + len(self.accepted)}"
+        told = {"id": "77", "post_id": number} if kind == "photos" else {"id": number}
+        taken = Received(
+            key=None,
+            to=None,
+            text=text,
+            image=given.get("url"),
+            headers={"link": given["link"]} if "link" in given else {},
+            provider_message_id=number,
+            request=request,
+            at=self.clock(),
+        )
+        return Reply(status=200, body=told), taken
+
+    def list(self, given: Mapping[str, str], words: str, date: str) -> Reply:
+        """What was taken, the newest first, in pages with cursors."""
+        start, told = int(given.get("after") or 0), self.told()
+        end = start + min(int(given.get("limit", "25")), self.page_size)
+        entries = [
+            {
+                "id": one.provider_message_id,
+                words: one.text,
+                date: one.at.strftime("%Y-%m-%dT%H:%M:%S+0000"),
+                **self.fared.get(one.provider_message_id, {}),
+            }
+            for one in told[start:end]
+        ]
+        paging = {"cursors": {"before": str(start), "after": str(end)}}
+        more = {"next": f"{self.url}/next"} if end < len(told) else {}
+        return Reply(status=200, body=json.dumps({"data": entries, "paging": {**paging, **more}}).encode())
+
+    def _proof(self) -> str:
+        return hmac.new((self._secret or "").encode(), self._token.encode(), hashlib.sha256).hexdigest()
+
+
+def no(code: int, message: str, *, subcode: int | None = None, status: int = 400) -> Reply:
+    error: dict[str, Any] = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "A6LJylpZRKw"}
+    if subcode is not None:
+        error["error_subcode"] = subcode
+    return Reply(status=status, body={"error": error})
