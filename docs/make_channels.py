@@ -26,6 +26,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "sendgrid": ({"api_key": KEY},),
     "ses": ({"region": "eu-west-1"},),
     "smtp": ({"host": "mail.shop.example"},),
+    "telegram": ({"bot_token": KEY, "webhook_secret": KEY},),
     "twilio": tuple(
         {"account_sid": "AC1", "auth_token": KEY, "medium": medium} for medium in ("sms", "whatsapp", "messenger")
     ),

@@ -187,6 +187,7 @@ class EventName(StrEnum):
     OPTED_OUT = "opted_out"
     OPTED_IN = "opted_in"
     REPLIED = "replied"
+    REACTED = "reacted"
     OTHER = "other"
 
 

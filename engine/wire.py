@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import logging
 import os
 import socket
 import threading
@@ -186,6 +187,19 @@ def _left(error: Exception) -> bool:
     return not isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | ValueError)
 
 
+class _WithoutTarget(logging.Filter):
+    """What urllib3 logs about each request, without its path and query: some vendors want a secret or an address there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and len(record.args) == len(_LOGGED):
+            record.args = tuple("…" if name == "target" else told for name, told in zip(_LOGGED, record.args, strict=True))
+        return True
+
+
+_LOGGED = ("scheme", "host", "port", "method", "target", "version", "status", "length")
+_WITHOUT_TARGET = _WithoutTarget()
+
+
 class Wire:
     """A pooled HTTP client for all threads; redirects are never followed, cookies never kept.
 
@@ -194,6 +208,7 @@ class Wire:
     """
 
     def __init__(self) -> None:
+        logging.getLogger("urllib3.connectionpool").addFilter(_WITHOUT_TARGET)  # the same filter is added once
         self._adapter = _Adapter(pool_connections=8, pool_maxsize=200)
         self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         self._proxies_of: dict[str, dict[str, str]] = {}

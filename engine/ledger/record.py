@@ -51,6 +51,7 @@ EFFECTS: Mapping[EventName, Effect] = {
     EventName.OPTED_OUT: Effect(proves="prove_accepted", opts_out=True),
     EventName.OPTED_IN: Effect(),
     EventName.REPLIED: Effect(stamp=_m.replied_at),
+    EventName.REACTED: Effect(proves="prove_accepted"),
     EventName.OTHER: Effect(),
 }
 

@@ -18,11 +18,13 @@ class WebhookContract(ProviderContract):
     """What holds for every provider with webhooks.
 
     words: each word of the vendor, and our event for it. signature_headers: what carries the signature.
-    signs_url, signs_time: whether the URL, and the time of signing, are part of what is signed.
+    signs_body: whether it signs what it says; else the headers only show a secret. signs_url, signs_time: whether the URL,
+    and the time of signing, are part of what is signed.
     """
 
     words: ClassVar[Mapping[str, EventName]]
     signature_headers: ClassVar[tuple[str, ...]]
+    signs_body = True
     signs_url = False
     signs_time = False
 
@@ -71,10 +73,7 @@ class WebhookContract(ProviderContract):
             assert raises(ForgedWebhook, self.parse, webhook, NOW), webhook
 
     def _forgeries(self, genuine: Webhook) -> list[Webhook]:
-        body, forged = genuine.body, []
-        for place in {0, 1, len(body) // 3, len(body) // 2, len(body) - 1}:
-            forged.append(replace(genuine, body=body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]))
-        forged += [replace(genuine, body=body[:-1]), replace(genuine, body=body + b"&x=1"), replace(genuine, body=b"")]
+        forged = self._changed(genuine) if self.signs_body else []
         if self.signs_url:
             forged += [
                 replace(genuine, url=genuine.url + "9"),
@@ -92,6 +91,13 @@ class WebhookContract(ProviderContract):
             forged += [replace(genuine, headers={**genuine.headers, name: other}) for other in others]
             forged.append(replace(genuine, headers={n: v for n, v in genuine.headers.items() if n != name}))
         return forged
+
+    def _changed(self, genuine: Webhook) -> list[Webhook]:
+        body = genuine.body
+        bodies = [body[:-1], body + b"&x=1", b""]
+        for place in {0, 1, len(body) // 3, len(body) // 2, len(body) - 1}:
+            bodies.append(body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :])
+        return [replace(genuine, body=other) for other in bodies]
 
     def test_an_old_signature_is_refused(self) -> None:
         """Where the signature tells its time, one that is older than the tolerance, or from the future, proves nothing."""

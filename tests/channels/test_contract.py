@@ -23,6 +23,7 @@ from channels.mastodon import Mastodon, MastodonSettings
 from channels.sendgrid import SendGrid, SendGridSettings
 from channels.ses import Ses, SesSettings
 from channels.smtp import Smtp, SmtpSettings
+from channels.telegram import Telegram, TelegramSettings
 from channels.twilio import Twilio, TwilioSettings
 from channels.vonage import Vonage, VonageSettings
 from channels.webhook import WORDS as HOOK_WORDS
@@ -39,6 +40,7 @@ from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received, Reply
 from engine.testing.vendors.ses import REGION, TOPIC, SesVendor, SnsHttp
 from engine.testing.vendors.smtp import SmtpVendor
+from engine.testing.vendors.telegram import TelegramVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.vendors.vonage import VonageVendor
 from engine.testing.vendors.webhook import WebhookReceiver
@@ -216,6 +218,45 @@ class TestHookThatRemembers(TestHook):
 
     channel = Channel.EMAIL
     remembers = True
+
+
+class TestTelegram(HttpContract, WebhookContract):
+    vendor: TelegramVendor
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_TELEGRAM_TOKEN": "110201543:canary-token-0123456789abcdef",
+        "T_TELEGRAM_SECRET": "canary-secret-0123456789abcdef",
+    }
+    words: ClassVar[Mapping[str, EventName]] = {
+        "message": EventName.REPLIED,
+        "message_reaction": EventName.REACTED,
+        "my_chat_member": EventName.OPTED_OUT,
+        "edited_message": EventName.OTHER,
+        "channel_post": EventName.OTHER,
+        "message_reaction_count": EventName.OTHER,
+    }
+    signature_headers = ("x-telegram-bot-api-secret-token",)
+    signs_body = False
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        token, secret = self.environment.values()
+        with TelegramVendor(token=token, secret=secret) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"bot_token": "${env:T_TELEGRAM_TOKEN}", "webhook_secret": "${env:T_TELEGRAM_SECRET}"}
+        return Telegram(TelegramSettings.model_validate({**settings, "base_url": url}), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        url, chat = "https://shop.example/w", int(TO[Channel.TELEGRAM])
+        match word:
+            case "message":
+                return self.vendor.says(url, chat, "Thanks", at=now)
+            case "message_reaction":
+                return self.vendor.reacts(url, chat, 1, "👍", at=now)
+            case "my_chat_member":
+                return self.vendor.blocks(url, chat, at=now)
+        return self.vendor.update(url, word, {})
 
 
 class TestMastodon(LookUpContract):
