@@ -99,7 +99,9 @@ class Telegram(Provider):
             return Verified(good=False, detail="the bot is known, and no webhook is set (setWebhook)")
         missing = UPDATES - set(map(str, told.get("allowed_updates") or ["message", "my_chat_member"]))
         if missing:
-            return Verified(good=False, detail=f"the webhook does not bring {', '.join(sorted(missing))} (allowed_updates)")
+            return Verified(
+                good=False, detail=f"the webhook does not bring {', '.join(sorted(missing))} (allowed_updates)"
+            )
         return Verified(good=True, detail="the bot is known, its webhook is set")
 
     def _call(self, method: str, body: Mapping[str, Any], deadline: float) -> Answer | NotSent | Ambiguous:
@@ -167,6 +169,7 @@ def _message(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
             provider_message_id=_place({"chat": chat, **answered}) if answered else None,
             address=str(int(chat["id"])),
             text=text,
+            invitation=invitation.strip() if started else "",
         )
     post = _dict(answered.get("forward_origin"))
     if answered.get("is_automatic_forward") is True and post.get("type") == "channel":

@@ -351,7 +351,8 @@ class ProviderEvent:
     """One thing a vendor reports. `dedupe` is the same text whenever the vendor repeats the same report.
 
     `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
-    `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text.
+    `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
+    somebody brought who opted in by the link of one of our messages (`links.invitation`).
     """
 
     name: EventName
@@ -363,6 +364,7 @@ class ProviderEvent:
     machine: bool = False
     suppress: SuppressionReason | None = None
     text: str = ""
+    invitation: str = ""
     detail: Mapping[str, Plain] = field(default_factory=dict)
 
 

@@ -192,7 +192,9 @@ class _WithoutTarget(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) == len(_LOGGED):
-            record.args = tuple("…" if name == "target" else told for name, told in zip(_LOGGED, record.args, strict=True))
+            record.args = tuple(
+                "…" if name == "target" else told for name, told in zip(_LOGGED, record.args, strict=True)
+            )
         return True
 
 

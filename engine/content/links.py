@@ -1,4 +1,4 @@
-"""Our own signed links: unsubscribe, open, click. A link holds the message's number and a signature, nothing personal."""
+"""Our own signed links: unsubscribe, invitation, open, click. A link holds the message's number and a signature, nothing personal."""
 
 from __future__ import annotations
 
@@ -25,16 +25,25 @@ class Links:
         self._root = public_url.rstrip("/")
         self._clicks, self._leaving = f"{self._root}/c/", f' href="{self._root}/u/'
         self._ours = (f"{self._root}/u/", f"{self._root}/o/", self._clicks)
-        self._unsubscribe, self._open, self._click = (_key(secret, name) for name in ("unsubscribe", "open", "click"))
+        names = ("unsubscribe", "open", "click", "invitation")
+        self._unsubscribe, self._open, self._click, self._invitation = (_key(secret, name) for name in names)
 
     def unsubscribe(self, message_id: int) -> str:
         return f"{self._root}/u/{_token(self._unsubscribe, message_id)}"
+
+    def of_reader(self, message_id: int) -> dict[str, str]:
+        """What the templates of a message to one person get as `links`."""
+        return {"unsubscribe": self.unsubscribe(message_id), "invitation": self.invitation(message_id)}
 
     def open(self, message_id: int) -> str:
         return f"{self._root}/o/{_token(self._open, message_id)}.gif"
 
     def click(self, message_id: int, link_id: int) -> str:
         return f"{self._clicks}{_token(self._click, message_id, link_id)}"
+
+    def invitation(self, message_id: int) -> str:
+        """What a message's reader brings along to another channel. Letters, digits, - and _ alone, as Telegram wants it."""
+        return _token(self._invitation, message_id).replace(".", "_", 1)
 
     def is_ours(self, url: str) -> bool:
         """Whether a URL is one of these links already: such a one is never wrapped again."""
@@ -46,6 +55,10 @@ class Links:
 
     def read_unsubscribe(self, token: str) -> int | None:
         numbers = _read(self._unsubscribe, token, 1)
+        return numbers[0] if numbers else None
+
+    def read_invitation(self, token: str) -> int | None:
+        numbers = None if "." in token else _read(self._invitation, token.replace("_", ".", 1), 1)
         return numbers[0] if numbers else None
 
     def read_open(self, token: str) -> int | None:

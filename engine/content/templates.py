@@ -35,7 +35,7 @@ def known_names(
     return {
         "customer": {*BUILT_IN_ATTRIBUTES, *settings.attributes} if customer else frozenset(),
         "data": frozenset(trigger_data or ()),
-        "links": frozenset({"unsubscribe"}) if customer else frozenset(),
+        "links": frozenset({"unsubscribe", "invitation"}) if customer else frozenset(),
         "campaign": None,
         "purpose": None,
         "postal_address": None,

@@ -27,7 +27,7 @@ def values_for(
     """The values of one message.
 
     `customer`: `id` (as the shop knows it), `locale`, `time_zone` and the attributes; None for a post to everybody.
-    `data`: what a trigger brought. `links`: `unsubscribe`, where there is a customer. `today` is `now` in the customer's time zone, the
+    `data`: what a trigger brought. `links`: `unsubscribe` and `invitation`, where there is a customer. `today` is `now` in the customer's time zone, the
     workspace's where it is not known. Raises ContentError where something is no plain value.
     """
     title = settings.purposes[purpose].title if purpose in settings.purposes else ""

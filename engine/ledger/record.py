@@ -8,7 +8,7 @@ repetition change nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import Column, Connection, Row, or_, select, update
 
 from engine.addresses import normalise
 from engine.ledger import consent
+from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, wish
 from engine.ledger.moves import move
 from engine.ledger.tallies import note
@@ -83,22 +84,29 @@ def record_events(
     provider: str,
     now: datetime,
     channel: Channel | None = None,
+    invited: Invited = lambda token: None,
 ) -> Recorded:
     """Store a webhook's events and let each take effect, all in one durable transaction.
 
     channel: the provider's own, on which alone an address is looked for: who leaves WhatsApp has not left SMS.
+    invited: reads the invitations of our own messages; without it, whoever comes by one is a stranger.
     """
     new = unmatched = 0
     with database.writing() as connection:
         for event in sorted(
             reported, key=lambda each: (each.message_key or "", each.provider_message_id or "")
         ):  # no deadlocks
+            inviting = invited(event.invitation) if event.invitation else None
+            if inviting is not None:
+                event = replace(event, message_key=database.message_key(inviting))
             report = _find(connection, database, event, provider, channel)
             if not _store(connection, database, report, f"{provider}:{event.dedupe}", now):
                 continue
             new += 1
             unmatched += report.row is None and not report.customer_ids
             _take_effect(connection, database, report, now)
+            if inviting is not None and channel is not None:
+                take_up(connection, database, event, inviting, channel, source=provider)
     return Recorded(new=new, repeated=len(reported) - new, unmatched=unmatched)
 
 

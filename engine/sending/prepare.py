@@ -183,8 +183,7 @@ def _values(
     setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
 ) -> dict[str, Plain]:
     """What the template is given, with the sender beside it: all that a second, equal hand-over needs."""
-    links = {"unsubscribe": setup.links.unsubscribe(message.id)} if message.customer_id is not None else {}
-    campaign = run.campaign
+    campaign, links = run.campaign, setup.links.of_reader(message.id) if message.customer_id is not None else {}
     values = values_for(
         settings=setup.workspace.settings,
         campaign=campaign.campaign,

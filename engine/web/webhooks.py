@@ -34,7 +34,8 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
     )
     now = door.clock.now()
     events = vendor.parse_events(webhook, now=now)
-    record_events(door.database, events, provider=provider, now=now, channel=vendor.capabilities.channel)
+    channel, invited = vendor.capabilities.channel, door.links.read_invitation
+    record_events(door.database, events, provider=provider, now=now, channel=channel, invited=invited)
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return Response(_NO_REPLY, media_type="text/xml")
     return Response(status_code=204)

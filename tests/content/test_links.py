@@ -21,18 +21,24 @@ def _token(url: str) -> str:
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**31))
 @example(0, 0)
 def test_a_link_reads_back_as_what_it_was_made_for(message_id: int, link_id: int) -> None:
-    """Each of the three kinds, for any number the database can hold."""
+    """Each kind, for any number the database can hold."""
     assert LINKS.read_unsubscribe(_token(LINKS.unsubscribe(message_id))) == message_id
     assert LINKS.read_open(_token(LINKS.open(message_id))) == message_id
     assert LINKS.read_open(_token(LINKS.open(message_id)).removesuffix(".gif")) == message_id
     assert LINKS.read_click(_token(LINKS.click(message_id, link_id))) == (message_id, link_id)
+    invitation = LINKS.invitation(message_id)
+    assert LINKS.read_invitation(invitation) == message_id
+    assert len(invitation) <= 64 and set(invitation) <= set(string.ascii_letters + string.digits + "-_")  # Telegram's
 
 
-@pytest.mark.parametrize("kind", ["unsubscribe", "click"])
+@pytest.mark.parametrize("kind", ["unsubscribe", "click", "invitation"])
 def test_a_token_with_any_character_changed_reads_as_nothing(kind: str) -> None:
     """Every place, every other character of the alphabet: the last one of the signature, whose spare bits base64 ignores, too."""
-    token = _token(LINKS.unsubscribe(123_456) if kind == "unsubscribe" else LINKS.click(123_456, 7))
-    read = LINKS.read_unsubscribe if kind == "unsubscribe" else LINKS.read_click
+    token, read = {
+        "unsubscribe": (_token(LINKS.unsubscribe(123_456)), LINKS.read_unsubscribe),
+        "click": (_token(LINKS.click(123_456, 7)), LINKS.read_click),
+        "invitation": (LINKS.invitation(123_456), LINKS.read_invitation),
+    }[kind]
     assert read(token) is not None
     for place, genuine in enumerate(token):
         for other in UNRESERVED:
@@ -54,6 +60,7 @@ def test_a_token_serves_its_own_purpose_only() -> None:
     assert LINKS.read_open(unsubscribe) is None
     assert LINKS.read_click(unsubscribe) is None
     assert LINKS.read_unsubscribe(_token(LINKS.click(5, 5))) is None
+    assert LINKS.read_invitation(unsubscribe.replace(".", "_", 1)) is None
 
 
 def test_another_secret_reads_nothing() -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from channels.sendgrid import SendGrid
+from channels.telegram import Telegram
 from channels.twilio import Twilio
 from channels.webhook import Hook
 from engine.provider import Http, Webhook
-from engine.store.tables import events, messages, suppressions
+from engine.store.tables import consents, contact_points, events, messages, suppressions
 from engine.testing.vendors.sendgrid import OUR_KEY, SendGridVendor
+from engine.testing.vendors.telegram import TelegramVendor
 from engine.testing.vendors.twilio import TwilioVendor
 from engine.testing.vendors.webhook import WebhookReceiver
 from engine.web.app import create_app
@@ -97,3 +100,32 @@ def test_a_receiver_of_ones_own_reports_back(shop: Shop, monkeypatch: pytest.Mon
         assert deliver(door, webhook, body=webhook.body + b" ").status_code == 403
         assert deliver(door, webhook).status_code == 204
     assert (shop.count(events), shop.rows(messages)[0]["delivered_at"]) == (2, shop.clock.now())
+
+
+def test_an_invitation_makes_its_reader_known_on_telegram(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the link in an email somebody starts the bot: their chat is theirs, with a yes to the mail's purpose. A later /stop
+    stands, however often the start is told again; an invitation of nobody's makes nobody known.
+    """
+    monkeypatch.setenv("T_BOT", "110201543:token-for-tests")
+    monkeypatch.setenv("T_SECRET", "secret-for-tests")
+    given = {"bot_token": "${env:T_BOT}", "webhook_secret": "${env:T_SECRET}"}
+    bot, vendor = Telegram(Telegram.Settings.model_validate(given), http=Http()), TelegramVendor()
+    door = TestClient(create_app(replace(shop.door, providers=lambda: {"bot": bot})))
+    url, now, message = f"{PUBLIC}/v1/webhooks/bot", shop.clock.now(), shop.sent()
+    invitation = shop.door.links.invitation(message)
+    forged = vendor.says(url, 666, f"/start {invitation[:-1]}!", at=now)
+    start = vendor.says(url, 777, f"/start {invitation}", at=now)
+    stop = vendor.says(url, 777, "/stop", at=now + timedelta(seconds=5))
+    for webhook in (forged, start, stop, start):
+        assert deliver(door, webhook).status_code == 204
+    points = [(row["address"], row["id"]) for row in shop.rows(contact_points) if row["channel"] == "telegram"]
+    assert [address for address, _ in points] == ["777"]
+    agreed = [
+        (row["purpose"], row["status"], row["source"])
+        for row in shop.rows(consents)
+        if row["contact_point_id"] == points[0][1]
+    ]
+    assert agreed == [("offers", "opted_in", "link")]
+    assert [(row["channel"], row["reason"]) for row in shop.rows(suppressions)] == [("telegram", "opted_out")]
+    (joined,) = shop.rows(events, events.c.name == "opted_in", events.c.message_id == message)
+    assert joined["customer_id"] is not None

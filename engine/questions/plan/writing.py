@@ -45,7 +45,7 @@ class Writing:
         self._settings, self._campaign, self._at = settings, campaign, at
         self._renderer, self._needs = Renderer(version), needs(version, campaign.channel)
         # signed with no key of this workspace: a link in a plan opens nothing
-        self._leave = Links("a plan's links lead nowhere", settings.public_url).unsubscribe(message_id)
+        self._links = Links("a plan's links lead nowhere", settings.public_url).of_reader(message_id)
         self._known: dict[str, Written] = {}
         self.columns = self._columns()
 
@@ -94,11 +94,15 @@ class Writing:
             purpose=campaign.purpose,
             now=self._at,
             customer=customer,
-            links={"unsubscribe": self._leave} if customer is not None else {},
+            links=self._links if customer is not None else {},
         )
         rendered = self._renderer.render(campaign.channel, values)
         commercial = campaign.message_class is MessageClass.COMMERCIAL and customer is not None
-        if commercial and isinstance(rendered.content, EmailContent) and not shows(rendered.content, self._leave):
+        if (
+            commercial
+            and isinstance(rendered.content, EmailContent)
+            and not shows(rendered.content, self._links["unsubscribe"])
+        ):
             raise ContentError("the unsubscribe link does not show in every part", where=f"templates/{rendered.path}")
         return rendered
 
