@@ -45,6 +45,7 @@ UPDATES = frozenset({"message", "message_reaction", "my_chat_member"})
 """What the webhook should be set to bring: `message_reaction` comes only where it is asked for by name."""
 _CHAT = re.compile(r"^[1-9]\d{0,18}\Z", re.ASCII)
 _TOKEN = re.compile(r"^\d+:[\w-]+\Z", re.ASCII)
+LONGEST = 4096  # characters
 _LONGEST_WAIT = timedelta(hours=1)
 
 REFUSALS: Mapping[str, tuple[str, SuppressionReason | None]] = {
@@ -71,7 +72,7 @@ class TelegramSettings(ProviderSettings):
 class Telegram(Provider):
     Settings = TelegramSettings
     settings: TelegramSettings
-    capabilities = Capabilities(channel=Channel.TELEGRAM, posts=True, direct=True, webhooks=True)
+    capabilities = Capabilities(channel=Channel.TELEGRAM, posts=True, direct=True, webhooks=True, longest_text=LONGEST)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         if outgoing.to is not None and not _CHAT.match(outgoing.to):
