@@ -39,10 +39,10 @@ DUPLICATE = 506
 SET_UP = frozenset({3, 10, 24, 25, 102, 104, 190, *range(200, 300), 459, 463, 464, 467})
 """Our token, its permissions or the account itself: nothing was taken, and it can be put right."""
 
-BUSY = frozenset({4, 9, 17, 32, 341, 613, 80001, 80002})
-"""Too much within a time, for the application, the person, the page or the account: nothing was taken."""
+BUSY = frozenset({4, 9, 17, 32, 341, 613, 9007, 80001, 80002})
+"""Too much within a time, for the application, the person, the page or the account, or too soon: nothing was taken."""
 
-REFUSED = frozenset({100, 352, 368, 9004, 36000, 36001, 36003, 1609005, 1609008})
+REFUSED = frozenset({100, 352, 368, 9004, 36000, 36001, 36003, 36004, 1609005, 1609008})
 """This post is not valid, its link or image cannot be read, or it is held to be spam: refused for good."""
 
 DOUBTFUL = frozenset({-2, -1, 1, 2})

@@ -22,6 +22,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "console": tuple({"channel": channel.value} for channel in Channel),
     "facebook": ({"page_id": "1", "access_token": KEY},),
     "file": tuple({"channel": channel.value} for channel in Channel),
+    "instagram": ({"account_id": "1", "access_token": KEY},),
     "mastodon": ({"server": "https://s.example", "access_token": KEY},),
     "sendgrid": ({"api_key": KEY},),
     "ses": ({"region": "eu-west-1"},),

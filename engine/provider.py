@@ -553,7 +553,7 @@ def _not_promised(
         (can.templates or not template, "cannot send an approved template"),
         (can.images or not image, "cannot show an image"),
         (can.text_alone or image, "publishes no text without an image"),
-        (not long, f"takes texts of at most {can.longest_text} characters"),
+        (not long, f"takes texts of at most {can.longest_text or 0:,} letters"),
     )
     return next((what for holds, what in checks if not holds), None)
 

@@ -19,6 +19,7 @@ from channels.bluesky.posts import record_key
 from channels.console import Console, ConsoleSettings
 from channels.facebook import Facebook, FacebookSettings
 from channels.file import File, FileSettings
+from channels.instagram import Instagram, InstagramSettings
 from channels.mastodon import Mastodon, MastodonSettings
 from channels.sendgrid import SendGrid, SendGridSettings
 from channels.ses import Ses, SesSettings
@@ -34,7 +35,7 @@ from engine.testing.contract import FROM, TO, ProviderContract
 from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
-from engine.testing.vendors.graph import PAGE_ID, GraphVendor, no
+from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor, no
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received, Reply
@@ -309,6 +310,20 @@ class TestFacebook(LookUpContract):
     def make_at(self, url: str, http: Http) -> Provider:
         keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
         return Facebook(FacebookSettings.model_validate({"page_id": PAGE_ID, **keys}), http=http)
+
+
+class TestInstagram(TestFacebook):
+    vendor: InstagramVendor
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        token, secret = self.environment.values()
+        with InstagramVendor(access_token=token, app_secret=secret) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
+        return Instagram(InstagramSettings.model_validate({"account_id": ACCOUNT_ID, **keys}), http=http)
 
 
 class TestSes(HttpContract, WebhookContract):

@@ -13,6 +13,7 @@ from channels.bluesky import Bluesky
 from channels.console import Console
 from channels.facebook import Facebook
 from channels.file import File
+from channels.instagram import Instagram
 from channels.mastodon import Mastodon
 from channels.sendgrid import SendGrid
 from channels.ses import Ses
@@ -23,7 +24,7 @@ from channels.twilio import Twilio
 from channels.vonage import Vonage
 from engine.provider import Http, Provider, Verified
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
-from engine.testing.vendors.graph import PAGE_ID, GraphVendor
+from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import HttpVendor, Request, Silence, closed_port
@@ -58,6 +59,10 @@ def facebook(url: str) -> Provider:
     return opened(Facebook, {"page_id": PAGE_ID, "access_token": "${env:V_KEY}", "base_url": url})
 
 
+def instagram(url: str) -> Provider:
+    return opened(Instagram, {"account_id": ACCOUNT_ID, "access_token": "${env:V_KEY}", "base_url": url})
+
+
 def ses(url: str) -> Provider:
     keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
     return opened(Ses, {"region": REGION, **keys, "base_url": url})
@@ -80,6 +85,7 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "twilio": (TwilioVendor, twilio),
     "mastodon": (MastodonVendor, mastodon),
     "facebook": (GraphVendor, facebook),
+    "instagram": (InstagramVendor, instagram),
     "bluesky": (BlueskyVendor, bluesky),
     "ses": (SesVendor, ses),
     "vonage": (VonageVendor, vonage),

@@ -100,6 +100,72 @@ class GraphVendor(HttpVendor):
         return hmac.new((self._secret or "").encode(), self._token.encode(), hashlib.sha256).hexdigest()
 
 
+class InstagramVendor(GraphVendor):
+    """An account. A container is ready after `looks` looks at it; one whose image is in `broken` fails with that subcode."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.looks = 0
+        self.broken: dict[str, str] = {}
+        self.containers: dict[str, dict[str, Any]] = {}
+
+    def prepares(self, request: Request) -> bool:
+        last = request.path.rpartition("/")[2]
+        return (request.method, last) == ("POST", "media") or last in self.containers
+
+    def answer(self, request: Request, path: Sequence[str], given: Mapping[str, str]) -> tuple[Reply, Received | None]:
+        match request.method, path:
+            case "GET", [account] if account == ACCOUNT_ID:
+                return Reply(status=200, body={"id": ACCOUNT_ID, "username": "examplerecords"}), None
+            case "GET", [account, "media"] if account == ACCOUNT_ID:
+                return self.list(given, "caption", "timestamp"), None
+            case "POST", [account, "media"] if account == ACCOUNT_ID:
+                return self._contain(given), None
+            case "POST", [account, "media_publish"] if account == ACCOUNT_ID:
+                return self._publish(request, given.get("creation_id", ""))
+            case "GET", [number] if number in self.containers:
+                return self._look(number), None
+        return no(100, "Unsupported request", subcode=33), None
+
+    def _contain(self, given: Mapping[str, str]) -> Reply:
+        if not given.get("image_url"):
+            return no(100, "The parameter image_url is required")
+        if len(given.get("caption", "")) > 2200:
+            return no(36004, "The caption is too long", subcode=2207010)
+        number = str(17_889_455_560_051_444 + len(self.containers))
+        self.containers[number] = {"looks": self.looks, "status": "IN_PROGRESS", **given}
+        return Reply(status=200, body={"id": number})
+
+    def _look(self, number: str) -> Reply:
+        one = self.containers[number]
+        if one["status"] == "IN_PROGRESS":
+            one["looks"] -= 1
+            if one["looks"] < 0:
+                one["status"] = "ERROR" if one["image_url"] in self.broken else "FINISHED"
+        told = {"id": number, "status_code": one["status"], "status": self.broken.get(one["image_url"], "")}
+        return Reply(status=200, body=told)
+
+    def _publish(self, request: Request, number: str) -> tuple[Reply, Received | None]:
+        one = self.containers.get(number)
+        if one is None:
+            return no(24, "The requested resource does not exist", subcode=2207006), None
+        if one["status"] != "FINISHED":
+            return no(9007, "Media ID is not available", subcode=2207027), None
+        one["status"] = "PUBLISHED"
+        media = str(17_920_238_422_030_506 + len(self.accepted))
+        text, image = one.get("caption", ""), one["image_url"]
+        taken = Received(
+            key=None,
+            to=None,
+            text=text,
+            image=image,
+            provider_message_id=media,
+            request=request,
+            at=self.clock(),
+        )
+        return Reply(status=200, body={"id": media}), taken
+
+
 def no(code: int, message: str, *, subcode: int | None = None, status: int = 400) -> Reply:
     error: dict[str, Any] = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "A6LJylpZRKw"}
     if subcode is not None:

@@ -1,0 +1,214 @@
+"""Posts on an Instagram account: an image with its caption, first laid into a container, then published.
+
+https://developers.facebook.com/docs/instagram-platform/content-publishing
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from channels.graph import Graph, GraphSettings, code_of, created_then, refusal
+from engine.errors import NoPlainAnswer, SecretMissing
+from engine.model import Channel
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Answer,
+    Capabilities,
+    Engagement,
+    Finding,
+    Http,
+    NotFound,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    Rejected,
+    TextContent,
+    Verified,
+    counted,
+    storable,
+    verified,
+)
+
+LONGEST = 2200
+REMEMBERED = 1000  # containers
+NOT_READY_AFTER = timedelta(minutes=1)
+FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0  # seconds between two looks at a container
+TIME_TO_PUBLISH = 3.0  # seconds of a call's time that are left for publishing
+
+PASSING = frozenset({"2207001", "2207003", "2207020", "2207032", "2207053"})
+"""Why a container failed, where another one may succeed."""
+
+
+class InstagramSettings(GraphSettings):
+    """account_id: the professional account's number. base_url: https://graph.instagram.com for a token of Instagram Login."""
+
+    account_id: str = Field(pattern=r"^\d+$")
+
+
+class Instagram(Provider):
+    """A container that was made and not published is seen by nobody. Whether it was published, Instagram tells: exactly, as
+    long as this process knows the container, and by the caption later.
+    """
+
+    Settings = InstagramSettings
+    settings: InstagramSettings
+    capabilities = Capabilities(
+        channel=Channel.SOCIAL,
+        settle_time=timedelta(minutes=5),
+        posts=True,
+        direct=False,
+        longest_text=LONGEST,
+        images=True,
+        text_alone=False,
+        engagement=True,
+    )
+
+    def __init__(self, settings: Any, *, http: Http) -> None:
+        super().__init__(settings, http=http)
+        self._graph = Graph(http=http, settings=self.settings)
+        self._containers: dict[tuple[str, str, str], str] = {}  # of what was not surely published
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        content = outgoing.content
+        if outgoing.to is not None or not isinstance(content, TextContent) or not content.image:
+            return Rejected(code="unsendable", detail="a post goes to everybody, and shows an image")
+        try:
+            container = self._container(outgoing, content, deadline)
+            if not isinstance(container, str):
+                return container
+            fields = {"creation_id": container}
+            answer = self._graph.post(f"{self.settings.account_id}/media_publish", fields, deadline=deadline)
+        except SecretMissing as error:
+            return NotSent(code="set_up", detail=error.what)
+        if not isinstance(answer, Answer):
+            return answer
+        number = storable(answer.fields().get("id"))
+        if answer.good and number and "error" not in answer.fields():
+            self._containers.pop(_mine(outgoing), None)
+            return Accepted(provider_message_id=number)
+        return refusal(answer, self._words(outgoing))
+
+    # ---------------------------------------------------------------- the container
+
+    def _container(self, outgoing: Outgoing, content: TextContent, deadline: float) -> str | Outcome:
+        """A container that is ready to be published; or why there is none, and then nothing was published."""
+        mine = _mine(outgoing)
+        container = self._containers.get(mine)
+        if container is None:
+            fields = {"image_url": str(content.image), "caption": storable(content.text)}
+            answer = self._graph.post(f"{self.settings.account_id}/media", fields, deadline=deadline)
+            if not isinstance(answer, Answer):
+                return NotSent(code=answer.code, detail=answer.detail)
+            container = storable(answer.fields().get("id")) if answer.good else ""
+            if not container.isalnum():
+                return _surely_not(refusal(answer, self._words(outgoing)))
+            while len(self._containers) >= REMEMBERED:
+                self._containers.pop(next(iter(self._containers)), None)
+            self._containers[mine] = container
+        return self._ready(container, outgoing, deadline)
+
+    def _ready(self, container: str, outgoing: Outgoing, deadline: float) -> str | Outcome:
+        wait = FIRST_LOOK
+        while True:
+            try:
+                status, why = self._status(container, deadline)
+            except NoPlainAnswer as error:
+                return NotSent(code="container", detail=error.what)
+            match status:
+                case "FINISHED":
+                    return container
+                case "PUBLISHED":
+                    found = self.look_up(outgoing, deadline=deadline)
+                    return Ambiguous(code="published") if isinstance(found, NotFound) else found
+                case "ERROR" | "EXPIRED":
+                    self._containers.pop(_mine(outgoing), None)
+                    failed = status == "EXPIRED" or why in PASSING
+                    code, detail = why or status.lower(), "the image's container failed"
+                    return NotSent(code=code, detail=detail) if failed else Rejected(code=code, detail=detail)
+            if time.monotonic() + wait > deadline - TIME_TO_PUBLISH:
+                return NotSent(code="not_ready", detail="Instagram still reads the image", retry_after=NOT_READY_AFTER)
+            time.sleep(wait)
+            wait = min(wait * 2, LONGEST_LOOK)
+
+    def _status(self, container: str, deadline: float) -> tuple[str, str]:
+        """A container's status, and for one that failed the subcode. Raises NoPlainAnswer."""
+        told = self._graph.object(container, {"fields": "status_code,status"}, deadline=deadline)
+        digits = "".join(letter for letter in storable(told.get("status")) if letter.isdigit())
+        return storable(told.get("status_code")), digits[:10]
+
+    # ---------------------------------------------------------------- what became of it
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """By the container, where this process made it; else among the account's media, by the caption, published then."""
+        container = self._containers.get(_mine(outgoing))
+        try:
+            status = self._status(container, deadline)[0] if container else ""
+            if status in ("FINISHED", "ERROR", "EXPIRED"):
+                return NotFound(detail=f"its container is {status.lower()}, not published")
+            if container and status != "PUBLISHED":
+                return Ambiguous(code=status.lower() or "unreadable")
+            found = self._published(outgoing, deadline)
+        except SecretMissing as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+        return Accepted(detail="its id is not known") if container and not isinstance(found, Accepted) else found
+
+    def _published(self, outgoing: Outgoing, deadline: float) -> Accepted | NotFound | Ambiguous:
+        wanted, unclear = _text(outgoing).strip(), False
+        for media in self._media("id,caption,timestamp", deadline):
+            then = created_then(media.get("timestamp"), outgoing.at)
+            if then is False:
+                break
+            if storable(media.get("caption")).strip() == wanted:
+                if then:
+                    return Accepted(provider_message_id=storable(media.get("id")) or None)
+                unclear = True
+        return Ambiguous(code="unclear") if unclear else NotFound()
+
+    def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
+        wanted, found = set(post_ids), dict[str, Engagement]()
+        for media in self._media("id,like_count,comments_count", deadline):
+            number = storable(media.get("id"))
+            if number in wanted:
+                likes, replies = counted(media.get("like_count")), counted(media.get("comments_count"))
+                found[number] = Engagement(likes=likes, replies=replies)
+            if len(found) == len(wanted):
+                break
+        return found
+
+    def verify(self, *, deadline: float) -> Verified:
+        try:
+            answer = self._graph.get(self.settings.account_id, {"fields": "id,username"}, deadline=deadline)
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        if isinstance(answer, Answer) and not answer.good and code_of(answer)[0] == 190:
+            return Verified(good=False, detail="the credentials are refused (190)")
+        return verified(answer, "the account is known")
+
+    def _media(self, fields: str, deadline: float) -> Any:
+        return self._graph.listed(f"{self.settings.account_id}/media", fields, deadline=deadline)
+
+    def _words(self, outgoing: Outgoing) -> Callable[[object], str]:
+        return lambda words: self.words(words, outgoing)
+
+
+def _text(outgoing: Outgoing) -> str:
+    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+
+
+def _mine(outgoing: Outgoing) -> tuple[str, str, str]:
+    image = outgoing.content.image if isinstance(outgoing.content, TextContent) else None
+    return outgoing.key, image or "", _text(outgoing)
+
+
+def _surely_not(refused: NotSent | Rejected | Ambiguous) -> NotSent | Rejected:
+    """A container that was doubtful is seen by nobody: nothing was published."""
+    return NotSent(code=refused.code, detail=refused.detail) if isinstance(refused, Ambiguous) else refused
