@@ -23,6 +23,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "facebook": ({"page_id": "1", "access_token": KEY},),
     "file": tuple({"channel": channel.value} for channel in Channel),
     "instagram": ({"account_id": "1", "access_token": KEY},),
+    "linkedin": tuple({"author": f"urn:li:{who}:1", "access_token": KEY} for who in ("organization", "person")),
     "mastodon": ({"server": "https://s.example", "access_token": KEY},),
     "sendgrid": ({"api_key": KEY},),
     "ses": ({"region": "eu-west-1"},),

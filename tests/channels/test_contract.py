@@ -20,6 +20,7 @@ from channels.console import Console, ConsoleSettings
 from channels.facebook import Facebook, FacebookSettings
 from channels.file import File, FileSettings
 from channels.instagram import Instagram, InstagramSettings
+from channels.linkedin import LinkedIn, LinkedInSettings
 from channels.mastodon import Mastodon, MastodonSettings
 from channels.sendgrid import SendGrid, SendGridSettings
 from channels.ses import Ses, SesSettings
@@ -36,6 +37,7 @@ from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor, no
+from engine.testing.vendors.linkedin import ORGANISATION, PERSON, LinkedInVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import Received, Reply
@@ -324,6 +326,29 @@ class TestInstagram(TestFacebook):
     def make_at(self, url: str, http: Http) -> Provider:
         keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
         return Instagram(InstagramSettings.model_validate({"account_id": ACCOUNT_ID, **keys}), http=http)
+
+
+class AtLinkedIn(HttpContract):
+    vendor: LinkedInVendor
+    environment: ClassVar[Mapping[str, str]] = {"T_LINKEDIN_TOKEN": "AQXcanary0123456789abcdef"}
+    author: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with LinkedInVendor(access_token=self.environment["T_LINKEDIN_TOKEN"]) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        settings = {"author": self.author, "access_token": "${env:T_LINKEDIN_TOKEN}", "base_url": url}
+        return LinkedIn(LinkedInSettings.model_validate(settings), http=http)
+
+
+class TestLinkedInOfAnOrganisation(AtLinkedIn, LookUpContract):
+    author = ORGANISATION
+
+
+class TestLinkedInOfAPerson(AtLinkedIn):
+    author = PERSON
 
 
 class TestSes(HttpContract, WebhookContract):

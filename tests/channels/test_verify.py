@@ -14,6 +14,7 @@ from channels.console import Console
 from channels.facebook import Facebook
 from channels.file import File
 from channels.instagram import Instagram
+from channels.linkedin import LinkedIn
 from channels.mastodon import Mastodon
 from channels.sendgrid import SendGrid
 from channels.ses import Ses
@@ -25,6 +26,7 @@ from channels.vonage import Vonage
 from engine.provider import Http, Provider, Verified
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor
+from engine.testing.vendors.linkedin import ORGANISATION, LinkedInVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.sendgrid import SendGridVendor
 from engine.testing.vendors.server import HttpVendor, Request, Silence, closed_port
@@ -63,6 +65,10 @@ def instagram(url: str) -> Provider:
     return opened(Instagram, {"account_id": ACCOUNT_ID, "access_token": "${env:V_KEY}", "base_url": url})
 
 
+def linkedin(url: str) -> Provider:
+    return opened(LinkedIn, {"author": ORGANISATION, "access_token": "${env:V_KEY}", "base_url": url})
+
+
 def ses(url: str) -> Provider:
     keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
     return opened(Ses, {"region": REGION, **keys, "base_url": url})
@@ -86,6 +92,7 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "mastodon": (MastodonVendor, mastodon),
     "facebook": (GraphVendor, facebook),
     "instagram": (InstagramVendor, instagram),
+    "linkedin": (LinkedInVendor, linkedin),
     "bluesky": (BlueskyVendor, bluesky),
     "ses": (SesVendor, ses),
     "vonage": (VonageVendor, vonage),

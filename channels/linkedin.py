@@ -1,0 +1,256 @@
+"""Posts on LinkedIn, as an organisation or a person.
+
+https://learn.microsoft.com/en-us/linkedin/marketing/community-management/shares/posts-api
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import Field
+
+from engine.errors import NoPlainAnswer, SecretMissing
+from engine.model import Channel
+from engine.provider import (
+    Accepted,
+    Ambiguous,
+    Answer,
+    Capabilities,
+    Engagement,
+    Finding,
+    Http,
+    NotFound,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Provider,
+    ProviderSettings,
+    Rejected,
+    SecretRef,
+    TextContent,
+    Verified,
+    counted,
+    outcome_of_status,
+    storable,
+    taken_then,
+    verified,
+)
+
+LONGEST = 3000  # a longer text would be cut off without a word
+PAGE, MOST_PAGES = 100, 5
+DUPLICATE = "DUPLICATE_POST"
+
+SET_UP = frozenset(
+    {
+        "ACCESS_DENIED",
+        "EMPTY_ACCESS_TOKEN",
+        "EXPIRED_ACCESS_TOKEN",
+        "INVALID_ACCESS_TOKEN",
+        "NONEXISTENT_VERSION",
+        "REVOKED_ACCESS_TOKEN",
+        "VERSION_MISSING",
+    }
+)
+"""Our token, its rights or the version we speak: nothing was taken, and it can be put right. Of others the status tells."""
+
+_RESERVED = re.compile(r"[\\|{}@\[\]()<>*_~]|#(?!\w)")
+_ESCAPED = re.compile(r"\\([\\|{}@\[\]()<>#*_~])")
+_HASHTAG = re.compile(r"\{hashtag\|\\?#\|([^}|]*)\}")
+
+
+class LinkedInSettings(ProviderSettings):
+    """author: who posts, like urn:li:organization:2414183 or urn:li:person:…. access_token: with w_organization_social and
+    r_organization_social for an organisation; w_member_social, openid and profile for a person.
+
+    version: the month of the API that we speak, like 202606; LinkedIn ends each after about a year.
+    """
+
+    author: str = Field(pattern=r"^urn:li:(organization:\d+|person:[\w-]+)$")
+    access_token: SecretRef
+    version: str = Field(default="202606", pattern=r"^20\d{4}$")
+    base_url: str = Field(default="https://api.linkedin.com", pattern=r"^https?://[^\s]+$")
+
+
+class LinkedIn(Provider):
+    """LinkedIn knows no key of ours and refuses the same words twice. What an organisation posted, it tells; of persons not."""
+
+    Settings = LinkedInSettings
+    settings: LinkedInSettings
+
+    def __init__(self, settings: Any, *, http: Http) -> None:
+        super().__init__(settings, http=http)
+        self._organisation = ":organization:" in self.settings.author
+        self.capabilities = Capabilities(
+            channel=Channel.SOCIAL,
+            settle_time=timedelta(minutes=5) if self._organisation else None,
+            posts=True,
+            direct=False,
+            longest_text=LONGEST,
+            engagement=self._organisation,
+        )
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        text = _text(outgoing)
+        if outgoing.to is not None or not text.strip():
+            return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
+        try:
+            answer = self.http.call(
+                "POST",
+                self._url("/rest/posts"),
+                deadline=deadline,
+                headers={**self._headers(), "Content-Type": "application/json"},
+                body=json.dumps(_post(self.settings.author, text)).encode(),
+            )
+        except SecretMissing as error:
+            return NotSent(code="set_up", detail=error.what)
+        if not isinstance(answer, Answer):
+            return answer
+        if answer.good:
+            return Accepted(provider_message_id=answer.headers.get("x-restli-id") or None)
+        codes, detail = _codes(answer), self.words(answer.fields().get("message"), outgoing)
+        if DUPLICATE in codes:
+            return self.refused_as_double(outgoing, code=DUPLICATE, deadline=deadline)
+        known = next((code for code in codes if code in SET_UP), "")
+        return NotSent(code=known, detail=detail) if known else outcome_of_status(answer, detail=detail)
+
+    # ---------------------------------------------------------------- what became of it
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        """Among the organisation's posts: the one of these words, published then."""
+        if not self._organisation:
+            return super().look_up(outgoing, deadline=deadline)
+        wanted, unclear = _text(outgoing).strip(), False
+        try:
+            for post in self._posts(outgoing.at, deadline):
+                then = _taken_then(post.get("publishedAt", post.get("createdAt")), outgoing.at)
+                if then is False or plain(storable(post.get("commentary"))).strip() != wanted:
+                    continue
+                if then:
+                    return Accepted(provider_message_id=storable(post.get("id")) or None)
+                unclear = True
+        except SecretMissing as error:
+            return Ambiguous(code="set_up", detail=error.what)
+        except NoPlainAnswer as error:
+            return Ambiguous(code=error.what)
+        return Ambiguous(code="unclear") if unclear else NotFound()
+
+    def _posts(self, since: datetime, deadline: float) -> Iterator[Mapping[str, Any]]:
+        """The posts that were written or changed since then, the last one first. Raises NoPlainAnswer where there is no end."""
+        for page in range(MOST_PAGES):
+            told = self._found(f"/rest/posts?{self._mine}&start={page * PAGE}", deadline)
+            yield from told
+            if len(told) < PAGE or _taken_then(told[-1].get("lastModifiedAt"), since) is False:
+                return
+        raise NoPlainAnswer("incomplete")
+
+    def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
+        """https://learn.microsoft.com/en-us/linkedin/marketing/community-management/organizations/share-statistics"""
+        found: dict[str, Engagement] = {}
+        whose = f"q=organizationalEntity&organizationalEntity={quote(self.settings.author, safe='')}"
+        for name, kind in (("shares", "share"), ("ugcPosts", "ugcPost")):
+            asked = [quote(each, safe="") for each in post_ids if each.startswith(f"urn:li:{kind}:")]
+            if not asked:
+                continue
+            query = f"{whose}&{name}=List({','.join(asked)})"
+            for told in self._found(f"/rest/organizationalEntityShareStatistics?{query}", deadline):
+                counts = told.get("totalShareStatistics")
+                if isinstance(counts, dict):
+                    found[storable(told.get(kind))] = _engagement(counts)
+        return found
+
+    def verify(self, *, deadline: float) -> Verified:
+        """An organisation's posts can be read; a person's token is that person's."""
+        path = f"/rest/posts?{self._mine}" if self._organisation else "/v2/userinfo"
+        try:
+            answer = self.http.call("GET", self._url(path), deadline=deadline, headers=self._headers(finder=True))
+        except SecretMissing as error:
+            return Verified(good=False, detail=error.what)
+        another = not self._organisation and isinstance(answer, Answer) and answer.good
+        if another and not self.settings.author.endswith(f":{answer.fields().get('sub')}"):  # type: ignore[union-attr]
+            return Verified(good=False, detail="the credentials are another person's")
+        return verified(answer, "the account is known")
+
+    @property
+    def _mine(self) -> str:
+        return f"author={quote(self.settings.author, safe='')}&q=author&count={PAGE}&sortBy=LAST_MODIFIED"
+
+    def _found(self, path: str, deadline: float) -> list[Mapping[str, Any]]:
+        """The elements that a finder tells. Raises NoPlainAnswer or SecretMissing."""
+        told = self.http.ask("GET", self._url(path), deadline=deadline, headers=self._headers(finder=True))
+        elements = told.get("elements") if isinstance(told, dict) else None
+        if not isinstance(elements, list) or not all(isinstance(each, dict) for each in elements):
+            raise NoPlainAnswer("unreadable")
+        return elements
+
+    def _url(self, path: str) -> str:
+        return f"{self.settings.base_url.rstrip('/')}{path}"
+
+    def _headers(self, *, finder: bool = False) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self.settings.access_token.reveal()}",
+            "LinkedIn-Version": self.settings.version,
+            "X-Restli-Protocol-Version": "2.0.0",
+            **({"X-RestLi-Method": "FINDER"} if finder else {}),
+        }
+
+
+def little(text: str) -> str:
+    """Text in LinkedIn's "little text format": what means something there is escaped, but hashtags stay. An unescaped bracket
+    would cut the text off.
+    """
+    return _RESERVED.sub(lambda match: f"\\{match[0]}", text)
+
+
+def plain(commentary: str) -> str:
+    """The text in a commentary: hashtags as they are written, escapes taken away."""
+    return _ESCAPED.sub(r"\1", _HASHTAG.sub(r"#\1", commentary))
+
+
+def _post(author: str, text: str) -> dict[str, Any]:
+    return {
+        "author": author,
+        "commentary": little(text),
+        "visibility": "PUBLIC",
+        "distribution": {
+            "feedDistribution": "MAIN_FEED",
+            "targetEntities": [],
+            "thirdPartyDistributionChannels": [],
+        },
+        "lifecycleState": "PUBLISHED",
+        "isReshareDisabledByAuthor": False,
+    }
+
+
+def _text(outgoing: Outgoing) -> str:
+    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+
+
+def _codes(answer: Answer) -> list[str]:
+    """The error's own code, and those of the fields that it finds wrong."""
+    told = answer.fields()
+    details = told.get("errorDetails")
+    inputs = details.get("inputErrors") if isinstance(details, dict) else None
+    wrong = [each.get("code") for each in inputs if isinstance(each, dict)] if isinstance(inputs, list) else []
+    return [storable(code) for code in (told.get("code"), *wrong) if code]
+
+
+def _taken_then(milliseconds: Any, at: datetime) -> bool | None:
+    try:
+        return taken_then(datetime.fromtimestamp(int(milliseconds) / 1000, UTC), at)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _engagement(counts: Mapping[str, Any]) -> Engagement:
+    return Engagement(
+        likes=counted(counts.get("likeCount")),
+        shares=counted(counts.get("shareCount")),
+        replies=counted(counts.get("commentCount")),
+        clicks=counted(counts.get("clickCount")),
+        views=counted(counts.get("impressionCount")),
+    )

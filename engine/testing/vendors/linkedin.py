@@ -1,0 +1,126 @@
+"""LinkedIn's Posts API of one's own: an organisation and a person who post, and the statistics of the organisation's posts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote
+
+from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
+
+ORGANISATION, PERSON = "urn:li:organization:2414183", "urn:li:person:5abc_dEfgH"
+VERSIONS = frozenset({"202511", "202606"})
+
+
+class LinkedInVendor(HttpVendor):
+    """`remembers`: how long words that were posted are refused. `fared`: what it tells of posts, by their URN.
+
+    It does what LinkedIn does with reserved letters: an unescaped bracket ends the text.
+    """
+
+    remembers = timedelta()
+
+    def __init__(
+        self,
+        *,
+        access_token: str = "token-for-tests",  # noqa: S107
+        misbehave: Callable[[Request], Fault | None] | None = None,
+    ) -> None:
+        super().__init__(misbehave=misbehave)
+        self._token = access_token
+        self.fared: dict[str, Mapping[str, int]] = {}
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        if request.headers.get("authorization") != f"Bearer {self._token}":
+            return _no(401, "INVALID_ACCESS_TOKEN", "Invalid access token", service=65600), None
+        if request.path == "/v2/userinfo":
+            return Reply(status=200, body={"sub": PERSON.rpartition(":")[2], "name": "Ana"}), None
+        if request.headers.get("linkedin-version") not in VERSIONS:
+            return _no(426, "NONEXISTENT_VERSION", "Requested version is not active"), None
+        if request.headers.get("x-restli-protocol-version") != "2.0.0":
+            return _no(400, "ILLEGAL_ARGUMENT", "Invalid protocol version"), None
+        match request.method, request.path:
+            case "POST", "/rest/posts":
+                return self._post(request)
+            case "GET", "/rest/posts":
+                return self._list(request), None
+            case "GET", "/rest/organizationalEntityShareStatistics":
+                return self._statistics(request), None
+        return _no(404, "RESOURCE_NOT_FOUND", "No virtual resource found"), None
+
+    def _post(self, request: Request) -> tuple[Reply, Received | None]:
+        told = request.json()
+        missing = {"author", "commentary", "visibility", "distribution", "lifecycleState"} - told.keys()
+        if missing or told["lifecycleState"] != "PUBLISHED":
+            return _no(422, "MISSING_FIELD", "Required field is missing"), None
+        if told["author"] not in (ORGANISATION, PERSON):
+            return _no(403, "ACCESS_DENIED", "Not enough permissions to access: posts.CREATE", service=100), None
+        text = _read(told["commentary"])[:3000]
+        same = [one for one in self.accepted if one.text == text and one.at > self.clock() - self.remembers]
+        if same:
+            number = same[-1].provider_message_id
+            return _duplicate(number), None
+        number = f"urn:li:share:{7_295_588_489_876_647_936 + len(self.accepted)}"
+        taken = Received(key=None, to=None, text=text, provider_message_id=number, request=request, at=self.clock())
+        return Reply(status=201, headers={"x-restli-id": number}), taken
+
+    def _list(self, request: Request) -> Reply:
+        if request.headers.get("x-restli-method") != "FINDER" or request.query.get("q") != "author":
+            return _no(400, "ILLEGAL_ARGUMENT", "No such finder")
+        if request.query.get("author") != ORGANISATION:
+            return _no(403, "ACCESS_DENIED", "Not enough permissions to access: posts.FINDER-author", service=100)
+        start, count = int(request.query.get("start", "0")), min(int(request.query.get("count", "10")), 100)
+        elements = [
+            {
+                "id": one.provider_message_id,
+                "author": ORGANISATION,
+                "commentary": one.request.json()["commentary"] if one.request else "",
+                "publishedAt": int(one.at.timestamp() * 1000),
+                "createdAt": int(one.at.timestamp() * 1000),
+                "lastModifiedAt": int(one.at.timestamp() * 1000),
+            }
+            for one in self.told()[start : start + count]
+        ]
+        return Reply(status=200, body={"elements": elements, "paging": {"start": start, "count": count}})
+
+    def _statistics(self, request: Request) -> Reply:
+        asked = request.query.get("shares", "")
+        if not (asked.startswith("List(") and asked.endswith(")")):
+            return _no(400, "ILLEGAL_ARGUMENT", "Invalid query parameters")
+        urns = [unquote(urn) for urn in asked[5:-1].split(",")]
+        elements = [
+            {"share": urn, "organizationalEntity": ORGANISATION, "totalShareStatistics": dict(self.fared[urn])}
+            for urn in urns
+            if urn in self.fared
+        ]
+        return Reply(status=200, body={"elements": elements})
+
+
+def _read(commentary: str) -> str:
+    """The text that readers see: escapes taken away, and cut off where a reserved letter stands without one."""
+    shown, escaped = "", False
+    for letter in commentary:
+        if not escaped and letter in "|{}@[]()<>*_~":
+            break
+        if not escaped and letter == "\\":
+            escaped = True
+            continue
+        shown, escaped = shown + letter, False
+    return shown
+
+
+def _duplicate(number: str) -> Reply:
+    wrong = {"description": "Duplicate post is detected", "input": {}, "code": "DUPLICATE_POST"}
+    body: dict[str, Any] = {
+        "errorDetailType": "com.linkedin.common.error.BadRequest",
+        "message": f"com.linkedin.content.common.exception.BadRequestResponseException: Content is a duplicate of {number}",
+        "errorDetails": {"inputErrors": [wrong]},
+        "status": 422,
+    }
+    return Reply(status=422, body=body)
+
+
+def _no(status: int, code: str, message: str, *, service: int | None = None) -> Reply:
+    more = {"serviceErrorCode": service} if service is not None else {}
+    return Reply(status=status, body={"status": status, "code": code, "message": message, **more})
