@@ -61,7 +61,7 @@ def compose(outgoing: Outgoing) -> Letter:
     content = outgoing.content
     if not isinstance(content, EmailContent):
         raise ContentError("an email needs a subject and a text")
-    if not _KEY.match(outgoing.key):
+    if not _KEY.match(outgoing.sealed_key):
         raise ContentError("the message's key has characters that a Message-ID cannot have")
     origin, to = sender(outgoing.sender), address(outgoing.to or "")
     custom = "".join([f"{name}: {value}\r\n" for name, value in custom_headers(content).items()])
@@ -70,7 +70,7 @@ def compose(outgoing: Outgoing) -> Letter:
         f"To: {to}\r\n"
         f"Subject: {_text(content.subject)}\r\n"
         f"Date: {_date(outgoing.at)}\r\n"
-        f"Message-ID: <{outgoing.key}@{origin.domain}>\r\n"
+        f"Message-ID: <{outgoing.sealed_key}@{origin.domain}>\r\n"
         f"X-Regulars-Message: {outgoing.key}\r\n"
         f"{custom}MIME-Version: 1.0\r\n"
     )

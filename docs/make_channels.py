@@ -86,7 +86,7 @@ def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[
         ", ".join(carries(can)) or "–",
         knows(can),
         span(can.settle_time) if can.settle_time else "–",
-        "signed webhooks" if can.webhooks else "–",
+        ", ".join(back(can)) or "–",
         ", ".join(own),
     )
 
@@ -110,6 +110,13 @@ def carries(can: Capabilities) -> Iterator[str]:
         yield "approved templates"
     if can.reply_window:
         yield f"free text within {span(can.reply_window)} of a reply"
+
+
+def back(can: Capabilities) -> Iterator[str]:
+    if can.webhooks:
+        yield "signed webhooks"
+    if can.inboxes:
+        yield "mailboxes"
 
 
 def knows(can: Capabilities) -> str:

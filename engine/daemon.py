@@ -1,4 +1,5 @@
-"""The clock's door: the daemon. It fires schedules, keeps the senders running, reloads the rules and stops cleanly.
+"""The clock's door: the daemon. It fires schedules, keeps the senders running, takes in what providers' mailboxes hold,
+reloads the rules and stops cleanly.
 
 The ledger is the truth; a schedule's firing is only a reason to look. Two daemons, a restart or a missed tick launch
 nothing twice and forget nothing, because an occurrence is a unique row.
@@ -25,6 +26,8 @@ from engine.campaigns.schedules import Schedule, next_occurrence
 from engine.clock import Clock, SteppedClock
 from engine.content.links import Links
 from engine.errors import RegularsError, Severity, WorkspaceError
+from engine.intake.inboxes import collect
+from engine.ledger.inboxes import Look
 from engine.provider import Http
 from engine.questions.check import check
 from engine.rules.campaign import Campaign
@@ -40,6 +43,7 @@ log = structlog.get_logger()
 SWITCH_SECONDS = 0.0005
 """A thread that computes lets others go on so often. Python's own 5 ms make a receipt wait for a bulk run at every step."""
 RELOAD_SECONDS = 2
+COLLECT_SECONDS = 15
 LAUNCH_AGAIN_SECONDS = 15
 
 
@@ -88,6 +92,7 @@ class Installation:
         self.plan: PlanFile | None = None
         self.refused: dict[str, Refused] = {}
         self._not_taken_over: str | None = None
+        self._troubled: dict[tuple[str, str], str] = {}
 
     def hold_to(self, plan: Path) -> None:
         """From now on launch only what is as it was planned. What is refused is in `refused`, by campaign, and stays due.
@@ -152,6 +157,18 @@ class Installation:
             log.error("not launched", campaign=refused.campaign, why=refused.why)
         self.refused[refused.campaign] = refused
 
+    def collect(self, stopping: Callable[[], bool] = lambda: False) -> list[Look]:
+        """Take the bounces and complaints out of the providers' mailboxes. A mailbox that cannot be read is said once."""
+        looks = collect(self.database, self.setup.providers, self.clock, stopping=stopping)
+        for look in looks:
+            where, former = (look.provider, look.name), self._troubled.get((look.provider, look.name), "")
+            if look.problem and look.problem != former:
+                log.error("a mailbox cannot be read", provider=look.provider, problem=look.problem)
+            self._troubled[where] = look.problem
+            if look.taken:
+                log.info("reports taken", provider=look.provider, mails=look.taken)
+        return looks
+
     def close(self) -> None:
         self.dispatcher.stop()
         for provider in self.setup.providers.values():
@@ -200,12 +217,15 @@ class Daemon:
         self._scheduler.add_job(self._reload, "interval", seconds=RELOAD_SECONDS, id="reload")
         # What failed at its time (a locked database, say) is due still: looking again costs little and launches nothing twice.
         self._scheduler.add_job(self._launch, "interval", seconds=LAUNCH_AGAIN_SECONDS, id="launch again")
+        if self.kind is Kind.DAEMON:
+            self._scheduler.add_job(self._collect, "interval", seconds=COLLECT_SECONDS, id="collect")
         self._scheduler.start()
         campaigns = len(self.installation.setup.workspace.campaigns)
         log.info("running", kind=self.kind.value, sender=self.installation.sender.name, campaigns=campaigns)
 
     def stop(self) -> None:
         """End cleanly: no new launches, messages in flight settled, the rest given back."""
+        self._stop.set()
         self._scheduler.shutdown(wait=True)
         self.installation.close()
         log.info("stopped")
@@ -228,6 +248,12 @@ class Daemon:
                 self.installation.dispatcher.wake()
         except RegularsError as error:
             log.error("nothing could be launched", error=str(error))
+
+    def _collect(self) -> None:
+        try:
+            self.installation.collect(self._stop.is_set)
+        except RegularsError as error:
+            log.error("reports could not be taken", error=str(error))
 
     def _reload(self) -> None:
         if self.installation.reload():
@@ -316,6 +342,7 @@ def once(
     try:
         if plan is not None:
             installation.hold_to(plan)
+        installation.collect()
         launched, counts = installation.launch_due(), installation.sender.drain()
         return launched, counts, tuple(installation.refused.values())
     finally:

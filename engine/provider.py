@@ -114,6 +114,7 @@ class Capabilities:
     settle_time: how long after a hand-over the vendor's own list of messages is surely complete, for `look_up`: a message
     that it lacks twice, this far apart, never arrived. None where the vendor cannot be asked.
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
+    webhooks, inboxes: its reports are called in, and can be fetched from a mailbox.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
     longest_text: how long a text may be, as the vendor counts (`Provider.length`). None where it does not say.
@@ -128,6 +129,7 @@ class Capabilities:
     settle_time: timedelta | None = None
     echoes_key: bool = False
     webhooks: bool = False
+    inboxes: bool = False
     html: bool = False
     headers: bool = False
     posts: bool = False
@@ -195,6 +197,7 @@ class Outgoing:
     to: the recipient's address on the channel (an email address, an E.164 number, a handle); None for a public post.
     sender: who it is from, as the channel writes it. at: the first hand-over's time (UTC), the Date of an email.
     valid_for: how long the vendor may keep the message waiting. callback_url: where this provider's webhooks go.
+    seal: proves the key to us where anybody may write one, as in the address that bounces go to.
     """
 
     key: str
@@ -207,6 +210,12 @@ class Outgoing:
     at: datetime
     valid_for: timedelta | None = None
     callback_url: str | None = None
+    seal: str = ""
+
+    @property
+    def sealed_key(self) -> str:
+        """The key with its seal, for a Message-ID and a bounce address: who shows it had the message."""
+        return f"{self.key}-{self.seal}" if self.seal else self.key
 
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -368,6 +377,36 @@ class ProviderEvent:
     detail: Mapping[str, Plain] = field(default_factory=dict)
 
 
+KeyOf = Callable[[str], str | None]
+"""The message key that a sealed one proves; None for any other text."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """One mail of an inbox: what it reports; or why it is put aside; or neither, where it says nothing that matters."""
+
+    events: Sequence[ProviderEvent] = ()
+    problem: str = ""
+
+
+class Inbox(ABC):
+    """Where reports wait because their senders cannot call: a mailbox for bounces and complaints.
+
+    name: for people, the same at every start; no secret. aside: how many mails lay aside at the end of the last `fetch`.
+    """
+
+    name: str
+    aside: int = 0
+
+    @abstractmethod
+    def fetch(self, key_of: KeyOf, *, now: datetime) -> Iterator[Fetched]:
+        """The mails that came in, the oldest first. When the next is asked for, the one before is on disk, and is moved
+        away: a crash in between gives it again, with events of the same `dedupe`.
+
+        Raises ProviderError or SecretMissing where the inbox cannot be read; a mail that cannot be read is `Fetched`.
+        """
+
+
 HEARTBEAT_SECONDS = 0.1
 Result = TypeVar("Result")
 
@@ -484,6 +523,11 @@ class Provider(ABC):
         Raises ForgedWebhook; IntakeError where the signature is right and the body cannot be read.
         """
         raise ForgedWebhook("this provider has no webhooks", remedy="Remove the webhook at the vendor.")
+
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        """Where reports about this provider's messages are fetched from, besides its webhooks."""
+        return ()
 
     def close(self) -> None:
         """Give back threads and connections. Whoever still sends may do so; later calls open new ones."""
@@ -693,8 +737,11 @@ __all__ = [
     "DeadlineReader",
     "EmailContent",
     "Engagement",
+    "Fetched",
     "Finding",
     "Http",
+    "Inbox",
+    "KeyOf",
     "MailRecords",
     "NotFound",
     "NotSent",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from channels.enhanced import BAD_ADDRESS
 from channels.sendgrid.letters import OUR_KEY
 from engine.model import EventName, Plain, SuppressionReason
 from engine.provider import ProviderEvent, storable, without_personal
@@ -41,7 +42,6 @@ DROPPED: Mapping[str, SuppressionReason] = {
 }
 """Why SendGrid dropped a message without trying: what is on its own suppression lists belongs on ours."""
 
-BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 KEPT = ("event", "reason", "response", "status", "type", "bounce_classification", "attempt", "url", "useragent")
 """What an event's detail keeps of SendGrid's fields, addresses struck out."""
 

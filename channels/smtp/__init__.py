@@ -11,15 +11,16 @@ from functools import cached_property
 from typing import Any
 
 from channels import mime
+from channels.security import Security
 from channels.smtp.batch import Batch
 from channels.smtp.connection import Connection, NotOffered, Refusal, Steps
 from channels.smtp.evidence import Envelope, Sign
 from channels.smtp.pool import Pool
-from channels.smtp.settings import Security, SmtpSettings
+from channels.smtp.settings import SmtpSettings
 from channels.smtp.switch import Slot, Switch
 from engine.errors import ProviderError, SecretMissing
 from engine.model import Channel
-from engine.provider import Capabilities, MailRecords, Outcome, Outgoing, Provider, Verified
+from engine.provider import Capabilities, Inbox, MailRecords, Outcome, Outgoing, Provider, Verified
 
 
 class Smtp(Provider):
@@ -27,7 +28,7 @@ class Smtp(Provider):
 
     Settings = SmtpSettings
     settings: SmtpSettings
-    capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True)
+    capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True, inboxes=True)
 
     def __init__(self, settings: SmtpSettings, *, http: Any) -> None:
         super().__init__(settings, http=http)
@@ -87,6 +88,12 @@ class Smtp(Provider):
             key = None
         return MailRecords(domain=domain, envelope=envelope, dkim={f"{dkim.selector}._domainkey.{dkim.domain}": key})
 
+    @cached_property
+    def inboxes(self) -> Sequence[Inbox]:
+        from channels.reports.inbox import opened  # only for those who have one
+
+        return [opened(mailbox) for mailbox in self.settings.reports]
+
     def close(self) -> None:
         super().close()
         switch = Switch()
@@ -101,7 +108,7 @@ class Smtp(Provider):
     def _compose(self, outgoing: Outgoing) -> Envelope:
         """Raises ContentError where the message cannot be sent at all; SecretMissing, ProviderError for a missing key."""
         letter, back = mime.compose(outgoing), self.settings.return_path
-        origin = back.replace("{key}", outgoing.key) if back else letter.origin
+        origin = back.replace("{key}", outgoing.sealed_key) if back else letter.origin
         return Envelope(outgoing=outgoing, origin=origin, letter=letter, sign=self._sign)
 
     @cached_property

@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from channels.enhanced import BAD_ADDRESS
 from channels.mime import Letter
 from channels.smtp.connection import Command, Connection, NotOffered, Refusal, Steps
 from engine.errors import RegularsError
 from engine.model import SuppressionReason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
-
-BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
-"""Enhanced codes that blame the recipient's address itself (RFC 3463 §3.2, RFC 7505); policy codes (5.7.x) never do."""
 
 OUR_SET_UP = frozenset({502, 503, 530, 534, 535, 538})
 """Replies about commands and logging in, whatever they are given to (RFC 5321 §4.2.2, RFC 4954 §6)."""

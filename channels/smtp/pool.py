@@ -9,8 +9,9 @@ import time
 from functools import cached_property
 from typing import Any
 
+from channels.security import Security, tls
 from channels.smtp.connection import Connection, NotOffered, Steps
-from channels.smtp.settings import Security, SmtpSettings
+from channels.smtp.settings import SmtpSettings
 from engine.provider import reveal
 
 RESOLVED_SECONDS = 60.0
@@ -70,7 +71,7 @@ class Pool:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.settings.ca_file)
+        return tls(self.settings.ca_file)
 
     def _resolved(self) -> list[Any]:
         """The server's addresses. Asking for them blocks, as the system's resolver does; a minute's batches share the answer."""

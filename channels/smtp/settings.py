@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from channels.mailbox import address
+from channels.reports.settings import ImapSettings, MaildirSettings
+from channels.security import InWorkspace, Security, no_password_in_clear
 from engine.errors import ContentError, ProviderError
 from engine.provider import ProviderSettings, SecretRef, TextOrSecret
-
-
-class Security(StrEnum):
-    """How the connection is protected. `starttls` never falls back to plain text."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
-
-
-def _in_the_workspace(file: Path, info: ValidationInfo) -> Path:
-    folder: Any = (info.context or {}).get("folder")
-    return Path(folder) / file if folder else file
-
-
-FileInWorkspace = Annotated[Path, AfterValidator(_in_the_workspace)]
-"""A file; a relative one lies in the workspace."""
 
 _NAME = r"^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
 _PORTS = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
@@ -46,7 +26,7 @@ class DkimSettings(BaseModel):
     domain: str = Field(pattern=_NAME)
     selector: str = Field(pattern=_NAME)
     private_key: SecretRef | None = None
-    private_key_file: FileInWorkspace | None = None
+    private_key_file: InWorkspace | None = None
 
     @model_validator(mode="after")
     def _one_key(self) -> DkimSettings:
@@ -71,7 +51,8 @@ class SmtpSettings(ProviderSettings):
     """host, and what the server asks for. `ca_file` holds the certificate authority of a server of one's own.
 
     return_path: the envelope's sender, where bounces go; the From address where it is left out. `{key}` in it stands for
-    the message's key, so that a bounce tells which message it is about (VERP). dkim: how messages are signed here.
+    the message's sealed key, so that a bounce tells, and proves, which message it is about (VERP). dkim: how messages are
+    signed here. reports: the mailboxes that bounces and complaints arrive in; each is ours alone.
     """
 
     host: str = Field(min_length=1, pattern=r"^[^\s/@]+$")
@@ -79,10 +60,11 @@ class SmtpSettings(ProviderSettings):
     security: Security = Security.STARTTLS
     username: TextOrSecret | None = None
     password: SecretRef | None = None
-    ca_file: FileInWorkspace | None = None
+    ca_file: InWorkspace | None = None
     return_path: str | None = None
     messages_per_connection: int = Field(default=100, ge=1)
     dkim: DkimSettings | None = None
+    reports: tuple[MaildirSettings | ImapSettings, ...] = ()
 
     @property
     def tcp_port(self) -> int:
@@ -100,13 +82,5 @@ class SmtpSettings(ProviderSettings):
     def _no_password_in_clear(self) -> SmtpSettings:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password are given together or not at all")
-        if self.security is Security.NONE and self.password is not None and not _loopback(self.host):
-            raise ValueError("a password is not sent without TLS: use security: starttls or security: tls")
+        no_password_in_clear(self.security, self.host, password=self.password is not None)
         return self
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

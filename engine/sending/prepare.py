@@ -223,8 +223,10 @@ def _outgoing(
     if isinstance(content, EmailContent) and message.customer_id is not None:
         content = _email(means, message, campaign.message_class, content, leave=_unsubscribe(values))
     not_after, at = message.not_after, (message.first_sent_at if message.doubt_since else None) or now
+    key = means.database.message_key(message.id)
     return Outgoing(
-        key=means.database.message_key(message.id),
+        key=key,
+        seal=means.database.seal(key),
         channel=Channel(message.channel),
         message_class=campaign.message_class,
         campaign=message.campaign,

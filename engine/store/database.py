@@ -87,7 +87,21 @@ class Database:
     def message_id(self, key: str) -> int | None:
         """The message a key names, or None where the key is not one of this ledger's."""
         ledger, _, number = key.strip().partition("-")
-        return int(number) if ledger == self.ledger and number.isdigit() and len(number) < 19 else None
+        return (
+            int(number)
+            if ledger == self.ledger and number.isascii() and number.isdigit() and len(number) < 19
+            else None
+        )
+
+    def seal(self, key: str) -> str:
+        """What proves a message key to us: in a bounce address or a Message-ID, where anybody may write what he likes."""
+        return hmac.new(self.pepper, b"message key " + key.encode(), hashlib.sha256).hexdigest()[:12]
+
+    def key_of(self, sealed: str) -> str | None:
+        """The message key in a text of the form KEY-SEAL; None where that is no key of ours, or the seal is wrong."""
+        key, _, seal = sealed.strip().lower().rpartition("-")
+        genuine = self.message_id(key) is not None and hmac.compare_digest(seal.encode(), self.seal(key).encode())
+        return key if genuine else None
 
     def close(self) -> None:
         self.pool.dispose()

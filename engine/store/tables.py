@@ -427,3 +427,14 @@ stops = Table(  # campaigns that a guard paused; only ever added to
     Column("why", Text, nullable=False),
     Index(None, "campaign", "at"),
 )
+
+inboxes = Table(  # mailboxes that reports are fetched from: how the last look went; for people to look at
+    "inboxes",
+    metadata,
+    Column("provider", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("looked_at", Instant, nullable=False),
+    Column("problem", Text),  # why the last look failed
+    Column("taken", Integer, nullable=False, server_default=text("0")),  # mails, ever
+    Column("aside", Integer, nullable=False, server_default=text("0")),  # mails that lay aside then
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from engine.questions.doctor.books import Proof, books, motion, prove
 from engine.questions.doctor.clocks import clocks
 from engine.questions.doctor.dns import Dns
 from engine.questions.doctor.finding import Finding, Verdict, good, wrong
+from engine.questions.doctor.inboxes import inboxes
 from engine.questions.doctor.mail import mail
 from engine.questions.doctor.storage import storage
 from engine.questions.doctor.vendors import opened, secrets, vendors
@@ -42,7 +43,7 @@ def diagnose(settings: Settings, folder: Path, *, now: datetime, dns: Dns | None
     providers, findings = opened(settings, folder)
     try:
         findings += [*_rules(folder), *secrets(settings, providers)]
-        proof = _ledger(settings, folder, findings, now)
+        proof = _ledger(settings, folder, providers, findings, now)
         if dns is not None:
             findings += vendors(providers, patience=PATIENCE)
             findings += _mail(settings, providers, dns)
@@ -60,7 +61,9 @@ def _rules(folder: Path) -> Iterator[Finding]:
         yield good("rules", "`regulars check` finds no error")
 
 
-def _ledger(settings: Settings, folder: Path, findings: list[Finding], now: datetime) -> Proof | None:
+def _ledger(
+    settings: Settings, folder: Path, providers: Mapping[str, Provider], findings: list[Finding], now: datetime
+) -> Proof | None:
     """The database, and where it is fit to be read, the books."""
     seen = storage(settings.database, folder)
     findings += seen.findings
@@ -72,16 +75,17 @@ def _ledger(settings: Settings, folder: Path, findings: list[Finding], now: date
         findings.append(wrong("database", str(error)))
         return None
     try:
-        return _read(database, findings, now)
+        return _read(database, providers, findings, now)
     finally:
         database.close()
 
 
-def _read(database: Database, findings: list[Finding], now: datetime) -> Proof:
+def _read(database: Database, providers: Mapping[str, Provider], findings: list[Finding], now: datetime) -> Proof:
     proof = prove(database)
     findings += books(proof)
     with database.reading() as connection:
         findings += [*motion(connection, now=now), *clocks(connection, now=now)]
+        findings += inboxes(connection, providers, now=now)
     return proof
 
 

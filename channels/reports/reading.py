@@ -1,0 +1,208 @@
+"""What one mail in the inbox reports: a delivery that failed, waits or went well (RFC 3464), or a complaint (RFC 5965).
+
+Anybody may write to the address that bounces go to. So a report counts only where it shows the sealed key of the message
+that it is about, in the address it came to (VERP) or in the message that it returns; whoever has that had the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, message_from_string
+from email.header import decode_header, make_header
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from itertools import islice
+
+from flufl.bounce import all_failures
+
+from channels import enhanced
+from engine.model import EventName, Plain, SuppressionReason
+from engine.provider import Fetched, KeyOf, ProviderEvent, storable, without_personal
+
+_E = EventName
+
+ACTIONS: Mapping[str, EventName] = {
+    "failed": _E.BOUNCED,
+    "delayed": _E.DEFERRED,
+    "delivered": _E.DELIVERED,
+    "relayed": _E.ACCEPTED,
+    "expanded": _E.ACCEPTED,
+}
+"""RFC 3464 §2.3.3 in our words; every other word is kept as `other`."""
+
+FEEDBACK: Mapping[str, EventName] = {
+    "abuse": _E.COMPLAINED,
+    "fraud": _E.COMPLAINED,
+    "opt-out": _E.OPTED_OUT,
+    "opt-out-list": _E.OPTED_OUT,
+}
+"""RFC 5965 §7.3 and draft-shafranovich; not-spam, virus and the others are kept as `other`: nobody complained."""
+
+STATUS = ("message/delivery-status", "message/global-delivery-status")  # the second: RFC 6533
+ARRIVED_AT = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "To")
+POINTERS = ("Message-ID", "Return-Path", "In-Reply-To", "References", "Original-Mail-From", "Original-Envelope-Id")
+SUBJECTS = re.compile(
+    r"^\W*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|out of (?:the )?office|abwesenheit|automatische antwort"
+    r"|réponse automatique|respuesta automática|risposta automatica|resposta automática|automatisch antwoord"
+    r"|autosvar|automaattinen vastaus|autom\w* odpowied)",
+    re.IGNORECASE,
+)
+MOST_PARTS, MOST_RECIPIENTS, MOST_KEYS = 50, 20, 200
+LONGEST_DELAY = timedelta(days=30)
+
+_KEY = re.compile(r"[0-9a-z]{1,32}-\d{1,18}-[0-9a-f]{12}(?![0-9a-z])", re.IGNORECASE)
+
+
+def read(raw: bytes, key_of: KeyOf, *, now: datetime) -> Fetched:
+    """Never raises: what breaks while it is read is put aside like what says nothing."""
+    try:
+        return _read(raw, key_of, now)
+    except Exception as error:
+        return Fetched(problem=f"it cannot be read ({type(error).__name__})")
+
+
+def _read(raw: bytes, key_of: KeyOf, now: datetime) -> Fetched:
+    mail = message_from_bytes(raw)
+    told = list(islice(_told(mail, list(islice(mail.walk(), MOST_PARTS))), MOST_RECIPIENTS))
+    if not told:
+        automatic = _automatic(mail)
+        return Fetched(problem="" if automatic else "it is neither a bounce nor a complaint")
+    key = next((key for sealed in islice(_sealed(mail), MOST_KEYS) if (key := key_of(sealed))), None)
+    if key is None:
+        return Fetched(problem="nothing in it proves which message it is about")
+    at, name = _date(mail, now), _header(mail, "Message-ID") or hashlib.sha256(raw).hexdigest()
+    return Fetched(
+        events=[
+            ProviderEvent(
+                name=event,
+                at=at,
+                dedupe=hashlib.sha256(f"{name}\n{key}\n{event}\n{number}".encode()).hexdigest(),
+                message_key=key,
+                suppress=suppress,
+                detail=detail,
+            )
+            for number, (event, suppress, detail) in enumerate(told)
+        ]
+    )
+
+
+Told = tuple[EventName, SuppressionReason | None, Mapping[str, Plain]]
+
+
+def _told(mail: Message, parts: list[Message]) -> Iterator[Told]:
+    """What it reports, one a recipient; nothing where it is no report."""
+    for part in parts:
+        kind = part.get_content_type()
+        if kind == "message/feedback-report":
+            yield _complaint(_blocks(part))
+            return
+        if kind in STATUS:
+            yield from (_delivery(block) for block in _blocks(part) if block["Action"] or block["Status"])
+            return
+    if _report_type(mail) or (
+        _automatic(mail) and not mail["X-Failed-Recipients"]
+    ):  # Exim marks its bounces as automatic
+        return
+    later, failed = all_failures(mail)  # qmail, old Exchange and others that speak in sentences
+    if failed or later:
+        yield (_E.BOUNCED if failed else _E.DEFERRED), None, {"action": "failed" if failed else "delayed"}
+
+
+def _delivery(block: Message) -> Told:
+    """One recipient's fields. Only a permanent code that blames the address suppresses it; an unknown one never does."""
+    action, said = _header(block, "Action").lower(), _header(block, "Diagnostic-Code")
+    status = enhanced.find(_header(block, "Status"))
+    if status.endswith(".0.0") or not status:  # the server's own words often know more
+        status = enhanced.find(said) or status
+    detail: dict[str, Plain] = {
+        name: without_personal(value)
+        for name, value in (("action", action), ("status", status), ("diagnostic", said.partition(";")[2] or said))
+        if value
+    }
+    name = ACTIONS.get(action, _E.OTHER)
+    if name is not _E.BOUNCED:
+        return name, None, detail
+    if status.startswith("4.") or status == enhanced.MAILBOX_FULL:
+        return _E.BOUNCED_SOFT, None, detail
+    return name, SuppressionReason.BOUNCED if status in enhanced.BAD_ADDRESS else None, detail
+
+
+def _complaint(blocks: list[Message]) -> Told:
+    kind = next((word for block in blocks if (word := _header(block, "Feedback-Type"))), "").lower()
+    return FEEDBACK.get(kind, _E.OTHER), None, {"feedback": without_personal(kind) or "unknown"}
+
+
+def _blocks(part: Message) -> list[Message]:
+    """The fields of a report, block by block; encoded (RFC 6533 allows it, others do it) or as they are."""
+    inside = part.get_payload()
+    told = inside if isinstance(inside, list) else [inside]
+    text = "\n\n".join(each.as_string() if isinstance(each, Message) else str(each) for each in told)
+    if _header(part, "Content-Transfer-Encoding").lower() in ("base64", "quoted-printable"):
+        encoded = Message()
+        encoded["Content-Transfer-Encoding"] = part["Content-Transfer-Encoding"]
+        encoded.set_payload(text.strip())
+        decoded = encoded.get_payload(decode=True)
+        text = decoded.decode("utf-8", "replace") if isinstance(decoded, bytes) else text
+    paragraphs = re.split(r"\r?\n[ \t]*\r?\n", text.strip())
+    return [message_from_string(each) for each in islice(paragraphs, MOST_PARTS)]
+
+
+def _sealed(mail: Message) -> Iterator[str]:
+    """What may be a sealed key: in the address it came to, else in the message that it returns, else in its words."""
+    yield from _keys(_headers(mail, ARRIVED_AT))
+    parts = list(islice(mail.walk(), MOST_PARTS))
+    for part in parts:
+        yield from _keys(_headers(part, POINTERS))
+    for part in parts:
+        words = part.get_payload(decode=True)
+        if isinstance(words, bytes):
+            yield from _keys([words.decode("utf-8", "replace")])
+        elif part.get_content_type() in (*STATUS, "message/feedback-report"):
+            yield from _keys(value for block in _blocks(part) for value in _headers(block, POINTERS))
+
+
+def _keys(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from (match[0] for match in _KEY.finditer(text))
+
+
+def _headers(mail: Message, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from (str(value) for value in mail.get_all(name, []))
+
+
+def _header(mail: Message, name: str) -> str:
+    return " ".join(storable(mail.get(name, "")).split())
+
+
+def _report_type(mail: Message) -> str:
+    return (
+        storable(mail.get_param("report-type") or "").lower() if mail.get_content_type() == "multipart/report" else ""
+    )
+
+
+def _automatic(mail: Message) -> bool:
+    """Whether nobody wrote it: an out-of-office note, an automatic answer (RFC 3834), a receipt that something was read."""
+    if _report_type(mail) == "disposition-notification":
+        return True
+    submitted = _header(mail, "Auto-Submitted").lower()
+    marked = submitted not in ("", "no") or any(mail[name] for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Reply"))
+    bulk = _header(mail, "Precedence").lower() in ("auto_reply", "auto-reply")
+    return marked or bulk or bool(SUBJECTS.match(_decoded(_header(mail, "Subject"))))
+
+
+def _decoded(subject: str) -> str:
+    return str(make_header(decode_header(subject[:500])))
+
+
+def _date(mail: Message, now: datetime) -> datetime:
+    """When the report was written, as far as that can be believed."""
+    try:
+        at = parsedate_to_datetime(_header(mail, "Date"))
+    except (TypeError, ValueError, OverflowError):
+        return now
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC) if now - LONGEST_DELAY <= at <= now else now
