@@ -76,6 +76,7 @@ class Hook(Provider):
             html=email,
             headers=email,
             posts=channel in POSTS,
+            images=channel is Channel.SOCIAL,
             templates=channel is Channel.WHATSAPP,
         )
 
@@ -143,6 +144,8 @@ def _message(outgoing: Outgoing) -> Mapping[str, Any]:
         told |= {"html": storable(content.html)} if content.html is not None else {}
     elif content.template is not None:
         told["template"] = {"name": content.template.name, "variables": dict(content.template.variables)}
+    elif content.image is not None:
+        told["image"] = content.image
     if outgoing.valid_for is not None:
         told["valid_seconds"] = int(outgoing.valid_for.total_seconds())
     return told

@@ -58,6 +58,7 @@ class WebhookReceiver(HttpVendor):
             request=request,
             template=template.get("name"),
             variables=template.get("variables", {}),
+            image=data.get("image"),
         )
         return answer, received
 
