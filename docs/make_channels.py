@@ -19,6 +19,7 @@ BEGIN, END = "<!-- providers: made by docs/make_channels.py -->\n", "<!-- end of
 KEY = "${env:KEY}"
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "bluesky": ({"handle": "records.bsky.social", "app_password": KEY},),
+    "apprise": ({"url": KEY}, {"url": KEY, "channel": "sms"}),
     "console": tuple({"channel": channel.value} for channel in Channel),
     "facebook": ({"page_id": "1", "access_token": KEY},),
     "file": tuple({"channel": channel.value} for channel in Channel),
