@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select
 
 from engine.store import Database
+from engine.store.prepared import Prepared
 from engine.store.tables import brakes, messages, stops
 
 ALL = "*"
@@ -59,8 +60,11 @@ def paused(database: Database) -> tuple[Brake, ...]:
 
 def braked(connection: Connection) -> Callable[[str], bool]:
     """Whether a campaign is paused, as of this connection's view."""
-    names = frozenset(connection.execute(select(brakes.c.campaign)).scalars())
+    names = frozenset(row.campaign for row in _BRAKES.rows(connection))
     return lambda campaign: campaign in names or ALL in names
+
+
+_BRAKES = Prepared(lambda _: select(brakes.c.campaign))
 
 
 def free_to_go() -> ColumnElement[bool]:

@@ -13,11 +13,11 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Integer,
-    Row,
     Select,
     bindparam,
     func,
     literal,
+    literal_column,
     select,
     update,
 )
@@ -26,7 +26,16 @@ from engine.ledger.brakes import braked, free_to_go
 from engine.ledger.moves import in_state, move
 from engine.model import LANE_RANK, TRANSITIONS, Channel, Claim, Lane, Message, Reason, State
 from engine.store import Database
+from engine.store.prepared import Prepared
 from engine.store.tables import messages, runs
+
+_m = messages.c
+SEEN = (
+    _m.id, _m.epoch, _m.owner, _m.lease_until, _m.run_id, _m.campaign, _m.step, _m.customer_id, _m.channel, _m.attempts,
+    _m.owed_at, _m.not_after, _m.first_sent_at, _m.possible_duplicate, _m.doubt_since, _m["values"], _m.sent_to, _m.provider,
+    _m.content_hash,
+)  # fmt: skip
+"""The columns of a message that a sender sees."""
 
 
 def claim(
@@ -44,18 +53,22 @@ def claim(
     """
     asked = {"moment": now, "most": limit, "run": run_id}
     with database.reading() as connection:  # asking takes no lock
-        if connection.execute(_due(lane, run_id is not None), {**asked, "most": 1}).first() is None:
+        if not _due(lane, run_id is not None).rows(connection, **{**asked, "most": 1}):
             return []
     taken = {"new_owner": owner, "new_lease": now + lease}
     with database.writing() as connection:
-        rows = connection.execute(_taking(lane, run_id is not None), {**asked, **taken}).all()
+        rows = _taking(lane, run_id is not None).rows(connection, **asked, **taken)
     return sorted((message_of(row) for row in rows), key=lambda message: message.id)
 
 
 @cache
-def _due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
+def _due(lane: Lane, one_run: bool) -> Prepared:
+    return Prepared(lambda _: _select_due(lane, one_run))
+
+
+def _select_due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
     moment = bindparam("moment", type_=messages.c.due_at.type)
-    mine = (messages.c.run_id == bindparam("run"),) if one_run else ()
+    mine = (messages.c.run_id == bindparam("run", type_=messages.c.run_id.type),) if one_run else ()
     return (
         select(messages.c.id)
         .where(*_waiting(lane), *mine, messages.c.due_at <= moment, free_to_go())
@@ -65,25 +78,30 @@ def _due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
 
 
 @cache
-def _taking(lane: Lane, one_run: bool) -> Any:
+def _taking(lane: Lane, one_run: bool) -> Prepared:
+    return Prepared(lambda _: _take_due(lane, one_run))
+
+
+def _take_due(lane: Lane, one_run: bool) -> Any:
     # MATERIALIZED: else PostgreSQL may run it again and take more than the limit
-    due = _due(lane, one_run).with_for_update(skip_locked=True, of=messages).cte("due")
+    due = _select_due(lane, one_run).with_for_update(skip_locked=True, of=messages).cte("due")
     due = due.prefix_with("MATERIALIZED", dialect="postgresql")
     values = {
         "state": TRANSITIONS["claim"].target.value,
         "epoch": messages.c.epoch + 1,
-        "owner": bindparam("new_owner"),
+        "owner": bindparam("new_owner", type_=messages.c.owner.type),
         "lease_until": bindparam("new_lease", type_=messages.c.lease_until.type),
         "changed_at": bindparam("moment", type_=messages.c.changed_at.type),
     }
     mine = messages.c.id.in_(select(due.c.id))
-    return update(messages).where(mine, in_state(State.PENDING)).values(values).returning(messages)
+    return update(messages).where(mine, in_state(State.PENDING)).values(values).returning(*SEEN)
 
 
 def _waiting(lane: Lane, table: FromClause = messages) -> tuple[ColumnElement[bool], ...]:
     """Pending messages of a lane, written so that the lane's own index is used."""
-    rank = literal(LANE_RANK[lane], literal_execute=True)
-    return table.c.state == literal(State.PENDING.value, literal_execute=True), table.c.lane == rank
+    pending: ColumnElement[str] = literal_column(f"'{State.PENDING.value}'")
+    rank: ColumnElement[int] = literal_column(str(LANE_RANK[lane]))
+    return table.c.state == pending, table.c.lane == rank
 
 
 def count_due(database: Database, *, now: datetime, most: int, lanes: Iterable[Lane] = Lane) -> int:
@@ -134,7 +152,7 @@ def _runs_that_wait() -> Select[Any]:
     )
 
 
-def message_of(row: Row[Any]) -> Message:
+def message_of(row: Any) -> Message:
     """A row of `messages` as a sender sees it."""
     return Message(
         id=row.id,

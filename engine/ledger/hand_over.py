@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from engine.ledger.brakes import braked
 from engine.ledger.moves import in_state, move_claimed
 from engine.ledger.tallies import note
 from engine.model import Message, Plain, Reason, State
 from engine.store import Database
+from engine.store.prepared import Prepared, among, inserting
 from engine.store.tables import attempts, customers, messages, runs
 
 
@@ -62,7 +64,7 @@ def _refused(connection: Connection, intents: Sequence[Intent], now: datetime) -
     """Why messages may not leave. What is asked here is locked until the commit: messages before their customers, each in
     the order of their ids, as everybody does who locks both.
     """
-    held = _held(connection, [intent.message.id for intent in intents])
+    held = {row.id: row for row in _HELD.rows(connection, ids=[intent.message.id for intent in intents])}
     revisions = _revisions(connection, intents)
     paused = braked(connection)
     refused: dict[int, Reason] = {}
@@ -81,27 +83,36 @@ def _refused(connection: Connection, intents: Sequence[Intent], now: datetime) -
     return refused
 
 
-def _held(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+def _held(dialect: str) -> Select[Any]:
     m = messages.c
-    query = (
+    return (
         select(m.id, m.epoch, m.lease_until, runs.c.cancelled_at)
         .join(runs, runs.c.id == m.run_id)
-        .where(m.id.in_(bindparam("ids", expanding=True)), in_state(State.CLAIMED))
+        .where(among(dialect, m.id, "ids"), in_state(State.CLAIMED))
         .order_by(m.id)
         .with_for_update(of=messages)
     )
-    return {row.id: row for row in connection.execute(query, {"ids": list(ids)})}
+
+
+_HELD = Prepared(_held)
 
 
 def _revisions(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:
     them = {intent.message.customer_id for intent in intents if intent.message.customer_id is not None}
     if not them:
         return {}
-    c = customers.c
-    query = select(c.id, c.revision).where(c.id.in_(bindparam("ids", expanding=True))).order_by(c.id)
     # shared, where nobody's revision is changed: an opt-out waits until this intent is written, or is seen by it
-    query = query.with_for_update(read=not any(intent.bump for intent in intents))
-    return {row.id: row.revision for row in connection.execute(query, {"ids": sorted(them)})}
+    query = _REVISIONS[any(intent.bump for intent in intents)]
+    return {row.id: row.revision for row in query.rows(connection, ids=sorted(them))}
+
+
+def _revision_of(dialect: str, *, shared: bool) -> Select[Any]:
+    c = customers.c
+    mine = among(dialect, c.id, "ids")
+    return select(c.id, c.revision).where(mine).order_by(c.id).with_for_update(read=shared)
+
+
+_REVISIONS = {bump: Prepared(partial(_revision_of, shared=not bump)) for bump in (False, True)}
 
 
 def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> None:
@@ -126,13 +137,20 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
         }
         for intent in intents
     ]
-    connection.execute(insert(attempts), rows)
+    _ATTEMPTS.run(connection, rows)
     watched = [intent.message for intent in intents if intent.watched and intent.message.attempts == 0]
     note(connection, "begun", ((message.campaign, message.run_id) for message in watched), at=now)
     counting = sorted(intent.message.customer_id for intent in intents if intent.bump and intent.message.customer_id)
     if counting:  # makes other decisions about these customers void: these messages count under a frequency cap
-        mine = customers.c.id.in_(bindparam("ids", expanding=True))
-        connection.execute(update(customers).where(mine).values(revision=customers.c.revision + 1), {"ids": counting})
+        _BUMP.run(connection, ids=counting)
+
+
+_ATTEMPTS = inserting(attempts, ("message_id", "number", "provider", "began_at"))
+_BUMP = Prepared(
+    lambda dialect: (
+        update(customers).where(among(dialect, customers.c.id, "ids")).values(revision=customers.c.revision + 1)
+    )
+)
 
 
 def _attempt(intent: Intent) -> dict[str, Any]:

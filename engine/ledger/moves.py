@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, literal_column, update
+from sqlalchemy import ColumnElement, Connection, Update, case, literal_column, update
 
 from engine.model import TRANSITIONS, Claim, State, Transition
+from engine.store.prepared import PreparedMany
 from engine.store.tables import messages
 
 
@@ -59,15 +60,24 @@ def move_claimed(
         }
         for claim, values in moves
     ]
-    return connection.execute(_claimed(transition, leased, changed), rows).rowcount
+    return _claimed(transition, leased, changed).run(connection, rows)
 
 
 @cache
-def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Update:
+def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> PreparedMany:
     step, m = TRANSITIONS[transition], messages.c
-    moment = bindparam("moment", type_=m.changed_at.type)
-    mine = (m.id == bindparam("mine"), m.epoch == bindparam("mine_epoch"), in_state(*step.origins))
-    lasting = (m.lease_until > moment,) if leased else ()
-    values = {name: bindparam(f"new_{name}", type_=m[name].type) for name in changed}
-    target = _target(step, values.get("doubt_since", m.doubt_since))
-    return update(messages).where(*mine, *lasting).values(state=target, changed_at=moment, **values)
+
+    def written(given: Mapping[str, ColumnElement[Any]]) -> Update:
+        mine = (m.id == given["mine"], m.epoch == given["mine_epoch"], in_state(*step.origins))
+        lasting = (m.lease_until > given["moment"],) if leased else ()
+        values = {name: given[f"new_{name}"] for name in changed}
+        target = _target(step, values.get("doubt_since", m.doubt_since))
+        return update(messages).where(*mine, *lasting).values(state=target, changed_at=given["moment"], **values)
+
+    columns = {
+        "mine": m.id,
+        "mine_epoch": m.epoch,
+        "moment": m.changed_at,
+        **{f"new_{name}": m[name] for name in changed},
+    }
+    return PreparedMany(written, {name: column.type for name, column in columns.items()})

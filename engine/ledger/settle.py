@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import Update, bindparam, update
+from sqlalchemy import ColumnElement, Update, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
@@ -17,6 +16,7 @@ from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
 from engine.store import Database
+from engine.store.prepared import PreparedMany
 from engine.store.tables import attempts
 
 
@@ -47,7 +47,7 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
         moved = sum(
             move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
         )
-        connection.execute(_closing(), [_closed(one, now) for one in ended])
+        _CLOSING.run(connection, [_closed(one, now) for one in ended])
         note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         for one in ended:
             if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:
@@ -97,16 +97,28 @@ def _closed(one: Ended, now: datetime) -> dict[str, Any]:
     }
 
 
-@cache
-def _closing() -> Update:
+def _closing(given: Mapping[str, ColumnElement[Any]]) -> Update:
     c = attempts.c
     values = {
-        c.ended_at: bindparam("ended", type_=c.ended_at.type),
-        c.outcome: bindparam("end"),
-        c.code: bindparam("end_code"),
-        c.detail: bindparam("end_detail"),
+        c.ended_at: given["ended"],
+        c.outcome: given["end"],
+        c.code: given["end_code"],
+        c.detail: given["end_detail"],
     }
-    return update(attempts).where(c.message_id == bindparam("message"), c.number == bindparam("attempt")).values(values)
+    return update(attempts).where(c.message_id == given["message"], c.number == given["attempt"]).values(values)
+
+
+_CLOSING = PreparedMany(
+    _closing,
+    {
+        "message": attempts.c.message_id.type,
+        "attempt": attempts.c.number.type,
+        "ended": attempts.c.ended_at.type,
+        "end": attempts.c.outcome.type,
+        "end_code": attempts.c.code.type,
+        "end_detail": attempts.c.detail.type,
+    },
+)
 
 
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from engine.guards import Tally
 from engine.store import Database
+from engine.store.prepared import inserting
 from engine.store.tables import tallies
 
 Of = tuple[str, int]
@@ -26,7 +27,13 @@ def note(connection: Connection, what: str, of: Iterable[Of], *, at: datetime) -
     counted = sorted(Counter(of).items())
     rows = [{"campaign": campaign, "run_id": run, "at": at, what: count} for (campaign, run), count in counted]
     if rows:
-        connection.execute(insert(tallies), rows)
+        _NOTES[what].run(connection, rows)
+
+
+_NOTES = {
+    what: inserting(tallies, ("campaign", "run_id", "at", what))
+    for what in ("begun", "errors", "bounces", "complaints")
+}
 
 
 def tally(connection: Connection, campaign: str, *, since: datetime, run_id: int | None = None) -> Tally:

@@ -1,0 +1,178 @@
+"""The few statements that run for every message or every group: SQLAlchemy writes each once, the driver gets it as it is.
+
+At each execution SQLAlchemy converts and checks for longer than either database works. What runs seldom has no need of this.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    any_,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.types import TypeEngine
+
+SQLITE = "sqlite"
+Convert = Callable[[Any], Any]
+Values = Mapping[str, Any]
+
+
+class Prepared:
+    """A statement, as `write` gives it for a dialect ("sqlite", "postgresql"). Its parameters are `bindparam`s without values."""
+
+    def __init__(self, write: Callable[[str], Any]) -> None:
+        self._write = write
+        self._written: dict[str, _Written] = {}
+
+    def rows(self, connection: Connection, **values: Any) -> list[Any]:
+        """What it answers, as named tuples."""
+        written = self._of(connection)
+        result = connection.exec_driver_sql(written.text, written.parameters(values))
+        found = result.cursor.fetchall()
+        result.close()
+        return [written.read(row) for row in found] if written.given else list(map(written.record, found))
+
+    def run(self, connection: Connection, **values: Any) -> int:
+        """How many rows it changed."""
+        written = self._of(connection)
+        return connection.exec_driver_sql(written.text, written.parameters(values)).rowcount
+
+    def run_each(self, connection: Connection, rows: Sequence[Values]) -> int:
+        """Once for each of these; how many rows all changed together."""
+        written = self._of(connection)
+        return connection.exec_driver_sql(written.text, written.many(rows)).rowcount
+
+    def _of(self, connection: Connection) -> _Written:
+        name = connection.dialect.name
+        if name not in self._written:
+            self._written[name] = _in_words(self._write(name), connection.dialect)
+        return self._written[name]
+
+
+class PreparedMany:
+    """A statement for many rows at once. `write` gets each row's values as columns: parameters in SQLite, which takes row after
+    row quickest; on PostgreSQL those of one table of arrays, else each row would be a round trip.
+    """
+
+    def __init__(
+        self, write: Callable[[Mapping[str, ColumnElement[Any]]], Any], columns: Mapping[str, TypeEngine[Any]]
+    ) -> None:
+        self._columns = dict(columns)
+        self._each = Prepared(
+            lambda _: write({name: bindparam(name, type_=kind) for name, kind in self._columns.items()})
+        )
+        self._whole = Prepared(lambda _: write(self._given()))
+
+    def run(self, connection: Connection, rows: Sequence[Values]) -> int:
+        """How many rows it changed."""
+        if connection.dialect.name == SQLITE:
+            return self._each.run_each(connection, rows)
+        return self._whole.run(connection, **{name: [row[name] for row in rows] for name in self._columns})
+
+    def _given(self) -> Mapping[str, ColumnElement[Any]]:
+        arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in self._columns.items()]
+        names = [column(name, kind) for name, kind in self._columns.items()]
+        return dict(func.unnest(*arrays).table_valued(*names, name="given").render_derived(name="given").c.items())
+
+
+def inserting(table: Table, names: Collection[str]) -> PreparedMany:
+    """The INSERT of many rows with these columns."""
+
+    return PreparedMany(
+        lambda given: insert(table).from_select(list(names), select(*(given[name] for name in names))),
+        {name: table.c[name].type for name in names},
+    )
+
+
+def among(dialect: str, wanted: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The column is one of the values of this parameter, a list of any length."""
+    if dialect == SQLITE:
+        given = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
+        return wanted.in_(select(given.c.value))
+    return wanted == any_(bindparam(name, type_=ARRAY(wanted.type)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Written:
+    """A statement in a dialect's words. `taken`: how each parameter is converted, in order; a fixed one has its value. `given`: how columns of
+    the answer are converted, by their place.
+    """
+
+    text: str
+    taken: Sequence[tuple[str, Convert | None]]
+    fixed: Values
+    positional: bool
+    given: Sequence[tuple[int, Convert]]
+    record: Convert
+
+    def parameters(self, values: Values) -> Any:
+        if self.positional:
+            fixed = self.fixed
+            return tuple(
+                [
+                    fixed[name] if name in fixed else values[name] if convert is None else convert(values[name])
+                    for name, convert in self.taken
+                ]
+            )
+        taken = {name: values[name] if convert is None else convert(values[name]) for name, convert in self.taken}
+        return {**self.fixed, **taken}
+
+    def many(self, rows: Sequence[Values]) -> list[Any]:
+        """The parameters of each row. Column by column, because most columns have one and the same value in all rows."""
+        columns = [
+            repeat(self.fixed[name], len(rows)) if name in self.fixed else _column(rows, name, convert)
+            for name, convert in self.taken
+        ]
+        return list(zip(*columns, strict=True))
+
+    def read(self, row: Sequence[Any]) -> Any:
+        values = list(row)
+        for place, convert in self.given:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return self.record(values)
+
+
+def _column(rows: Sequence[Values], name: str, convert: Convert | None) -> Iterable[Any]:
+    values = [row[name] for row in rows]
+    if convert is None:
+        return values
+    first = values[0]
+    if all(value is first for value in values):
+        return repeat(convert(first), len(values))
+    return map(convert, values)
+
+
+def _in_words(statement: Any, dialect: Dialect) -> _Written:
+    compiled: Any = statement.compile(dialect=dialect)
+    positional = compiled.positiontup is not None
+    names = compiled.positiontup if positional else list(compiled.binds)
+    converts = {name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
+    own = {name: compiled.binds[name].effective_value for name in names if not compiled.binds[name].required}
+    fixed = {name: convert(value) if (convert := converts[name]) else value for name, value in own.items()}
+    columns = list(statement.exported_columns)
+    read = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
+    record: Any = namedtuple("Record", [one.key for one in columns])  # type: ignore[misc]
+    return _Written(
+        text=compiled.string,
+        taken=[(name, converts[name]) for name in names if positional or name not in fixed],
+        fixed=fixed,
+        positional=positional,
+        given=[(place, convert) for place, convert in enumerate(read) if convert is not None],
+        record=record._make,
+    )
