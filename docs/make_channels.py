@@ -38,6 +38,7 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"url": "https://h.example", "signing_secrets": [KEY], "report_secrets": [KEY], "channel": channel.value}
         for channel in Channel
     ),
+    "x": ({"oauth2_token": KEY},),
 }
 """Settings with which each of ours can be made; several, where what it promises depends on them."""
 

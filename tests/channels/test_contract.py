@@ -30,6 +30,7 @@ from channels.twilio import Twilio, TwilioSettings
 from channels.vonage import Vonage, VonageSettings
 from channels.webhook import WORDS as HOOK_WORDS
 from channels.webhook import Hook, WebhookSettings
+from channels.x import X, XSettings
 from engine.model import Channel, EventName
 from engine.provider import Http, Outgoing, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
@@ -47,6 +48,7 @@ from engine.testing.vendors.telegram import TelegramVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.vendors.vonage import VonageVendor
 from engine.testing.vendors.webhook import WebhookReceiver
+from engine.testing.vendors.x import XVendor
 from engine.testing.webhook_contract import WebhookContract
 
 
@@ -349,6 +351,27 @@ class TestLinkedInOfAnOrganisation(AtLinkedIn, LookUpContract):
 
 class TestLinkedInOfAPerson(AtLinkedIn):
     author = PERSON
+
+
+class TestX(LookUpContract):
+    vendor: XVendor
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_X_KEY": "canarykey0123456789",
+        "T_X_KEY_SECRET": "canarykeysecret0123456789",
+        "T_X_TOKEN": "2244994945-canarytoken0123456789",
+        "T_X_TOKEN_SECRET": "canarytokensecret0123456789",
+    }
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        key, key_secret, token, token_secret = self.environment.values()
+        with XVendor(keys=(key, key_secret, token, token_secret)) as self.vendor:
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        names = ("api_key", "api_key_secret", "access_token", "access_token_secret")
+        given = {name: f"${{env:{variable}}}" for name, variable in zip(names, self.environment, strict=True)}
+        return X(XSettings.model_validate({**given, "base_url": url}), http=http)
 
 
 class TestSes(HttpContract, WebhookContract):

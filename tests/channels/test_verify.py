@@ -23,6 +23,7 @@ from channels.smtp.dkim import public_key
 from channels.smtp.settings import DkimSettings
 from channels.twilio import Twilio
 from channels.vonage import Vonage
+from channels.x import X
 from engine.provider import Http, Provider, Verified
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor
@@ -34,6 +35,7 @@ from engine.testing.vendors.ses import REGION, SesVendor
 from engine.testing.vendors.smtp import SmtpVendor
 from engine.testing.vendors.twilio import ACCOUNT, TwilioVendor
 from engine.testing.vendors.vonage import VonageVendor
+from engine.testing.vendors.x import XVendor
 from tests.channels.messages import soon
 from tests.channels.test_smtp_dkim import KEYS, pem, record
 
@@ -69,6 +71,11 @@ def linkedin(url: str) -> Provider:
     return opened(LinkedIn, {"author": ORGANISATION, "access_token": "${env:V_KEY}", "base_url": url})
 
 
+def x(url: str) -> Provider:
+    names = ("api_key", "api_key_secret", "access_token", "access_token_secret")
+    return opened(X, {**dict.fromkeys(names, "${env:V_KEY}"), "base_url": url})
+
+
 def ses(url: str) -> Provider:
     keys = {"access_key_id": "AKIAFORTESTS", "secret_access_key": "${env:V_KEY}"}
     return opened(Ses, {"region": REGION, **keys, "base_url": url})
@@ -93,6 +100,7 @@ VENDORS: dict[str, tuple[type[Any], Make]] = {
     "facebook": (GraphVendor, facebook),
     "instagram": (InstagramVendor, instagram),
     "linkedin": (LinkedInVendor, linkedin),
+    "x": (XVendor, x),
     "bluesky": (BlueskyVendor, bluesky),
     "ses": (SesVendor, ses),
     "vonage": (VonageVendor, vonage),

@@ -33,6 +33,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     asked: Sequence[tuple[str, str]] = ()
+    raw_query: str = ""
 
     def form(self) -> dict[str, str]:
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
@@ -285,7 +286,15 @@ def _read(stream: Any) -> Request | None:
     body = stream.read(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
     asked = tuple(parse_qsl(parts.query))
-    return Request(method=method, path=parts.path, query=dict(asked), headers=headers, body=body, asked=asked)
+    return Request(
+        method=method,
+        path=parts.path,
+        query=dict(asked),
+        headers=headers,
+        body=body,
+        asked=asked,
+        raw_query=parts.query,
+    )
 
 
 @contextlib.contextmanager

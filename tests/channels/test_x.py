@@ -1,0 +1,179 @@
+"""X: signed calls, its own way of counting, its limits, whose the words are that stand there already, how posts fare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import oauthlib.oauth1
+import pytest
+from pydantic import ValidationError
+
+from channels.oauth1 import Keys, authorization
+from channels.x import X, XSettings, weight
+from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent
+from engine.testing.vendors.server import Reply, Silence
+from engine.testing.vendors.x import XVendor
+from tests.channels.messages import NOW, POST, soon
+
+KEYS = dict.fromkeys(("api_key", "api_key_secret", "access_token", "access_token_secret"), "${env:T_TOKEN}")
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T_TOKEN", "token-for-tests")
+
+
+@pytest.fixture
+def vendor() -> Iterator[XVendor]:
+    with XVendor() as vendor:
+        vendor.clock = lambda: NOW
+        yield vendor
+
+
+@pytest.fixture
+def account(vendor: XVendor) -> Iterator[X]:
+    opened = x(vendor)
+    yield opened
+    opened.close()
+
+
+def x(vendor: XVendor, **changes: Any) -> X:
+    given = {**KEYS, "base_url": vendor.url, **changes}
+    return X(XSettings.model_validate({name: value for name, value in given.items() if value}), http=Http())
+
+
+def says(text: str) -> Any:
+    return replace(POST, content=TextContent(text=text))
+
+
+def test_one_way_in() -> None:
+    """Four keys, or one token: neither some of them, nor both, nor nothing."""
+    for given in ({}, {"api_key": "${env:K}"}, {**KEYS, "oauth2_token": "${env:T}"}):
+        with pytest.raises(ValidationError, match="or oauth2_token alone"):
+            XSettings.model_validate(given)
+    with XVendor(oauth2_token="token-for-tests") as vendor:
+        bearer = x(vendor, **dict.fromkeys(KEYS), oauth2_token="${env:T_TOKEN}")
+        assert isinstance(bearer.send(POST, deadline=soon()), Accepted)
+        assert isinstance(x(vendor).send(POST, deadline=soon()), NotSent)
+
+
+@pytest.mark.parametrize("query", ["", "?ids=1,2&tweet.fields=public_metrics", "?a=%2B+b&c=&a=1&z=%C3%A9~*"])
+def test_signatures_are_those_of_oauthlib(query: str) -> None:
+    """Another's implementation of RFC 5849 makes the same header of the same request."""
+    url = f"https://api.x.com/2/tweets{query}"
+    told = {"nonce": "0a1b2c", "timestamp": "1795671790"}
+    _, headers, _ = oauthlib.oauth1.Client("k", "k+s/ =", "t", "t&s", **told).sign(url, "POST")
+    keys = Keys(key="k", key_secret="k+s/ =", token="t", token_secret="t&s")
+    assert parted(authorization(keys, "POST", url, nonce="0a1b2c", at=1795671790)) == parted(headers["Authorization"])
+
+
+def parted(header: str) -> list[str]:
+    return sorted(header.removeprefix("OAuth ").split(", "))
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("", 0),
+        ("hello", 5),
+        ("Grüße – “new”", 13),
+        ("日本語", 6),
+        ("see https://shop.example/a-long-address-that-goes-on?and=on now", 31),
+        ("https://x.example https://y.example/z", 47),
+        ("👨‍👩‍👧‍👦🇫🇮1️⃣❤️", 8),
+        ("e\u0301", 1),
+        ("☃ ©", 4),
+    ],
+)
+def test_letters_are_counted_as_x_does(text: str, length: int) -> None:
+    """By twitter-text's third configuration."""
+    assert weight(text) == length
+
+
+@pytest.mark.parametrize(
+    ("headers", "minutes"),
+    [
+        ({"x-rate-limit-reset": "{15}"}, 15),
+        ({"x-rate-limit-reset": "{15}", "x-user-limit-24hour-remaining": "0", "x-user-limit-24hour-reset": "{50}"}, 50),
+        ({"x-rate-limit-reset": "{15}", "x-user-limit-24hour-remaining": "7", "x-user-limit-24hour-reset": "{50}"}, 15),
+        ({"x-app-limit-24hour-remaining": "0", "x-app-limit-24hour-reset": "{600}"}, 60),
+        ({"x-rate-limit-reset": "soon", "Retry-After": "120"}, 2),
+        ({}, None),
+    ],
+)
+def test_limits_tell_their_end(vendor: XVendor, account: X, headers: dict[str, str], minutes: int | None) -> None:
+    """The day's where that is used up, else the quarter of an hour's; at most an hour at once."""
+    now = datetime.now(UTC).timestamp()
+    told = {
+        name: str(int(now + 60 * int(value[1:-1]))) if value.startswith("{") else value
+        for name, value in headers.items()
+    }
+    vendor.fail_next(Reply(status=429, headers=told, body={"title": "Too Many Requests"}))
+    outcome = account.send(POST, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.code == "http_429"
+    if minutes is None:
+        assert outcome.retry_after is None
+    else:
+        assert outcome.retry_after is not None
+        assert abs(outcome.retry_after - timedelta(minutes=minutes)) < timedelta(seconds=30)
+
+
+def test_what_a_403_is_about(vendor: XVendor, account: X) -> None:
+    """A text that is too long is refused; an application that may only read can be put right; errors in a yes are doubt."""
+    assert account.send(says("x" * 281), deadline=soon()) == Rejected(
+        code="too_long", detail="Your Tweet text is too long."
+    )
+    said = "Your client app is not configured with the appropriate oauth1 app permissions for this endpoint."
+    vendor.fail_next(Reply(status=403, body={"title": "Forbidden", "detail": said}))
+    assert account.send(POST, deadline=soon()) == NotSent(code="http_403", detail=said)
+    vendor.fail_next(Reply(status=200, body={"errors": [{"title": "Forbidden"}]}))
+    assert isinstance(account.send(POST, deadline=soon()), Ambiguous)
+
+
+def test_whose_words_stand_there_already(vendor: XVendor, account: X) -> None:
+    """A yes where the post is ours, a no where it is another's, doubt where X does not tell; the text is never altered."""
+    vendor.remembers = timedelta(days=1)
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(account.send(POST, deadline=soon(0.3)), Ambiguous)
+    ours = Accepted(provider_message_id=vendor.accepted[0].provider_message_id)
+    assert account.send(POST, deadline=soon()) == ours
+    later = replace(POST, at=NOW + timedelta(hours=12))
+    vendor.clock = lambda: NOW + timedelta(hours=12)
+    refused = account.send(later, deadline=soon())
+    assert refused == Rejected(code="duplicate", detail="the same words stand there already")
+    body = {"title": "Forbidden", "detail": "You are not allowed to create a Tweet with duplicate content."}
+    vendor.fail_next(Reply(status=403, body=body), Reply(status=403))
+    assert account.send(later, deadline=soon()) == Ambiguous(code="duplicate", detail="http_403")
+    assert len(vendor.accepted) == 1
+
+
+def test_a_post_is_found_as_x_tells_it(vendor: XVendor, account: X) -> None:
+    """Its web addresses are X's own there, & is an entity, lists have pages; reading ends where there is no end."""
+    text = "Rock & roll <now> at https://shop.example/?a=b&c=d and https://x.example/"
+    sent = account.send(says(text), deadline=soon())
+    for number in range(6):
+        account.send(says(f"Another {number} https://shop.example"), deadline=soon())
+    vendor.page_size = 2
+    assert account.look_up(says(text), deadline=soon()) == sent
+    assert isinstance(account.look_up(says(text + "!"), deadline=soon()), NotFound)
+    assert isinstance(account.look_up(replace(says(text), at=NOW + timedelta(days=1)), deadline=soon()), NotFound)
+    for number in range(10):
+        account.send(says(f"One more {number}"), deadline=soon())
+    assert account.look_up(says(text + "!"), deadline=soon()) == Ambiguous(code="incomplete")
+
+
+def test_how_posts_fare(vendor: XVendor, account: X) -> None:
+    """Likes, reposts with quotes, replies, impressions; what is not there any more is left out."""
+    sent = account.send(POST, deadline=soon())
+    assert isinstance(sent, Accepted)
+    name = str(sent.provider_message_id)
+    vendor.fared[name] = {
+        "retweet_count": 2, "quote_count": 1, "reply_count": 4, "like_count": 9, "impression_count": 900
+    }  # fmt: skip
+    assert account.engagement([name, "1"], deadline=soon()) == {
+        name: Engagement(likes=9, shares=3, replies=4, views=900)
+    }
+    assert account.engagement(["1"], deadline=soon()) == {}
