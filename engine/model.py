@@ -169,6 +169,7 @@ class Reason(StrEnum):
     CANARY = "canary"
     SETTLED_BY_HAND = "settled_by_hand"
     CONTACT_CHANGED = "contact_changed"
+    REPLY_WAITS = "reply_waits"
     FAULT = "fault"
 
 
@@ -202,6 +203,10 @@ class ConsentRule(StrEnum):
     OPT_IN = "opt_in"
     OPT_OUT = "opt_out"
     NONE = "none"
+
+
+ANSWERS = "answers"
+"""The purpose of what answers a STOP or a HELP: built in, asks no consent, and goes to who has opted out, too."""
 
 
 class SuppressionReason(StrEnum):

@@ -373,6 +373,7 @@ class ProviderEvent:
     machine: bool = False
     suppress: SuppressionReason | None = None
     text: str = ""
+    answered: bool = False
     invitation: str = ""
     detail: Mapping[str, Plain] = field(default_factory=dict)
 

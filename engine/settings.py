@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from engine import document
 from engine.errors import Position, Problem, WorkspaceError
 from engine.guards import Guards
-from engine.model import AttributeType, Channel, ConsentRule, MessageClass
+from engine.model import ANSWERS, AttributeType, Channel, ConsentRule, MessageClass
 from engine.provider import SecretRef
 from engine.routing import DEFAULT, Part, Route, Routes, Sender, SenderLimits, country
 from engine.scalars import Duration, Slug, TimeOfDay, Zone
@@ -90,6 +90,22 @@ class Prices(Part):
     email: Price | None = Field(default=None, description="For one email.")
 
 
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Words = Annotated[str, Field(min_length=1, max_length=480, pattern=r"\S")]
+
+
+class Answers(Part):
+    """What is answered to a text message, by language (`{en: …, de: …}`); the first is for all others. Without words, nothing."""
+
+    stop: Mapping[Language, Words] = Field(
+        default_factory=dict, description="Confirms a STOP, once, without any advertisement; name yourself."
+    )
+    help: Mapping[Language, Words] = Field(
+        default_factory=dict, description="Answers HELP: who you are, and how a person reaches you."
+    )
+    start: Mapping[Language, Words] = Field(default_factory=dict, description="Confirms a START after a STOP.")
+
+
 class Tracking(Part):
     """Whether opens and clicks of email are recorded by links of our own."""
 
@@ -126,6 +142,7 @@ class Settings(Part):
     pressure: tuple[Cap, ...] = ()
     sending: Sending = Sending()
     tracking: Tracking = Tracking()
+    answers: Answers = Answers()
     prices: Prices = Prices()
     guards: Guards = Guards()
 
@@ -192,6 +209,9 @@ def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
                 remedy="Write `dispatch: threads`, or a `database: postgresql://…`.",
             )
         )
+    if ANSWERS in settings.purposes:
+        at = document.position_of(node, ("purposes", ANSWERS), key=True)
+        problems.append(Problem(at=at, what=f'the purpose "{ANSWERS}" is built in.', remedy="Give yours another name."))
     for name in set(settings.attributes) & set(BUILT_IN_ATTRIBUTES):
         at = document.position_of(node, ("attributes", name), key=True)
         problems.append(

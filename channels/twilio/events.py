@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator, get_signature_algorithm
 
 from channels.twilio.codes import BAD_NUMBER, HARD, OPT_OUT_TYPES, WORDS
 from engine.errors import ForgedWebhook
-from engine.model import EventName, Plain
+from engine.model import EventName, Plain, SuppressionReason
 from engine.provider import ProviderEvent, Webhook, storable
 
 OUR_KEY = "message"  # the query argument of the callback's URL that carries our key; Twilio signs the whole URL
@@ -110,11 +110,16 @@ def _inbound(form: Form, sid: str, now: datetime) -> list[ProviderEvent]:
         dedupe=f"{sid}:received",
         address=address,
         text=form.first("Body"),
+        answered=bool(wish),
         detail=_detail(opt_out_type=wish),
     )
     if wish not in OPT_OUT_TYPES:
         return [reply]
-    return [reply, ProviderEvent(name=OPT_OUT_TYPES[wish], at=now, dedupe=f"{sid}:{wish}", address=address)]
+    name = OPT_OUT_TYPES[wish]
+    suppress = (
+        SuppressionReason.OPTED_OUT if name is EventName.OPTED_OUT else None
+    )  # Twilio refuses the number from now on
+    return [reply, ProviderEvent(name=name, at=now, dedupe=f"{sid}:{wish}", address=address, suppress=suppress)]
 
 
 def _other(webhook: Webhook, form: Form, now: datetime) -> ProviderEvent:

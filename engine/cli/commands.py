@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "report": "ask",
         "doctor": "doctor",
         "doubts": "doubts",
+        "replies": "replies",
         "run": "run",
         "worker": "run",
         "serve": "run",

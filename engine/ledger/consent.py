@@ -99,21 +99,37 @@ def suppress_contact_point(
     source: str,
 ) -> bool:
     """Never write to this address again, whoever's it is. False where it was suppressed already."""
-    hashed = database.address_hash(address)
+    return suppress_hash(connection, database, channel, database.address_hash(address), reason, at=at, source=source)
+
+
+def suppress_hash(
+    connection: Connection,
+    database: Database,
+    channel: Channel,
+    hashed: bytes,
+    reason: SuppressionReason,
+    *,
+    at: datetime,
+    source: str,
+) -> bool:
+    """As `suppress_contact_point`, by the keyed hash of the address."""
     row = {"channel": channel.value, "address_hash": hashed, "reason": reason.value, "at": at, "source": source}
-    adding = database.insert(suppressions).values(row)
-    # A bounce or complaint, which no START ends, takes an opt-out's place; a newer opt-out takes an older one's.
-    replaced = suppressions.c.reason == SuppressionReason.OPTED_OUT.value
-    if reason is SuppressionReason.OPTED_OUT:
-        replaced &= suppressions.c.at < at
-    adding = adding.on_conflict_do_update(
-        index_elements=["channel", "address_hash"],
-        set_={"reason": reason.value, "at": at, "source": source},
-        where=replaced,
-    )
-    added = database.inserted(connection, adding)
+    added = database.inserted(connection, database.insert(suppressions).values(row).on_conflict_do_nothing())
+    if not added:
+        _outweigh(connection, channel, hashed, reason, at=at, source=source)
     bump(connection, customers_at(connection, channel, hashed))
     return added == 1
+
+
+def _outweigh(
+    connection: Connection, channel: Channel, hashed: bytes, reason: SuppressionReason, *, at: datetime, source: str
+) -> None:
+    """A bounce or complaint, which no START ends, takes an opt-out's place; a newer opt-out takes an older one's."""
+    s = suppressions.c
+    there = [s.channel == channel.value, s.address_hash == hashed, s.reason == SuppressionReason.OPTED_OUT.value]
+    if reason is SuppressionReason.OPTED_OUT:
+        there.append(s.at < at)
+    connection.execute(update(suppressions).where(*there).values(reason=reason.value, at=at, source=source))
 
 
 def lift_opt_out(connection: Connection, database: Database, channel: Channel, address: str, *, at: datetime) -> bool:

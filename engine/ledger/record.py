@@ -7,7 +7,7 @@ repetition change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, or_, select, update
 
 from engine.addresses import normalise
-from engine.ledger import consent
+from engine.ledger import consent, replies
 from engine.ledger.invitations import Invited, take_up
-from engine.ledger.keywords import Wish, wish
+from engine.ledger.keywords import Wish, language, wish
 from engine.ledger.moves import move
 from engine.ledger.tallies import note
 from engine.model import Channel, EventName, Plain, Reason, SuppressionReason
@@ -76,6 +76,36 @@ class _Report:
     customer_ids: list[int] = field(default_factory=list)
     channel: Channel | None = None
 
+    @property
+    def customer_id(self) -> int | None:
+        if self.row is not None:
+            owner: int | None = self.row.customer_id
+            return owner
+        return self.customer_ids[0] if self.customer_ids else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a customer asked for by text, now that it is done: `occurrence` names it, and is never the same for two.
+
+    language: of the word that was used; None where it is everybody's.
+    """
+
+    wish: Wish
+    language: str | None
+    channel: Channel
+    customer_id: int
+    at: datetime
+    occurrence: str
+
+
+Answer = Callable[[Connection, Asked], object]
+"""Owes the answer, in the transaction that stores what was asked."""
+
+
+def no_answer(_connection: Connection, _asked: Asked) -> None:
+    """Nothing is answered."""
+
 
 def record_events(
     database: Database,
@@ -85,11 +115,13 @@ def record_events(
     now: datetime,
     channel: Channel | None = None,
     invited: Invited = lambda token: None,
+    answer: Answer = no_answer,
 ) -> Recorded:
     """Store a webhook's events and let each take effect, all in one durable transaction.
 
     channel: the provider's own, on which alone an address is looked for: who leaves WhatsApp has not left SMS.
     invited: reads the invitations of our own messages; without it, whoever comes by one is a stranger.
+    answer: told what a text asked for, once it is done.
     """
     new = unmatched = 0
     with database.writing() as connection:
@@ -104,7 +136,7 @@ def record_events(
                 continue
             new += 1
             unmatched += report.row is None and not report.customer_ids
-            _take_effect(connection, database, report, now)
+            _take_effect(connection, database, report, now, answer)
             if inviting is not None and channel is not None:
                 take_up(connection, database, event, inviting, channel, source=provider)
     return Recorded(new=new, repeated=len(reported) - new, unmatched=unmatched)
@@ -178,12 +210,9 @@ def _store(connection: Connection, database: Database, report: _Report, external
         properties["machine"] = True
     if event.text:
         properties["text"] = event.text
-    customer = (
-        report.row.customer_id if report.row is not None else (report.customer_ids[0] if report.customer_ids else None)
-    )
     row = {
         "external_id": external_id,
-        "customer_id": customer,
+        "customer_id": report.customer_id,
         "name": event.name.value,
         "at": event.at,
         "properties": properties,
@@ -193,7 +222,7 @@ def _store(connection: Connection, database: Database, report: _Report, external
     return database.inserted(connection, database.insert(events).values(row).on_conflict_do_nothing()) == 1
 
 
-def _take_effect(connection: Connection, database: Database, report: _Report, now: datetime) -> None:
+def _take_effect(connection: Connection, database: Database, report: _Report, now: datetime, answer: Answer) -> None:
     event, effect = report.event, EFFECTS[report.event.name]
     if report.row is not None:
         message_id = report.row.id
@@ -213,7 +242,7 @@ def _take_effect(connection: Connection, database: Database, report: _Report, no
                 connection, database, channel, address, reason, at=event.at, source=report.source
             )
         if event.name is EventName.REPLIED:
-            _obey(connection, database, report, channel, address)
+            _obey(connection, database, report, channel, address, answer)
 
 
 def _settle_forward(
@@ -248,14 +277,32 @@ def _addresses(report: _Report) -> list[tuple[Channel, str]]:
     return _readings(report.event.address, report.channel) if report.event.address else []
 
 
-def _obey(connection: Connection, database: Database, report: _Report, channel: Channel, address: str) -> None:
-    """Do what an inbound text asks for."""
-    asked, at = wish(report.event.text), report.event.at
-    if asked is Wish.OPT_OUT:
-        consent.suppress_contact_point(
-            connection, database, channel, address, SuppressionReason.OPTED_OUT, at=at, source="keyword"
+def _obey(
+    connection: Connection, database: Database, report: _Report, channel: Channel, address: str, answer: Answer
+) -> None:
+    """Do what an inbound text asks for; what only may be a no waits for a person."""
+    asked, at, hashed = wish(report.event.text), report.event.at, database.address_hash(address)
+    changed = asked is Wish.HELP
+    match asked:
+        case Wish.OPT_OUT:
+            reason = SuppressionReason.OPTED_OUT
+            changed = consent.suppress_hash(connection, database, channel, hashed, reason, at=at, source="keyword")
+            if report.row is not None:
+                _stamp(connection, report.row.id, _m.opted_out_at, at)
+        case Wish.OPT_IN:
+            changed = consent.lift_opt_out(connection, database, channel, address, at=at)
+        case Wish.REVIEW:
+            replies.keep(connection, channel, hashed, customer_id=report.customer_id, text=report.event.text, at=at)
+    if changed and report.customer_id is not None and not report.event.answered:
+        when = at.replace(second=0, microsecond=0) if asked is Wish.HELP else at  # one HELP a minute is answered
+        answer(
+            connection,
+            Asked(
+                wish=asked,
+                language=language(report.event.text),
+                channel=channel,
+                customer_id=report.customer_id,
+                at=at,
+                occurrence=f"{channel} {hashed.hex()} {when.isoformat()}",
+            ),
         )
-        if report.row is not None:
-            _stamp(connection, report.row.id, _m.opted_out_at, at)
-    elif asked is Wish.OPT_IN:
-        consent.lift_opt_out(connection, database, channel, address, at=at)

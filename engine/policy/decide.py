@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from engine.policy import consent, contact, expiry, pressure, quiet_hours, suppression
+from engine.policy import consent, contact, expiry, pressure, quiet_hours, replies, suppression
 from engine.policy.facts import Facts
 from engine.policy.verdict import Send, Verdict
 from engine.settings import Settings
@@ -18,6 +18,7 @@ GATES: Mapping[str, Gate] = {
     "suppression": suppression.gate,
     "consent": consent.gate,
     "pressure": pressure.gate,
+    "replies": replies.gate,
     "quiet_hours": quiet_hours.gate,
 }
 """Name → gate. What ends a message comes before what only delays it."""

@@ -10,7 +10,18 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, literal, select
 
-from engine.model import Channel, ConsentRule, ConsentStatus, Message, MessageClass, Plain, State, SuppressionReason
+from engine.ledger import replies
+from engine.model import (
+    ANSWERS,
+    Channel,
+    ConsentRule,
+    ConsentStatus,
+    Message,
+    MessageClass,
+    Plain,
+    State,
+    SuppressionReason,
+)
 from engine.scalars import zone
 from engine.settings import Cap, Settings
 from engine.store.tables import consents, contact_points, customers, messages, suppressions
@@ -22,6 +33,7 @@ MAY_HAVE_BEEN_SENT = (State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.UNKNO
 class Facts:
     """Everything about one message's recipient that speaks for or against sending, as of one instant.
 
+    reply_waits: they wrote something that may be a no, and nobody has read it yet.
     counted: for each cap of config.yaml that applies, how many messages count under it already.
     revision: the customer's revision that all of this was read at.
     """
@@ -37,6 +49,7 @@ class Facts:
     address: str | None
     consent: ConsentStatus | None
     suppressed: SuppressionReason | None
+    reply_waits: bool
     counted: tuple[tuple[Cap, int], ...]
 
 
@@ -108,6 +121,7 @@ def _columns(terms: Terms, caps: tuple[Cap, ...], now: datetime) -> list[Any]:
     return [
         c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at, c.revision,
         point.id.label("contact_point_id"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
+        replies.waiting(contact_points).label("reply_waits"),
         *(_count(cap, now).label(f"count_{index}") for index, cap in enumerate(caps)),
     ]  # fmt: skip
 
@@ -127,11 +141,13 @@ def _count(cap: Cap, now: datetime) -> ColumnElement[int]:
 def _facts(
     message: Message, row: Row[*tuple[Any, ...]] | None, terms: Terms, caps: tuple[Cap, ...], settings: Settings
 ) -> Facts:
-    purpose = settings.purposes.get(terms.purpose)
+    purpose, answers = settings.purposes.get(terms.purpose), terms.purpose == ANSWERS
+    rule = ConsentRule.NONE if answers else purpose.consent if purpose else ConsentRule.OPT_IN
+    suppressed = SuppressionReason(row.suppressed) if row is not None and row.suppressed else None
     return Facts(
         channel=terms.channel,
         message_class=terms.message_class,
-        consent_rule=purpose.consent if purpose else ConsentRule.OPT_IN,
+        consent_rule=rule,
         not_after=message.not_after,
         customer=_customer(row, settings) if row is not None else None,
         revision=row.revision if row is not None else None,
@@ -139,7 +155,8 @@ def _facts(
         contact_point_id=row.contact_point_id if row is not None else None,
         address=row.address if row is not None else None,
         consent=ConsentStatus(row.consent) if row is not None and row.consent else None,
-        suppressed=SuppressionReason(row.suppressed) if row is not None and row.suppressed else None,
+        suppressed=None if answers and suppressed is SuppressionReason.OPTED_OUT else suppressed,
+        reply_waits=bool(row.reply_waits) if row is not None else False,
         counted=tuple((cap, getattr(row, f"count_{index}")) for index, cap in enumerate(caps))
         if row is not None
         else (),

@@ -1,4 +1,6 @@
-"""An address we must not write to: bounced, complained, opted out, or on the provider's own list. No class is exempt."""
+"""An address we must not write to: bounced, complained, opted out, or on the provider's own list. No class is exempt; only what
+answers a STOP or HELP goes to who has opted out (`facts` leaves that out).
+"""
 
 from __future__ import annotations
 

@@ -438,3 +438,25 @@ inboxes = Table(  # mailboxes that reports are fetched from: how the last look w
     Column("taken", Integer, nullable=False, server_default=text("0")),  # mails, ever
     Column("aside", Integer, nullable=False, server_default=text("0")),  # mails that lay aside then
 )
+
+replies = Table(  # what people wrote that may be a no: for a person to read
+    "replies",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("customer_id", Id, ForeignKey("customers.id")),
+    Column("text", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("settled_at", Instant),
+    Column("reading", String),  # opt_out, nothing
+    Column("by", String),
+    Column("why", Text),
+    Index(
+        "ix_replies_waiting",
+        "channel",
+        "address_hash",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
+)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
+from engine.campaigns.answers import answer
 from engine.errors import UnknownName
 from engine.ledger.record import record_events
+from engine.model import EventName
 from engine.provider import Webhook
 from engine.web.bodies import RawBody
 from engine.web.door import TheDoor
@@ -25,17 +29,27 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
     vendor = door.providers().get(provider)
     if vendor is None:
         raise UnknownName("there is no provider of this name", where="path", remedy="See providers in config.yaml.")
-    public_url = door.workspace().settings.public_url
+    workspace = door.workspace()
     webhook = Webhook(
         method=request.method,
-        url=called(public_url, request),
+        url=called(workspace.settings.public_url, request),
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
     )
     now = door.clock.now()
     events = vendor.parse_events(webhook, now=now)
     channel, invited = vendor.capabilities.channel, door.links.read_invitation
-    record_events(door.database, events, provider=provider, now=now, channel=channel, invited=invited)
+    record_events(
+        door.database,
+        events,
+        provider=provider,
+        now=now,
+        channel=channel,
+        invited=invited,
+        answer=partial(answer, workspace, door.database, now=now, submit=door.submit),
+    )
+    if any(event.name is EventName.REPLIED for event in events):
+        door.wake()  # somebody may wait for an answer
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return Response(_NO_REPLY, media_type="text/xml")
     return Response(status_code=204)

@@ -70,8 +70,33 @@ def test_words_that_revoke_consent_are_understood() -> None:
         "STOP please",
         "please stop",
         "stop texting me",
+        "please stop texting me",
+        "S T O P",
+        "s.t.o.p.",
+        "ＳＴＯＰ",
+        "Bitte abmelden!",
+        "Stopp",
+        "Désabonner, svp",
+        "dar de baja",
+        "Por favor, cancelar",
+        "Cancellami",
+        "sair",
+        "Uitschrijven aub",
+        "Rezygnuję",
+        "СТОП",
     ]
-    review = ["cancel my appointment", "don't stop", "when does it end?", "stop it or I will call my lawyer"]
+    review = [
+        "stpo",
+        "unsubscibe please",
+        "ST0P",
+        "keine Werbung mehr",
+        "don't text me again",
+        "No quiero más",
+        "cancel my appointment",
+        "don't stop",
+        "when does it end?",
+        "stop it or I will call my lawyer",
+    ]
     assert {text: wish(text) for text in out} == dict.fromkeys(out, Wish.OPT_OUT)
     assert {text: wish(text) for text in review} == dict.fromkeys(review, Wish.REVIEW)
     assert [wish(text) for text in ("HELP", "info", "START", "unstop", "yes", "thanks a lot", "")] == [

@@ -36,6 +36,7 @@ GOOD = Facts(
     address="+358401234567",
     consent=ConsentStatus.OPTED_IN,
     suppressed=None,
+    reply_waits=False,
     counted=(),
 )
 
@@ -152,3 +153,10 @@ def test_a_receipt_does_not_wait_for_the_morning() -> None:
     """Quiet hours are for commercial messages."""
     midnight = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
     assert verdict(now=midnight, message_class=MessageClass.TRANSACTIONAL, consent_rule=ConsentRule.NONE) == Send()
+
+
+def test_a_reply_that_may_be_a_no_holds_what_is_commercial() -> None:
+    """Until a person has read it; a receipt goes on, and a plain no comes first."""
+    assert reason(reply_waits=True) is Reason.REPLY_WAITS
+    assert reason(reply_waits=True, message_class=MessageClass.TRANSACTIONAL) is None
+    assert reason(reply_waits=True, consent=ConsentStatus.OPTED_OUT) is Reason.OPTED_OUT

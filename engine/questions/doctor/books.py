@@ -15,7 +15,7 @@ from engine.ledger.moves import in_state
 from engine.model import OPEN, State
 from engine.questions.doctor.finding import Finding, good, warning, wrong
 from engine.store import Database
-from engine.store.tables import brakes, messages, runs
+from engine.store.tables import brakes, messages, replies, runs
 
 AREA = "books"
 LATE = timedelta(minutes=10)
@@ -149,5 +149,8 @@ def motion(connection: Connection, *, now: datetime) -> Iterator[Finding]:
     for brake in connection.execute(select(brakes).order_by(brakes.c.campaign)):
         name = "everything" if brake.campaign == "*" else brake.campaign
         yield warning("sending", f"{name} is paused: {brake.why}", "`regulars resume` lets it go.")
+    unread = connection.execute(select(func.count()).where(replies.c.settled_at.is_(None))).scalar_one()
+    if unread:
+        yield warning("sending", f"{unread:,} replies that may be a no wait to be read", "See `regulars replies`.")
     if not (late or abandoned):
         yield good("sending", "nothing that is due waits for a sender")

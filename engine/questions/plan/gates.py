@@ -26,7 +26,7 @@ from engine.settings import Settings
 from engine.store.tables import customers
 
 MOST_HOLDS = 10
-KIND = ("time_zone", "contact_point_id", "consent", "suppressed")
+KIND = ("time_zone", "contact_point_id", "consent", "suppressed", "reply_waits")
 """What gates look at, beside the counts under each cap: customers alike in all of it meet the same fate."""
 
 

@@ -218,6 +218,10 @@ def _free_again(of: Situation, cap: Cap, count: int) -> datetime:
     return sent[count - cap.at_most] + cap.within
 
 
+def _replies(of: Situation) -> str:
+    return "a reply waits to be read" if of.facts.reply_waits else "no reply waits to be read"
+
+
 def _quiet_hours(of: Situation) -> str:
     window = of.settings.quiet_hours.get(Channel(of.campaign.channel))
     if window is None:
@@ -241,6 +245,7 @@ FACTS: Mapping[str, Callable[[Situation], str]] = MappingProxyType(
         "suppression": _suppression,
         "consent": _consent,
         "pressure": _pressure,
+        "replies": _replies,
         "quiet_hours": _quiet_hours,
     }
 )

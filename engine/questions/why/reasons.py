@@ -13,6 +13,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "suppressed": "the address must not be written to any more",
         "quiet_hours": "it is quiet time where the customer is; the message waits until it is over",
         "frequency_cap": "the customer has had as many commercial messages as config.yaml allows",
+        "reply_waits": "the customer wrote something that may be a no; it waits until somebody has read it (`regulars replies`)",
         "template_error": "the template could not be rendered for this customer",
         "not_later_than": "the campaign's time to be of use was over",
         "refused": "the provider refused it for good",
