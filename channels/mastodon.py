@@ -1,31 +1,38 @@
-"""Social messages through a Mastodon server: a public post, or a direct one that names its one reader.
+"""Social messages through a Mastodon server: a public post, or a direct one that names its one reader; what people answer.
 
 https://docs.joinmastodon.org/methods/statuses/#create
+https://docs.joinmastodon.org/methods/notifications/#get
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from engine.errors import NoPlainAnswer, SecretMissing
-from engine.model import Channel
+from engine.model import Channel, EventName
 from engine.provider import (
     Accepted,
     Ambiguous,
     Answer,
     Capabilities,
     Finding,
+    Http,
+    Inbox,
     NotFound,
     NotSent,
     Outcome,
     Outgoing,
+    Polled,
     Provider,
+    ProviderEvent,
     ProviderSettings,
     Rejected,
     SecretRef,
@@ -38,7 +45,18 @@ from engine.provider import (
 )
 
 PAGE, MOST_PAGES = 40, 25
+LIST = 80
+
+HEARD: Mapping[str, EventName] = {
+    "mention": EventName.REPLIED,
+    "favourite": EventName.REACTED,
+    "reblog": EventName.REACTED,
+    "quote": EventName.REACTED,
+}
+"""Kinds of notifications that are asked for, in our words."""
+
 _HANDLE = re.compile(r"^@[\w.-]+(?:@[\w.-]+)?\Z")
+_TO_WHOM = re.compile(r"^(?:@[\w.-]+(?:@[\w.-]+)?\s+)+")
 _DEFUSED = "@\u200b"
 _MENTION = re.compile(r"(?<![\w=/@])@(?=\w)")
 
@@ -53,12 +71,13 @@ class Visibility(StrEnum):
 
 class MastodonSettings(ProviderSettings):
     """server: where the account lives. access_token: of an application with the scope write:statuses, and to be asked what
-    it has published, read:statuses and read:accounts.
+    it has published, read:statuses and read:accounts. notifications: replies and reactions are fetched (read:notifications).
     """
 
     server: str = Field(pattern=r"^https?://[^\s]+$")
     access_token: SecretRef
     visibility: Visibility = Visibility.PUBLIC
+    notifications: bool = True
 
 
 class Mastodon(Provider):
@@ -72,7 +91,12 @@ class Mastodon(Provider):
         settle_time=timedelta(minutes=2),
         posts=True,
         direct=True,
+        inboxes=True,
     )
+
+    def __init__(self, settings: MastodonSettings, *, http: Http) -> None:
+        super().__init__(settings, http=http)
+        self._inbox = Polled("notifications", self._notifications)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
@@ -125,6 +149,21 @@ class Mastodon(Provider):
         answer = self.http.call("GET", self._url("/accounts/verify_credentials"), deadline=deadline, headers=headers)
         return verified(answer, "the account is known")
 
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        return (self._inbox,) if self.settings.notifications else ()
+
+    def _notifications(self, deadline: float) -> Iterator[ProviderEvent]:
+        """What people did, the newest first. Raises SecretMissing, NoPlainAnswer."""
+        token, home = self.settings.access_token.reveal(), urlsplit(self.settings.server).hostname or ""
+        query: dict[str, Any] = {"types[]": list(HEARD), "limit": LIST}
+        for _ in range(MOST_PAGES):
+            page = self._ask(token, "/notifications", deadline, query)
+            yield from filter(None, (_heard(told, home) for told in page))
+            if not page:
+                return
+            query["max_id"] = _id(page[-1])
+
     def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
         """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""
         account = _id(self._ask(token, "/accounts/verify_credentials", deadline))
@@ -155,6 +194,48 @@ class Mastodon(Provider):
         if to is None:
             return {"status": text, "visibility": self.settings.visibility}
         return {"status": f"{to} {_MENTION.sub(_DEFUSED, _without(to, text))}", "visibility": "direct"}
+
+
+def _heard(told: Mapping[str, Any], home: str) -> ProviderEvent | None:
+    """One notification. `home`: the server's name, which it leaves out of its own people's handles. None for what is none."""
+    try:
+        kind, status, who = str(told["type"]), told["status"], storable(told["account"]["acct"])
+        at = datetime.fromisoformat(str(told["created_at"])).astimezone(UTC)
+        replied = kind == "mention"
+        return ProviderEvent(
+            name=HEARD.get(kind, EventName.OTHER),
+            at=at,
+            dedupe=f"notification:{_id(told)}",
+            provider_message_id=storable(status["in_reply_to_id"] if replied else status["id"]) or None,
+            address=f"@{who}" if "@" in who else f"@{who}@{home}",
+            text=_said(storable(status["content"])) if replied else "",
+            detail={} if replied else {"reaction": kind},
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, NoPlainAnswer):
+        return None
+
+
+class _Words(HTMLParser):
+    """The words of a status, which is HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag in ("br", "p"):
+            self.words.append("\n")
+
+
+def _said(content: str) -> str:
+    """What somebody said, without the handles that it begins with: those only say to whom."""
+    reader = _Words()
+    reader.feed(content)
+    reader.close()
+    return _TO_WHOM.sub("", "".join(reader.words).strip())
 
 
 def _without(handle: str, text: str) -> str:

@@ -118,7 +118,7 @@ def back(can: Capabilities) -> Iterator[str]:
     if can.webhooks:
         yield "signed webhooks"
     if can.inboxes:
-        yield "mailboxes"
+        yield "mailboxes" if can.channel is Channel.EMAIL else "notifications, fetched"
 
 
 def knows(can: Capabilities) -> str:

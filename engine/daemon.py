@@ -158,15 +158,15 @@ class Installation:
         self.refused[refused.campaign] = refused
 
     def collect(self, stopping: Callable[[], bool] = lambda: False) -> list[Look]:
-        """Take the bounces and complaints out of the providers' mailboxes. A mailbox that cannot be read is said once."""
+        """Take what waits in the providers' mailboxes, and what they tell when asked. One that cannot be read is said once."""
         looks = collect(self.database, self.setup.providers, self.clock, stopping=stopping)
         for look in looks:
             where, former = (look.provider, look.name), self._troubled.get((look.provider, look.name), "")
             if look.problem and look.problem != former:
-                log.error("a mailbox cannot be read", provider=look.provider, problem=look.problem)
+                log.error("reports cannot be fetched", provider=look.provider, problem=look.problem)
             self._troubled[where] = look.problem
             if look.taken:
-                log.info("reports taken", provider=look.provider, mails=look.taken)
+                log.info("reports taken", provider=look.provider, taken=look.taken)
         return looks
 
     def close(self) -> None:

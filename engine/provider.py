@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache, partial
+from itertools import takewhile
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -114,7 +116,7 @@ class Capabilities:
     settle_time: how long after a hand-over the vendor's own list of messages is surely complete, for `look_up`: a message
     that it lacks twice, this far apart, never arrived. None where the vendor cannot be asked.
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
-    webhooks, inboxes: its reports are called in, and can be fetched from a mailbox.
+    webhooks, inboxes: its reports are called in, and are fetched: from a mailbox, or from a list of the vendor's.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
     longest_text: how long a text may be, as the vendor counts (`Provider.length`). None where it does not say.
@@ -391,7 +393,7 @@ class Fetched:
 
 
 class Inbox(ABC):
-    """Where reports wait because their senders cannot call: a mailbox for bounces and complaints.
+    """Where reports wait because their senders cannot call: a mailbox for bounces and complaints, or a vendor's own list.
 
     name: for people, the same at every start; no secret. aside: how many mails lay aside at the end of the last `fetch`.
     """
@@ -406,6 +408,39 @@ class Inbox(ABC):
 
         Raises ProviderError or SecretMissing where the inbox cannot be read; a mail that cannot be read is `Fetched`.
         """
+
+
+FIRST_LOOK, LOOK_AGAIN = timedelta(days=2), timedelta(minutes=10)
+PATIENCE_SECONDS = 30.0
+EVENTS_AT_ONCE = 100
+
+
+class Polled(Inbox):
+    """What a vendor tells only when it is asked: its list of what people did, the newest first.
+
+    ask: that list as events, read on, page by page, as long as more of it is wanted; until a `time.monotonic()` instant.
+    May raise SecretMissing and NoPlainAnswer. The first look goes back two days; every other to ten minutes before the newest
+    that is known, as a vendor may list something late. What is told again is known by its `dedupe`.
+    """
+
+    def __init__(self, name: str, ask: Callable[[float], Iterator[ProviderEvent]]) -> None:
+        self.name, self._ask = name, ask
+        self._newest: datetime | None = None
+        self._known = frozenset[str]()
+
+    def fetch(self, key_of: KeyOf, *, now: datetime) -> Iterator[Fetched]:
+        since = self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK
+        try:
+            told = list(takewhile(lambda event: event.at >= since, self._ask(time.monotonic() + PATIENCE_SECONDS)))
+        except NoPlainAnswer as error:
+            raise ProviderError(
+                f"the list cannot be read ({error.what})", remedy="Look at the token's rights."
+            ) from error
+        new = [event for event in reversed(told) if event.dedupe not in self._known]
+        for start in range(0, len(new), EVENTS_AT_ONCE):
+            yield Fetched(events=new[start : start + EVENTS_AT_ONCE])
+        if told:
+            self._newest, self._known = max(event.at for event in told), frozenset(event.dedupe for event in told)
 
 
 HEARTBEAT_SECONDS = 0.1
@@ -748,6 +783,7 @@ __all__ = [
     "NotSent",
     "Outcome",
     "Outgoing",
+    "Polled",
     "Provider",
     "ProviderEvent",
     "ProviderSettings",

@@ -6,12 +6,13 @@ https://docs.bsky.app/docs/api/com-atproto-repo-put-record
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
 
+from channels.bluesky.heard import heard
 from channels.bluesky.posts import COLLECTION, LONGEST, graphemes, post, record_key
 from channels.bluesky.sessions import EXPIRED, RESET, Session, Sessions
 from engine.errors import NoPlainAnswer, SecretMissing
@@ -24,11 +25,14 @@ from engine.provider import (
     Engagement,
     Finding,
     Http,
+    Inbox,
     NotFound,
     NotSent,
     Outcome,
     Outgoing,
+    Polled,
     Provider,
+    ProviderEvent,
     ProviderSettings,
     Rejected,
     SecretRef,
@@ -41,6 +45,7 @@ from engine.provider import (
 )
 
 FOR_EVER = timedelta(days=36_500)
+PAGE, MOST_PAGES = 100, 20
 AT_ONCE = 25  # posts that one question may be about
 
 NOT_TAKEN = frozenset(
@@ -61,12 +66,14 @@ class BlueskySettings(ProviderSettings):
     """handle: the account's, or its DID. app_password: made at Settings → Privacy and security → App passwords.
 
     server: where the account lives; who has one at Bluesky leaves it. languages: of the posts, up to three (fi, en).
+    notifications: whether replies and reactions are fetched.
     """
 
     handle: str = Field(pattern=r"^(did:[a-z]+:[^\s@]+|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)$")
     app_password: SecretRef
     server: str = Field(default="https://bsky.social", pattern=r"^https?://[^\s]+$")
     languages: tuple[str, ...] = Field(default=(), max_length=3)
+    notifications: bool = True
 
 
 class Bluesky(Provider):
@@ -84,12 +91,14 @@ class Bluesky(Provider):
         direct=False,
         longest_text=LONGEST,
         engagement=True,
+        inboxes=True,
     )
 
     def __init__(self, settings: Any, *, http: Http) -> None:
         super().__init__(settings, http=http)
         given: BlueskySettings = self.settings
         self._sessions = Sessions(http, server=given.server, handle=given.handle, password=given.app_password)
+        self._inbox = Polled("notifications", self._notifications)
 
     def length(self, text: str) -> int:
         return graphemes(text)
@@ -149,6 +158,31 @@ class Bluesky(Provider):
                 raise NoPlainAnswer(f"http_{answer.status}" if isinstance(answer, Answer) else answer.code)
             found |= {storable(each.get("uri")): _engagement(each) for each in posts if isinstance(each, dict)}
         return found
+
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        return (self._inbox,) if self.settings.notifications else ()
+
+    def _notifications(self, deadline: float) -> Iterator[ProviderEvent]:
+        """What people did, the newest first. Raises SecretMissing, NoPlainAnswer.
+
+        https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
+        """
+        query: dict[str, Any] = {"limit": PAGE}
+        for _ in range(MOST_PAGES):
+            answer = self._asked("GET", "app.bsky.notification.listNotifications", deadline=deadline, query=query)
+            if not isinstance(answer, Answer) or not answer.good:
+                raise NoPlainAnswer(
+                    f"http_{answer.status}" if isinstance(answer, Answer) else answer.detail or answer.code
+                )
+            fields = answer.fields()
+            page = fields.get("notifications")
+            if not isinstance(page, list):
+                raise NoPlainAnswer("unreadable")
+            yield from filter(None, map(heard, page))
+            if not page or not fields.get("cursor"):
+                return
+            query["cursor"] = storable(fields["cursor"])
 
     def verify(self, *, deadline: float) -> Verified:
         try:

@@ -1,4 +1,4 @@
-"""The mailboxes that bounces and complaints arrive in: looked into of late, and nothing strange in them."""
+"""Mailboxes that bounces and complaints arrive in, and lists of notifications: looked into of late, and nothing strange in them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def inboxes(connection: Connection, providers: Mapping[str, Provider], *, now: d
             if look is None or look.looked_at < now - LATE:
                 yield warning(AREA, f"{what} was not looked into for ten minutes", "Is `regulars run` running?")
             elif look.problem:
-                yield wrong(AREA, f"{what}: {look.problem}", f"See providers.{name}.reports in config.yaml.")
+                yield wrong(AREA, f"{what}: {look.problem}", f"See providers.{name} in config.yaml.")
             elif look.aside:
                 told = f"{look.aside:,} mails there are no report that proves which message it is about"
                 yield warning(AREA, f"{what}: {told}", "They lie in the folder regulars-aside: look, and delete them.")
             else:
-                yield good(AREA, f"{what} is read; {look.taken:,} mails so far")
+                yield good(AREA, f"{what} can be read; {look.taken:,} taken so far")

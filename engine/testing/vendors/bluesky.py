@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
@@ -30,6 +31,7 @@ class BlueskyVendor(HttpVendor):
         self._known = set[str]()
         self.log_ins = self.renewals = 0
         self.fared: dict[str, Mapping[str, int]] = {}
+        self._notifications: list[dict[str, Any]] = []
 
     def prepares(self, request: Request) -> bool:
         return "com.atproto.server." in request.path
@@ -56,6 +58,8 @@ class BlueskyVendor(HttpVendor):
             ), None
         if name == "com.atproto.repo.putRecord":
             return self._put(request)
+        if name == "app.bsky.notification.listNotifications":
+            return self._list(request.query), None
         if name == "app.bsky.feed.getPosts":
             return self._posts([value for name, value in request.asked if name == "uris"]), None
         return _no(501, "MethodNotImplemented", "Method Not Implemented"), None
@@ -107,6 +111,26 @@ class BlueskyVendor(HttpVendor):
         if uri not in {one.provider_message_id for one in self.told()}:
             return _no(400, "RecordNotFound", f"Could not locate record: {uri}")
         return Reply(status=200, body={"uri": uri, "cid": "bafy", "value": dict(self._records[uri])})
+
+    def _list(self, asked: Mapping[str, str]) -> Reply:
+        start, limit = int(asked.get("cursor", "0")), int(asked.get("limit", "50"))
+        if limit > 100:
+            return _no(400, "InvalidRequest", "limit must not be larger than 100")
+        page = self._notifications[::-1][start : start + limit]
+        more = {"cursor": str(start + limit)} if len(self._notifications) > start + limit else {}
+        return Reply(status=200, body={"notifications": page, "seenAt": "2026-03-02T12:00:00.000Z", **more})
+
+    def notify(self, reason: str, who: str, at: datetime, *, about: str | None = None, text: str = "") -> None:
+        """Somebody likes, reposts or quotes the post `about`, or answers it (`reply`)."""
+        record: dict[str, Any] = {"createdAt": at.isoformat(), "text": text}
+        if reason == "reply":
+            record["reply"] = {"parent": {"uri": about, "cid": "bafy"}, "root": {"uri": about, "cid": "bafy"}}
+        uri = f"at://did:plc:{who}/app.bsky.feed.{reason}/{len(self._notifications)}"
+        told = {"uri": uri, "cid": "bafy", "author": {"did": f"did:plc:{who}", "handle": who}, "reason": reason}
+        date = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        self._notifications.append(
+            {**told, "reasonSubject": about, "record": record, "isRead": False, "indexedAt": date}
+        )
 
     def _posts(self, asked: Sequence[str]) -> Reply:
         there = [{"uri": uri, "cid": "bafy", **self.fared.get(uri, {})} for uri in asked if uri in self._records]

@@ -6,6 +6,8 @@ import html
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
@@ -25,6 +27,7 @@ class MastodonVendor(HttpVendor):
         super().__init__(misbehave=misbehave)
         self._token, self._limit = access_token, limit
         self._answers: dict[str, Reply] = {}
+        self._notifications: list[dict[str, Any]] = []
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.headers.get("authorization") != f"Bearer {self._token}":
@@ -63,6 +66,8 @@ class MastodonVendor(HttpVendor):
         place = request.path.removeprefix("/api/v1")
         if place == "/accounts/verify_credentials":
             return Reply(status=200, body={"id": ACCOUNT, "username": "records"})
+        if place == "/notifications":
+            return self._list(request)
         told = self.told()
         if place == f"/accounts/{ACCOUNT}/statuses":
             below, limit = request.query.get("max_id", "9" * 20), min(int(request.query.get("limit", "20")), 40)
@@ -72,6 +77,25 @@ class MastodonVendor(HttpVendor):
             if place == f"/statuses/{one.provider_message_id}/source":
                 return Reply(status=200, body={"id": one.provider_message_id, "text": one.text, "spoiler_text": ""})
         return _MISSING
+
+    def _list(self, request: Request) -> Reply:
+        """Of the kinds that are asked for, in pages of at most 80, the newest first."""
+        kinds = [value for name, value in request.asked if name == "types[]"]
+        below, limit = int(request.query.get("max_id", "9" * 18)), min(int(request.query.get("limit", "40")), 80)
+        page = [one for one in self._notifications if one["type"] in kinds and int(one["id"]) < below][-limit:]
+        return Reply(status=200, body=json.dumps(page[::-1]).encode())
+
+    def notify(self, kind: str, who: str, at: datetime, *, about: str | None = None, content: str = "") -> None:
+        """Somebody favourites or reblogs the status `about`, or answers it (`mention`) with this HTML."""
+        number = str(1000 + len(self._notifications))
+        status = {"id": about, "content": "<p>New</p>", "in_reply_to_id": None, "visibility": "public"}
+        if kind == "mention":
+            status = {**status, "id": f"9{number}", "in_reply_to_id": about, "content": content}
+        date = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        account = {"id": "7", "username": who.partition("@")[0], "acct": who}
+        self._notifications.append(
+            {"id": number, "type": kind, "created_at": date, "account": account, "status": status}
+        )
 
     def forget(self) -> None:
         """An hour later: no key is known any more."""

@@ -1,0 +1,168 @@
+"""What people answer and how they react, fetched from Mastodon's and Bluesky's own lists: each once, whoever asks how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from channels.bluesky import Bluesky, BlueskySettings
+from channels.mastodon import Mastodon, MastodonSettings
+from engine.clock import SteppedClock
+from engine.intake.inboxes import collect
+from engine.ledger.inboxes import Look
+from engine.model import Channel
+from engine.provider import Accepted, Http, Provider
+from engine.store import Database
+from engine.store.tables import contact_points, events, messages, suppressions
+from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
+from engine.testing.vendors.mastodon import MastodonVendor
+from engine.testing.vendors.server import Cut, Fault, Reply, Reset
+from tests.ledger.books import add_customers, begin, end, owe_all, take
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One of the two: its server, our post there, and who answers it."""
+
+    vendor: MastodonVendor | BlueskyVendor
+    post: str
+    who: str
+
+    @property
+    def handle(self) -> str:
+        return f"@{self.who}"
+
+    def opened(self) -> Provider:
+        if isinstance(self.vendor, MastodonVendor):
+            masto = {"server": self.vendor.url, "access_token": "${env:T_TOKEN}"}
+            return Mastodon(MastodonSettings.model_validate(masto), http=Http())
+        sky = {"server": self.vendor.url, "handle": HANDLE, "app_password": "${env:T_TOKEN}"}
+        return Bluesky(BlueskySettings.model_validate(sky), http=Http())
+
+    def answers(self, text: str, at: datetime) -> None:
+        if isinstance(self.vendor, MastodonVendor):
+            to_whom = '<span class="h-card"><a href="https://s.example/@records" class="u-url mention">@<span>records</span></a></span>'
+            self.vendor.notify("mention", self.who, at, about=self.post, content=f"<p>{to_whom} {text}</p>")
+        else:
+            self.vendor.notify("reply", self.who, at, about=self.post, text=text)
+
+    def likes(self, at: datetime) -> None:
+        kind = "favourite" if isinstance(self.vendor, MastodonVendor) else "like"
+        self.vendor.notify(kind, self.who, at, about=self.post)
+
+
+@pytest.fixture(params=["mastodon", "bluesky"])
+def network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    monkeypatch.setenv("T_TOKEN", "token-for-tests")
+    if request.param == "mastodon":
+        with MastodonVendor() as vendor:
+            yield Network(vendor=vendor, post="110000000000000007", who="ana@social.example")
+    else:
+        with BlueskyVendor() as vendor:
+            yield Network(vendor=vendor, post=f"at://{DID}/app.bsky.feed.post/3abcdefghijkl", who="ana.bsky.example")
+
+
+@pytest.fixture
+def posted(database: Database, now: datetime, network: Network) -> int:
+    """Our post, on record as the network has it, and a customer of that handle."""
+    add_customers(database, 1, now)
+    owe_all(database, now)
+    sent = begin(database, take(database, now)[0], now)
+    assert sent is not None
+    end(database, sent, Accepted(provider_message_id=network.post), now)
+    hashed = {"channel": "social", "address": network.handle, "address_hash": database.address_hash(network.handle)}
+    with database.writing() as connection:
+        connection.execute(update(contact_points).values(hashed))
+        connection.execute(update(messages).values(channel="social", provider="net", sent_to=None, customer_id=None))
+    return sent.id
+
+
+def told(database: Database) -> list[tuple[str, int | None]]:
+    with database.reading() as connection:
+        return [
+            tuple(row) for row in connection.execute(select(events.c.name, events.c.message_id).order_by(events.c.at))
+        ]
+
+
+def look(database: Database, provider: Provider, at: datetime) -> Look:
+    (one,) = collect(database, {"net": provider}, SteppedClock(at))
+    return one
+
+
+def test_a_reply_and_a_reaction_are_events_once(
+    database: Database, now: datetime, network: Network, posted: int
+) -> None:
+    """However often the list is looked at, and by whom: after a restart what is told again is known."""
+    opened = network.opened()
+    network.likes(now + MINUTE)
+    assert look(database, opened, now + MINUTE).problem == ""
+    network.answers("When?", now + 2 * MINUTE)
+    for provider in (opened, opened, network.opened()):
+        assert look(database, provider, now + 3 * MINUTE).problem == ""
+    assert told(database) == [("reacted", posted), ("replied", posted)]
+    with database.reading() as connection:
+        assert connection.execute(select(messages.c.replied_at)).scalar_one() == now + 2 * MINUTE
+        said = connection.execute(select(events.c.properties).where(events.c.name == "replied")).scalar_one()
+    assert said["text"] == "When?"
+
+
+def test_a_stop_under_a_post_is_obeyed(database: Database, now: datetime, network: Network, posted: int) -> None:
+    """It suppresses the handle that wrote it; the handles before the word only say to whom."""
+    network.answers("STOP", now + MINUTE)
+    look(database, network.opened(), now + MINUTE)
+    with database.reading() as connection:
+        found = connection.execute(select(suppressions.c.channel, suppressions.c.address_hash)).all()
+    assert [tuple(row) for row in found] == [(Channel.SOCIAL, database.address_hash(network.handle))]
+
+
+def test_only_what_is_new_is_read(database: Database, now: datetime, network: Network, posted: int) -> None:
+    """The first look goes back two days, page by page; the next ones stop at what is known."""
+    network.likes(now - timedelta(days=3))
+    for second in range(250):
+        network.likes(now - timedelta(seconds=2500 - 10 * second))
+    opened = network.opened()
+    look(database, opened, now)
+    assert len(told(database)) == 250
+    network.likes(now + MINUTE)
+    before = network.vendor.requests
+    look(database, opened, now + MINUTE)
+    assert (len(told(database)), network.vendor.requests - before) == (251, 1)
+
+
+def test_a_list_that_cannot_be_read_is_told(database: Database, now: datetime, network: Network, posted: int) -> None:
+    """Nothing is taken from half an answer, the look says why, and the next one takes it; a missing token is named."""
+    network.likes(now)
+    opened = network.opened()
+    broken: list[Fault] = [Reply(status=status) for status in (401, 403, 429, 500)]
+    broken += [Reply(status=200, body=body) for body in (b"", b"{}", b"[1]", b'{"notifications": 5}')]
+    for fault in (*broken, Reset(), Cut(after=60)):
+        network.vendor.fail_next(fault)
+        assert look(database, opened, now).problem, fault
+        assert not told(database)
+    assert look(database, opened, now).problem == "" and len(told(database)) == 1
+
+
+def test_what_is_odd_is_passed_over(database: Database, now: datetime, network: Network, posted: int) -> None:
+    """A notification without its time, or about nothing, keeps no other from being read."""
+    network.likes(now)
+    odd = network.vendor._notifications
+    odd += [
+        {**odd[0], "created_at": "soon", "indexedAt": "soon", "id": "5"},
+        {**odd[0], "account": None, "author": 1, "id": "6"},
+    ]
+    network.likes(now)
+    assert look(database, network.opened(), now).problem == ""
+    assert len(told(database)) == 2
+
+
+def test_who_does_not_want_them_is_not_asked(network: Network) -> None:
+    """`notifications: false`, for a token without that right."""
+    opened = network.opened()
+    changed = type(opened)(opened.settings.model_copy(update={"notifications": False}), http=Http())
+    assert len(opened.inboxes) == 1 and not changed.inboxes
