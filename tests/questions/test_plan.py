@@ -155,7 +155,7 @@ def test_a_new_fact_must_be_thought_about_here() -> None:
     """Whatever gates are told is the same for a whole campaign, or told apart by the plan. Add a new fact to KIND or here."""
     of_a_campaign = {"channel", "message_class", "consent_rule", "not_after"}
     for_sending_alone = {"customer", "revision", "address"}  # gates ask whether there is a customer and an address
-    by_kind = {"zone", "contact_point_id", "consent", "suppressed", "counted"}
+    by_kind = {"zone", "contact_point_id", "consent", "suppressed", "reply_waits", "counted"}
     assert {field.name for field in fields(Facts)} == of_a_campaign | for_sending_alone | by_kind
     assert set(KIND) == {"time_zone", *(by_kind - {"zone", "counted"})}
 

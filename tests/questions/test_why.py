@@ -22,6 +22,7 @@ from engine.intake.customers import take_customers
 from engine.intake.events import take_events
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
+from engine.ledger.replies import keep
 from engine.model import Channel, EventName, Reason, State, SuppressionReason
 from engine.policy.decide import GATES
 from engine.provider import Accepted, Ambiguous, NotSent, ProviderEvent
@@ -100,6 +101,12 @@ def _quiet(shop: Asked) -> None:
     shop.write("config.yaml", f'{CONFIG}quiet_hours: {{email: {{from: "13:00", to: "16:00"}}}}\n')
 
 
+def _asking(shop: Asked) -> None:
+    with shop.database.writing() as connection:
+        hashed = shop.database.address_hash(ADDRESS)
+        keep(connection, Channel.EMAIL, hashed, customer_id=1, text="when does it end?", at=shop.clock.now())
+
+
 def _nothing(_shop: Asked) -> None:
     pass
 
@@ -113,6 +120,7 @@ def _nothing(_shop: Asked) -> None:
         ({}, _suppressed, Reason.SUPPRESSED, "bounced on 2026-03-02 14:00 (provider)"),
         ({}, _capped, Reason.FREQUENCY_CAP, "1 of 1 within 7 days, free again 2026-03-09 14:00"),
         ({}, _quiet, Reason.QUIET_HOURS, "14:00 where the customer is (Europe/Helsinki); quiet 13:00 to 16:00"),
+        ({}, _asking, Reason.REPLY_WAITS, "a reply waits to be read"),
         ({}, _late, Reason.NOT_LATER_THAN, "may leave until 2026-03-02 15:00"),
     ],
 )  # fmt: skip
