@@ -62,6 +62,7 @@ class File(Provider):
         self.capabilities = Capabilities(
             channel=channel,
             idempotency_window=FOR_EVER,
+            key_suffices=True,
             html=email,
             headers=email,
             posts=channel in POSTS,

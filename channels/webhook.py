@@ -71,6 +71,7 @@ class Hook(Provider):
         self.capabilities = Capabilities(
             channel=channel,
             idempotency_window=timedelta(hours=settings.remembers_hours) if settings.idempotent else None,
+            key_suffices=settings.idempotent,
             echoes_key=bool(settings.report_secrets),
             webhooks=bool(settings.report_secrets),
             html=email,

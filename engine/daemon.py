@@ -25,7 +25,7 @@ from engine.campaigns.planned import PlanFile, Refused, objection, read_plan
 from engine.campaigns.schedules import Schedule, next_occurrence
 from engine.clock import Clock, SteppedClock
 from engine.content.links import Links
-from engine.errors import RegularsError, Severity, WorkspaceError
+from engine.errors import AnotherDatabase, RegularsError, Severity, StoreError, WorkspaceError
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
 from engine.provider import Http
@@ -35,7 +35,9 @@ from engine.rules.workspace import Workspace, fingerprint, load_workspace
 from engine.sending.dispatch import Kind, dispatcher_for
 from engine.sending.prepare import Setup
 from engine.sending.providers import open_providers
+from engine.sending.restored import begin_watched, refuse_quarantined
 from engine.sending.sender import Sender
+from engine.sending.witness import Witness
 from engine.store import Database, open_database
 
 log = structlog.get_logger()
@@ -83,11 +85,18 @@ class Installation:
         setup: Setup | None = None,
         database: Database | None = None,
         url: str | None = None,
+        sends: bool = True,
     ) -> None:
+        """`sends`: whether anything is handed over from here. Raises Quarantined where that may double."""
         self.folder, self.clock = folder, clock
         self.setup = setup or set_up(folder)
         self.database = database or open_workspace_database(self.setup.workspace, url)
-        self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock)
+        self.witness: Witness | None = None
+        if sends and database is None:
+            self.witness = begin_watched(
+                self.database, url or self.setup.workspace.settings.database, folder, now=clock.now()
+            )
+        self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock, witness=self.witness)
         self.dispatcher = dispatcher_for(self.sender, self.database, clock)
         self.plan: PlanFile | None = None
         self.refused: dict[str, Refused] = {}
@@ -173,6 +182,8 @@ class Installation:
         self.dispatcher.stop()
         for provider in self.setup.providers.values():
             provider.close()
+        if self.witness:
+            self.witness.close()
         self.database.close()
 
 
@@ -205,9 +216,11 @@ class Daemon:
         sys.setswitchinterval(SWITCH_SECONDS)
         self.start()
         on_ready()
-        while not self._stop.wait(1.0):  # a bounded wait, so that signals are seen on every platform
-            pass
-        self.stop()
+        try:
+            while not self._stop.wait(1.0):  # a bounded wait, so that signals are seen on every platform
+                self._refuse_restored()
+        finally:
+            self.stop()
 
     def start(self) -> None:
         """Begin: catch up on what was missed, start the senders, keep the schedules."""
@@ -229,6 +242,16 @@ class Daemon:
         self._scheduler.shutdown(wait=True)
         self.installation.close()
         log.info("stopped")
+
+    def _refuse_restored(self) -> None:
+        """A database that was put in the place of ours, or that somebody else found out, is nothing to send from."""
+        try:
+            self.installation.database.same.look()
+            refuse_quarantined(self.installation.database)
+        except AnotherDatabase:
+            raise
+        except StoreError:  # those who use it tell that it is down
+            pass
 
     def _schedule(self) -> None:
         for job in self._scheduler.get_jobs():

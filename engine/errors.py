@@ -84,6 +84,14 @@ class StoreError(RegularsError):
     """The database cannot be opened, read or written; nothing was half done."""
 
 
+class AnotherDatabase(StoreError):
+    """Where the database was there is another now: a copy was put in its place, or its server failed over."""
+
+
+class Quarantined(RegularsError):
+    """The database may not know of everything that was sent; nothing is handed over until a person has decided."""
+
+
 class IntakeError(RegularsError):
     """A file or request to take in is unusable as a whole (single bad rows are reported, not raised)."""
 

@@ -171,6 +171,7 @@ class Reason(StrEnum):
     CONTACT_CHANGED = "contact_changed"
     REPLY_WAITS = "reply_waits"
     FAULT = "fault"
+    RESTORED = "restored"
 
 
 class EventName(StrEnum):
@@ -268,3 +269,8 @@ class Message:
     sent_to: str | None = None
     provider: str | None = None
     content_hash: str | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may have been handed over in a time of which a restored database knows nothing."""
+        return self.doubt_since is not None and self.first_sent_at is None

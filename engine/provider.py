@@ -115,6 +115,8 @@ class Capabilities:
     idempotency_window: how long the vendor remembers our key; None where it does not deduplicate.
     settle_time: how long after a hand-over the vendor's own list of messages is surely complete, for `look_up`: a message
     that it lacks twice, this far apart, never arrived. None where the vendor cannot be asked.
+    key_suffices: by our key alone a message is found (`look_up`), and known again, whatever its words and the time of its
+    hand-over, which must only not be before `at`.
     echoes_key: the key comes back in its webhooks, so an event can settle a message in doubt.
     webhooks, inboxes: its reports are called in, and are fetched: from a mailbox, or from a list of the vendor's.
     html, headers: an email provider that can carry an HTML part, and headers of our own (one-click unsubscribe).
@@ -129,6 +131,7 @@ class Capabilities:
     channel: Channel
     idempotency_window: timedelta | None = None
     settle_time: timedelta | None = None
+    key_suffices: bool = False
     echoes_key: bool = False
     webhooks: bool = False
     inboxes: bool = False

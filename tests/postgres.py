@@ -8,6 +8,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -79,6 +82,23 @@ class Server:
         log = str(self.folder / "log")  # else the server would keep our end of its output open
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", log, "-m", "immediate", "restart")
 
+    @contextmanager
+    def down(self) -> Iterator[Path]:
+        """Stopped cleanly for the length of the block; gives its data."""
+        data, log = self.folder / "data", str(self.folder / "log")
+        options = (data / "postmaster.opts").read_text(encoding="utf-8").split(" ", 3)[-1]
+        self._run("pg_ctl", "-D", str(data), "-w", "-m", "fast", "stop")
+        yield data
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "postgres:postgres", str(data)], check=True)
+        self._run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options.strip(), "start")
+
+    def wait_until_promoted(self) -> None:
+        """A recovery is over."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                time.sleep(0.02)
+
     def url(self, name: str) -> str:
         return f"postgresql://regulars@127.0.0.1:{self.port}/{name}"
 
@@ -94,6 +114,9 @@ class Server:
         name = f"test_{next(self.counter)}"
         self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name, self.url(name)
+
+    def rename(self, name: str, to: str) -> None:
+        self._sql(f'ALTER DATABASE "{name}" RENAME TO "{to}"')
 
     def drop(self, name: str) -> None:
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

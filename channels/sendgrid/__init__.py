@@ -84,6 +84,7 @@ class SendGrid(Provider):
     capabilities = Capabilities(
         channel=Channel.EMAIL,
         settle_time=timedelta(minutes=15),  # "near real time", which is no promise
+        key_suffices=True,
         echoes_key=True,
         webhooks=True,
         html=True,

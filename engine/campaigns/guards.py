@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from engine.errors import HeldBack
 from engine.guards import Canary
-from engine.ledger import canaries
+from engine.ledger import canaries, restores
 from engine.rules.campaign import Campaign
 from engine.settings import Settings
 from engine.store.tables import runs
@@ -24,6 +24,18 @@ def refuse_runaway(connection: Connection, settings: Settings, campaign: Campaig
     if before and owed >= guards.jump_from and owed > before * (1 + guards.audience_jump):
         what = f"it went to {before:,} the last time and would go to {owed:,}; guards.audience_jump is {guards.audience_jump:.0%}"
         raise HeldBack(what, remedy=_remedy(campaign))
+
+
+def refuse_lost(connection: Connection, campaign: Campaign, nominal_at: datetime) -> None:
+    """Raises HeldBack where a restored database cannot know whether this was launched before."""
+    lost = restores.newest(connection)
+    if lost is not None and lost.since is not None and nominal_at <= lost.until:
+        what = (
+            f"it was due before the database was restored, and may have been launched between "
+            f"{lost.since:%Y-%m-%d %H:%M} and {lost.until:%Y-%m-%d %H:%M} UTC"
+        )
+        remedy = f"Look at the provider's own list; `regulars launch {campaign.campaign} --confirm` launches it now."
+        raise HeldBack(what, remedy=remedy)
 
 
 def _remedy(campaign: Campaign) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Select, select
 
-from engine.campaigns.guards import begin_canary, refuse_runaway
+from engine.campaigns.guards import begin_canary, refuse_lost, refuse_runaway
 from engine.campaigns.schedules import Occurrence, due
 from engine.content.templates import TemplateVersion, read_template
 from engine.document import suggestion
@@ -91,6 +91,8 @@ def launch(
         run_id, new = open_run(connection, database, run, now=now)
         owed, to = 0, _owed_to(campaign, chosen, Lane.BULK, now)
         if new:
+            if not confirmed:
+                refuse_lost(connection, campaign, occurrence.nominal_at)
             canary = workspace.settings.guards.of(campaign.guards).canary
             to = replace(to, canary=canary.share) if canary is not None else to
             owed = owe(connection, database, run_id, campaign.campaign, to, now=now)

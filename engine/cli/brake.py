@@ -14,7 +14,7 @@ from rich.markup import escape
 from engine.cli.app import HERE, AsJson, Where, moment, opened_database, screen, show_json
 from engine.document import suggestion
 from engine.errors import RegularsError, UnknownName
-from engine.ledger import brakes
+from engine.ledger import brakes, restores
 from engine.ledger.balance import known_campaigns
 from engine.ledger.cancel import RunStands, Undone, cancel_run, newest_runs
 from engine.ledger.cancel import cancel as cancel_campaign
@@ -56,8 +56,35 @@ def pause(
         screen.print(f"{_spoken(name)} {'is' if new else 'was already'} paused.", highlight=False)
 
 
-def resume(campaign: Campaign = None, everything: All = False, folder: Where = HERE, as_json: AsJson = False) -> None:
-    """Go on where it was paused. Nobody gets anything twice."""
+def resume(
+    campaign: Campaign = None,
+    everything: All = False,
+    after_restore: Annotated[
+        bool, typer.Option("--after-restore", help="End the quarantine of a database that was restored or failed over.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="When the backup was made (default: the ledger's last sign of life)."
+        ),
+    ] = None,
+    nothing_lost: Annotated[
+        bool, typer.Option("--nothing-lost", help="Nothing was sent after the backup: nothing is in doubt.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="With --after-restore: how that is known.")] = "",
+    folder: Where = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Go on where it was paused. Nobody gets anything twice.
+
+    With --after-restore: what may have left since the backup is in doubt from then on, and looked up where the vendor can be
+    asked. It is put on record.
+    """
+    if after_restore:
+        _after_restore(folder, since, why, nothing_lost=nothing_lost, as_json=as_json)
+        return
+    if since or nothing_lost:
+        raise RegularsError("--since and --nothing-lost go with --after-restore")
     with opened_database(folder) as (_, database):
         known = _known(folder, database)
         on = (brake.campaign for brake in brakes.paused(database))
@@ -69,9 +96,40 @@ def resume(campaign: Campaign = None, everything: All = False, folder: Where = H
         return
     screen.print(f"{_spoken(name)} {'goes on' if released else 'was not paused'}.", highlight=False)
     for brake in still:
-        if brake.campaign in (name, brakes.ALL):
-            why = f"{_spoken(brake.campaign)} is paused still: {escape(brake.why)}"
-            screen.print(f"[yellow]But {why}[/yellow]", highlight=False)
+        if brake.on_all or brake.campaign == name:
+            screen.print(f"[yellow]But {brake.whom} is paused still: {escape(brake.why)}[/yellow]", highlight=False)
+        if brake.campaign == brakes.RESTORED:
+            screen.print("[yellow]See `regulars resume --after-restore`.[/yellow]", highlight=False)
+
+
+def _after_restore(folder: Path, since: str | None, why: str, *, nothing_lost: bool, as_json: bool) -> None:
+    with opened_database(folder) as (_, database):
+        with database.reading() as connection:
+            quarantine = restores.quarantined(connection)
+        if quarantine is None and since is None:
+            raise RegularsError(
+                "the database is not in quarantine",
+                remedy="Where you know that it was restored, say when the backup was made: --since TIME.",
+            )
+        asked = moment(since) if since else None
+        restore = restores.go_on(
+            database, since=asked, nothing_lost=nothing_lost, by=whoever(), why=why, now=moment(None)
+        )
+    if as_json:
+        show_json(restore)
+        return
+    screen.print("Sending goes on: start `regulars run` and the workers again.", highlight=False)
+    if restore.since is not None:
+        span = f"{restore.since:%Y-%m-%d %H:%M} and {restore.until:%Y-%m-%d %H:%M} UTC"
+        screen.print(f"{restore.suspected:,} messages may have left between {span}; `regulars doubts` follows them.")
+        screen.print(f"What the database learned between then is gone: {LOST}", highlight=False, soft_wrap=True)
+
+
+LOST = (
+    "opt-outs and complaints (import the vendors' suppression lists again), events (import them again), launches (those "
+    "that were due are held: `regulars launch`), triggers (their callers have to repeat them), and the links of what was "
+    "sent then."
+)
 
 
 def cancel(

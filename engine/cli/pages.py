@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from engine.ledger.brakes import ALL
 from engine.measure.report import Afterwards, Line, Report
 from engine.model import State
 from engine.questions.audience import Audience
@@ -46,8 +45,7 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
         if words:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
     for brake in read.paused:
-        name = "everything" if brake.campaign == ALL else brake.campaign
-        screen.print(f"[yellow]paused[/yellow] {name}: {escape(brake.why)}", highlight=False)
+        screen.print(f"[yellow]paused[/yellow] {brake.whom}: {escape(brake.why)}", highlight=False)
     for one in read.held:
         screen.print(f"[yellow]held[/yellow] {one.campaign} {one.occurrence}: {escape(one.why)}", highlight=False)
     screen.print(_balance(read), highlight=False)

@@ -122,7 +122,7 @@ def serve(folder: Where = HERE, listen: Address = "127.0.0.1:8025") -> None:
     """The HTTP door: triggers, events, webhooks, unsubscribe and tracking links. Sending is the daemon's (`run`)."""
     load_environment(folder)
     log_to_stderr()
-    installation = Installation(folder, WallClock())
+    installation = Installation(folder, WallClock(), sends=False)
     notes.print(
         f"Listening on {listen}; OpenAPI at /openapi.json. Messages are sent by `regulars run`.", highlight=False
     )

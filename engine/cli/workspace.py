@@ -36,7 +36,9 @@ def init(
     shutil.copy(starter / "config.yaml", folder / "config.yaml")
     for part in ("rules", "templates"):
         shutil.copytree(starter / part, folder / part)
-    (folder / ".gitignore").write_text(".env\n*.db\n*.db-wal\n*.db-shm\noutbox/\n*.rejects.*\n", encoding="utf-8")
+    (folder / ".gitignore").write_text(
+        ".env\n*.db\n*.db-wal\n*.db-shm\n*.db-witness/\n.regulars/\noutbox/\n*.rejects.*\n", encoding="utf-8"
+    )
     environment = folder / ".env"
     environment.touch(mode=0o600)
     environment.write_text(

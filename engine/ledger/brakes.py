@@ -14,15 +14,28 @@ from engine.store.tables import brakes, messages, stops
 
 ALL = "*"
 """The brake on every campaign there is and will be: the kill switch."""
+RESTORED = "*restored"
+"""The brake on everything in a database that may not know of all that was sent; see `restores`."""
+_ON_ALL = (ALL, RESTORED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brake:
-    """A campaign that is paused (`ALL`: every one), since when (UTC), and why, in the words of who did it."""
+    """A campaign that is paused (`ALL`, `RESTORED`: every one), since when (UTC), and why, in the words of who did it."""
 
     campaign: str
     since: datetime
     why: str
+
+    @property
+    def on_all(self) -> bool:
+        """Whether it holds every campaign."""
+        return self.campaign in _ON_ALL
+
+    @property
+    def whom(self) -> str:
+        """The campaign, or everything."""
+        return "everything" if self.on_all else self.campaign
 
 
 def pause(database: Database, campaign: str, *, why: str, now: datetime) -> bool:
@@ -54,14 +67,20 @@ def last_stop(connection: Connection, campaign: str) -> datetime | None:
 def paused(database: Database) -> tuple[Brake, ...]:
     """Every brake that is on."""
     with database.reading() as connection:
-        rows = connection.execute(select(brakes).order_by(brakes.c.campaign)).all()
+        return on(connection)
+
+
+def on(connection: Connection) -> tuple[Brake, ...]:
+    """Every brake that is on, as of this connection's view."""
+    rows = connection.execute(select(brakes).order_by(brakes.c.campaign)).all()
     return tuple(Brake(campaign=row.campaign, since=row.since, why=row.why) for row in rows)
 
 
 def braked(connection: Connection) -> Callable[[str], bool]:
     """Whether a campaign is paused, as of this connection's view."""
     names = frozenset(row.campaign for row in _BRAKES.rows(connection))
-    return lambda campaign: campaign in names or ALL in names
+    everything = not names.isdisjoint(_ON_ALL)
+    return lambda campaign: everything or campaign in names
 
 
 _BRAKES = Prepared(lambda _: select(brakes.c.campaign))
@@ -69,4 +88,4 @@ _BRAKES = Prepared(lambda _: select(brakes.c.campaign))
 
 def free_to_go() -> ColumnElement[bool]:
     """Messages of campaigns that are not paused."""
-    return ~exists(select(brakes.c.campaign).where(brakes.c.campaign.in_([messages.c.campaign, ALL])))
+    return ~exists(select(brakes.c.campaign).where(brakes.c.campaign.in_([messages.c.campaign, *_ON_ALL])))

@@ -94,7 +94,9 @@ def _open_doubts(database: Database) -> Iterator[Doubt]:
         with database.reading() as connection:
             rows = connection.execute(query.where(m.id > last)).all()
         for row in rows:
-            yield Doubt(**{**row._mapping, "delivery": DeliveryClass(row.delivery)})
+            # after a restore evidence has its time from when it was asked for, however old the backup is
+            since = row.doubted_at if row.reason == Reason.RESTORED.value else row.since
+            yield Doubt(**{**row._mapping, "delivery": DeliveryClass(row.delivery), "since": since})
         if len(rows) < BATCH:
             return
         last = rows[-1].message_id
@@ -126,6 +128,8 @@ def _key_remembered_until(doubt: Doubt, rules: DoubtRules) -> datetime:
     """Until when the same message may be handed over again by its key."""
     can = rules.promises(doubt.provider)
     if can is None or can.repeatable_for is None or doubt.reason == Reason.CONTENT_CHANGED.value:
+        return doubt.first_sent_at
+    if doubt.reason == Reason.RESTORED.value and not can.key_suffices:
         return doubt.first_sent_at
     return doubt.first_sent_at + can.repeatable_for
 

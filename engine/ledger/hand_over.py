@@ -117,8 +117,11 @@ _REVISIONS = {bump: Prepared(partial(_revision_of, shared=not bump)) for bump in
 
 def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> None:
     # While an earlier hand-over is in doubt nothing of it may change; after a sure refusal all is made anew.
-    fresh = [intent for intent in intents if intent.message.doubt_since is None]
-    again = [intent for intent in intents if intent.message.doubt_since is not None]
+    def frozen(message: Message) -> bool:
+        return message.doubt_since is not None and not message.suspect
+
+    fresh = [intent for intent in intents if not frozen(intent.message)]
+    again = [intent for intent in intents if frozen(intent.message)]
     begun = sum(
         move_claimed(connection, "begin", *moves, now=now, leased=True)
         for moves in (

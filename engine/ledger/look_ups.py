@@ -32,7 +32,8 @@ class Question:
     """One message in doubt that is to be looked up now. Times are UTC.
 
     complete_at: from when on a list without it counts. settle_time: the vendor's. missing_since: the first look that
-    counted and did not find it. failures: how often in a row the vendor did not answer plainly.
+    counted and did not find it. restored: it is in doubt because the database was restored: by whom and when it was handed
+    over, if it was, is not known for sure. failures: how often in a row the vendor did not answer plainly.
     """
 
     message: Message
@@ -40,6 +41,7 @@ class Question:
     settle_time: timedelta
     missing_since: datetime | None
     failures: int
+    restored: bool = False
 
 
 def take(
@@ -96,6 +98,7 @@ def _question(row: Row[Any], asked: Row[Any], settle_times: Mapping[str, timedel
         settle_time=settle_time,
         missing_since=asked.missing_since,
         failures=asked.failures,
+        restored=row.reason == Reason.RESTORED.value,
     )
 
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, true, update
 
 from engine.ledger import canaries
+from engine.ledger.numbers import first_number
 from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
 from engine.store import Database
 from engine.store.expressions import chosen_first
@@ -99,21 +100,23 @@ def owe(connection: Connection, database: Database, run_id: int, campaign: str, 
         "changed_at": now,
         "not_after": to.not_after,
     }
-    owed = database.inserted(connection, _owing(database, to, row))
+    owed = database.inserted(connection, _owing(database, to, row, first_number(connection)))
     connection.execute(update(runs).where(runs.c.id == run_id).values(owed=runs.c.owed + owed))
     return owed
 
 
-def _owing(database: Database, to: OwedTo, row: Mapping[str, Any]) -> Any:
-    """The INSERT: one row for a public post, an INSERT … SELECT for an audience."""
+def _owing(database: Database, to: OwedTo, row: Mapping[str, Any], first: int | None) -> Any:
+    """The INSERT: one row for a public post, an INSERT … SELECT for an audience. Numbered from `first`, where that is said."""
     if to.audience is None:
-        return insert(messages).values(dict(row))
+        return insert(messages).values({**row, "id": first} if first else dict(row))
     ids = chosen_first(to.audience, dialect=database.dialect)
     columns: dict[str, ColumnElement[Any]] = {
         name: literal(value, messages.c[name].type) for name, value in row.items()
     }
     if to.canary is not None:
         columns |= canaries.due(ids.selected_columns[0], row["run_id"], to.canary, row["due_at"])
+    if first:
+        columns["id"] = literal(first - 1) + func.row_number().over()
     chosen = ids.add_columns(*(column.label(name) for name, column in columns.items()))
     return (
         database.insert(messages).from_select(["customer_id", *columns], chosen.where(true())).on_conflict_do_nothing()

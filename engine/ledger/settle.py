@@ -64,9 +64,9 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
 
 
 def _bad(one: Ended) -> bool:
-    return isinstance(one.outcome, Rejected | Ambiguous) or (
-        isinstance(one.outcome, NotSent) and not one.retry.worthwhile
-    )
+    if isinstance(one.outcome, Ambiguous):
+        return one.outcome.code not in _OWN_DOUBTS
+    return isinstance(one.outcome, Rejected) or (isinstance(one.outcome, NotSent) and not one.retry.worthwhile)
 
 
 def _run(message: Message) -> tuple[str, int]:
@@ -121,6 +121,8 @@ _CLOSING = PreparedMany(
 )
 
 
+_OWN_DOUBTS = {Reason.RESTORED.value: Reason.RESTORED}
+"""Doubts that are no vendor's doing, by their code."""
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}
 
 
@@ -146,7 +148,7 @@ def _transition(message: Message, outcome: Outcome, retry: Retry, now: datetime)
         case Ambiguous(code=code, detail=detail):
             since = message.doubt_since or now
             return "doubt", {
-                "reason": Reason.NO_ANSWER.value,
+                "reason": _OWN_DOUBTS.get(code, Reason.NO_ANSWER).value,
                 "detail": f"{code} {detail}".strip(),
                 "doubt_since": since,
             }

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, sele
 from engine.document import suggestion
 from engine.errors import UnknownName
 from engine.ledger.balance import known_campaigns
-from engine.ledger.brakes import ALL, Brake, paused
+from engine.ledger.brakes import Brake, paused
 from engine.ledger.holds import Hold, holding
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
@@ -104,7 +104,7 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
             for owed in connection.execute(_owed(campaign))
         ]
         held = holding(connection, campaign)
-    on = tuple(brake for brake in paused(database) if campaign in (None, brake.campaign) or brake.campaign == ALL)
+    on = tuple(brake for brake in paused(database) if campaign in (None, brake.campaign) or brake.on_all)
     return Report(as_of=now, lines=tuple(lines), held=held, paused=on)
 
 

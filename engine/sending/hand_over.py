@@ -31,6 +31,7 @@ _KEPT_WORDS = {ledger.Held: "held", ledger.Withheld: "withheld", ledger.Doubted:
 def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: Mapping[int, Facts]) -> Iterator[str]:
     """Decide about the claimed messages of one run and hand over those that may leave. Yields a word for each."""
     kept: list[ledger.Kept] = []
+    suspects: list[Leaving] = []
     groups: dict[str, list[Leaving]] = defaultdict(list)
     for place, message in enumerate(batch):
         if _too_late(desk):
@@ -40,11 +41,15 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
         if not isinstance(prepared, Leaving):
             kept.append(prepared)
             continue
+        if message.suspect:
+            suspects.append(prepared)
+            continue
         groups[prepared.intent.provider].append(prepared)
         if len(groups[prepared.intent.provider]) >= _group_size(desk, prepared.provider):
             yield from _leave(desk, groups.pop(prepared.intent.provider))
     ledger.keep(desk.database, kept, now=desk.now())
     yield from (_KEPT_WORDS[type(one)] for one in kept)
+    yield from _doubted(desk, suspects)
     for group in groups.values():
         yield from _leave(desk, group)
 
@@ -84,11 +89,8 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
     if not group:
         return
     name = group[0].intent.provider
-    refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
-    unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
-    back = [(message, why) for message, why in unsent if why is not Reason.CANCELLED]
-    ledger.release(desk.database, back, now=desk.now())
-    yield from (why.value for _, why in unsent)
+    refused = _begin(desk, group)
+    yield from (why.value for why in refused.values())
     begun = {one.outgoing.key: one for one in group if one.message.id not in refused}
     answered: list[Ended] = []
     written_at = time.monotonic()
@@ -101,6 +103,32 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
             desk.limits.heard(name, [one.outcome for one in answered], desk.now())
             yield from (type(one.outcome).__name__.lower() for one in answered)
             answered, written_at = [], time.monotonic()
+
+
+def _begin(desk: Desk, group: Sequence[Leaving]) -> dict[int, Reason]:
+    """The intents, on disk and witnessed. Returns why some may not leave, which go back."""
+    refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
+    unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
+    back = [(message, why) for message, why in unsent if why is not Reason.CANCELLED]
+    ledger.release(desk.database, back, now=desk.now())
+    begun = [one.message for one in group if one.message.id not in refused]
+    if begun and desk.witness:
+        desk.witness.note(begun[-1].id, begun[-1].attempts + 1)
+    return refused
+
+
+def _doubted(desk: Desk, suspects: Sequence[Leaving]) -> Iterator[str]:
+    """Messages that may have left in a time of which a restored database knows nothing: written down as they would leave, and
+    in doubt at once. Nothing is handed over; look-ups, reports and the class's rule go on from there.
+    """
+    if not suspects:
+        return
+    refused = _begin(desk, suspects)
+    yield from (why.value for why in refused.values())
+    doubt = Ambiguous(code=Reason.RESTORED.value, detail="it may have left before the database was restored")
+    ended = [_ended(desk, one, doubt) for one in suspects if one.message.id not in refused]
+    _settle_until_written(desk, ended)
+    yield from ("in_doubt" for _ in ended)
 
 
 def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome] | None]:

@@ -26,6 +26,7 @@ from engine.sending.limits import Expected, Limits
 from engine.sending.routes import pick
 from engine.sending.runs import Launched
 from engine.sending.slots import Slots
+from engine.sending.witness import Witness
 from engine.store import Database
 
 log = structlog.get_logger()
@@ -56,7 +57,7 @@ class Desk(Means):
     """One sender's surroundings. `now` tells the time; after `guard` (a `time.monotonic()`) and after `until` nothing may
     leave under this lease: the one clock stands still while the machine is suspended, the other may be set; `stopping`
     tells that the sender should end. `slots`: how much may be on its way at once, over all senders of this process; `bulk`
-    leaves one of them free. `limits`: how fast, of which `expected` is what this claim may take.
+    leaves one of them free. `limits`: how fast, of which `expected` is what this claim may take. `witness` sees what leaves.
     """
 
     now: Callable[[], datetime]
@@ -68,6 +69,7 @@ class Desk(Means):
     limits: Limits
     expected: Expected
     bulk: bool
+    witness: Witness | None = None
 
     @property
     def too_late(self) -> bool:
@@ -114,7 +116,7 @@ def prepare(desk: Desk, message: Message, run: Launched, facts: Facts) -> Leavin
 
 
 def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving | Kept:
-    if message.doubt_since is not None:
+    if message.doubt_since is not None and not message.suspect:
         if not _may_repeat(desk.setup, message, now):
             return Doubted(message=message, reason=Reason.KEY_FORGOTTEN)
         if message.sent_to != facts.address:
@@ -125,7 +127,7 @@ def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datet
             desk.limits.breakers,
             message,
             run.campaign.message_class,
-            message.sent_to if message.doubt_since else facts.address,
+            _address(message, facts.address),
             now,
         )
         return hop if isinstance(hop, Held) else _leaving(desk, message, run, facts, hop, now)
@@ -150,7 +152,8 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
     if run.campaign.delivery_class is DeliveryClass.EXACTLY_ONCE and not provider.capabilities.gives_evidence:
         raise ProviderError(f'the provider "{hop.provider}" cannot promise exactly_once', where="config.yaml: channels")
     written = content_hash(outgoing.content)
-    if message.doubt_since is not None and not message.possible_duplicate and written != message.content_hash:
+    frozen_as = message.content_hash if message.doubt_since is not None and not message.suspect else None
+    if frozen_as is not None and not message.possible_duplicate and written != frozen_as:
         return Doubted(message=message, reason=Reason.CONTENT_CHANGED)
     intent = Intent(
         message=message,
@@ -222,7 +225,7 @@ def _outgoing(
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
         content = _email(means, message, campaign.message_class, content, leave=_unsubscribe(values))
-    not_after, at = message.not_after, (message.first_sent_at if message.doubt_since else None) or now
+    not_after, at = message.not_after, _first_at(message) or now
     key = means.database.message_key(message.id)
     return Outgoing(
         key=key,
@@ -230,13 +233,23 @@ def _outgoing(
         channel=Channel(message.channel),
         message_class=campaign.message_class,
         campaign=message.campaign,
-        to=message.sent_to if message.doubt_since else address,
+        to=_address(message, address),
         sender=str(values["sender"]),
         content=content,
         at=at,
         valid_for=not_after - at if not_after else None,
         callback_url=f"{setup.workspace.settings.public_url.rstrip('/')}/v1/webhooks/{provider}",
     )
+
+
+def _address(message: Message, address: str | None) -> str | None:
+    """Where it went, while an earlier hand-over is in doubt and that is known; else where the customer is reached now."""
+    return message.sent_to or address if message.doubt_since else address
+
+
+def _first_at(message: Message) -> datetime | None:
+    """When it was handed over first, while that is in doubt; of a suspect the earliest moment at which that may have been."""
+    return (message.first_sent_at or message.doubt_since) if message.doubt_since else None
 
 
 def _unsubscribe(values: Mapping[str, Plain]) -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from engine.errors import ContentError
 from engine.ledger.look_ups import Question, found, take
-from engine.provider import Ambiguous, Finding, NotSent
+from engine.provider import Ambiguous, Finding, NotFound, NotSent, Provider
 from engine.sending.prepare import Means, Setup, rebuild
 from engine.sending.retry import retry
 from engine.sending.runs import Runs
@@ -76,10 +76,21 @@ class Reconciler:
         try:
             means = Means(setup=setup, database=self.database, link_number=self.link_number)
             outgoing = rebuild(means, message, self.runs.get(message.run_id))
-            return provider.look_up(outgoing, deadline=deadline)
+            finding = provider.look_up(outgoing, deadline=deadline)
+            if isinstance(finding, NotFound) and question.restored and not self._would_be_found(question, provider):
+                return Ambiguous(code="restored", detail="it may have left at another time, or by another provider")
+            return finding
         except ContentError as error:
             log.warning("a message in doubt cannot be looked up", message=message.id, why=error.what)
             return Ambiguous(code="cannot_rebuild", detail=error.what)
         except Exception as error:  # a provider should return, never raise
             log.exception("a look-up failed", message=message.id, provider=message.provider)
             return Ambiguous(code="provider_error", detail=type(error).__name__)
+
+    def _would_be_found(self, question: Question, provider: Provider) -> bool:
+        """Of a message that may have left before a restore: whether this vendor would have it, and show it."""
+        message = question.message
+        run = self.runs.get(message.run_id)
+        route = self.setup().workspace.settings.route(message.channel, run.campaign.message_class)
+        hops = route.hops(message.channel, message.sent_to) if route else ()
+        return provider.capabilities.key_suffices and len({hop.provider for hop in hops}) == 1

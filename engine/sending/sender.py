@@ -37,6 +37,7 @@ from engine.sending.runs import Runs
 from engine.sending.slots import Slots
 from engine.sending.turns import Turns
 from engine.sending.watch import Watch
+from engine.sending.witness import Witness
 from engine.settings import Sending
 from engine.store import Database
 
@@ -50,12 +51,21 @@ SHARE = 25
 class Sender:
     """Hands over what is due. `setup` gives the rules and providers in force; call it again after a reload.
 
-    Not `limited`, it knows no rates: a test of the rules asks whether a message leaves, not when.
+    `witness` sees what leaves. Not `limited`, it knows no rates: a test of the rules asks whether a message leaves, not when.
     """
 
-    def __init__(self, *, setup: Callable[[], Setup], database: Database, clock: Clock, limited: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        setup: Callable[[], Setup],
+        database: Database,
+        clock: Clock,
+        limited: bool = True,
+        witness: Witness | None = None,
+    ) -> None:
         self._setup, self._database, self._clock = setup, database, clock
         self._runs, self._link_number = Runs(database), LinkNumbers(database)
+        self._witness = witness
         self._slots, self._turns = Slots(), Turns(database)
         self._reconciler = Reconciler(
             setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
@@ -87,6 +97,8 @@ class Sender:
     def tidy(self) -> None:
         """Take back what dead senders held, end what is too late, and decide about what is in doubt."""
         now = self._clock.now()
+        if self._witness:
+            self._witness.sync()
         unsent, doubtful = ledger.recover(self._database, now=now)
         expired = ledger.expire(self._database, now=now)
         resolved = resolve(self._database, self._doubt_rules, now=now)
@@ -166,6 +178,7 @@ class Sender:
             limits=self._limits,
             expected=expected,
             bulk=lane is Lane.BULK,
+            witness=self._witness,
         )
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:

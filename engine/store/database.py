@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityErr
 
 from engine.errors import StoreError
 from engine.store import tables
+from engine.store.identity import Same
 from engine.store.turn import Turn
 
 LOCK_WAIT_SECONDS = 30
@@ -28,7 +29,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 @dataclass(frozen=True, kw_only=True)
 class Database:
     """An open database. `ledger` names it in message keys; `pepper` keys the hashes of addresses. `turn` is where the threads
-    of this process queue to write, where the database has one writer; None where it has many.
+    of this process queue to write, where the database has one writer; None where it has many. `same` sees to it that it stays
+    the one database that it was.
     """
 
     pool: sa.Engine
@@ -36,6 +38,7 @@ class Database:
     pepper: bytes
     turn: Turn | None = None
     first: bool = False
+    same: Same = field(default_factory=Same, repr=False)
 
     @property
     def ahead(self) -> Self:
@@ -113,11 +116,13 @@ def open_database(url: str, *, secret: str, folder: Path | None = None) -> Datab
     Raises StoreError where it cannot be opened, is not durable, or was made with another secret.
     """
     pool = make_pool(url, folder)
+    same = Same()
+    event.listen(pool, "connect", same)
     try:
         with clear_errors():
             _assert_durable(pool)
             migrate(pool)
-            return _identify(pool, secret)
+            return replace(_identify(pool, secret), same=same)
     except BaseException:
         pool.dispose()
         raise

@@ -460,3 +460,17 @@ replies = Table(  # what people wrote that may be a no: for a person to read
         postgresql_where=text("settled_at IS NULL"),
     ),
 )
+
+restores = Table(  # after a restore or a fail-over: who let the ledger go on, and for which time it knows of nothing
+    "restores",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("by", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("seen", Text, nullable=False),  # what gave it away
+    Column("since", Instant),  # NULL: nothing was lost
+    Column("until", Instant, nullable=False),
+    Column("suspected", Integer, nullable=False),  # messages that may have left in that time
+    Column("incarnation", String, nullable=False),  # the ledger's name towards witnesses from here on
+)

@@ -54,7 +54,7 @@ def test_the_kill_switch_and_a_pause_are_two_brakes(shop: Shop) -> None:
     ask(shop, "pause", "news")
     assert [one["campaign"] for one in ask(shop, "resume", "news")["brakes"]] == [brakes.ALL]
     done = CliRunner().invoke(app, ["resume", "news", "-w", str(shop.folder)])
-    assert "Everything is paused still" in done.output
+    assert "everything is paused still" in done.output
     shop.sender().drain()
     assert shop.provider.taken == []
 

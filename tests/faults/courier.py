@@ -68,6 +68,7 @@ class Courier(Provider):
             channel=Channel.EMAIL,
             idempotency_window=timedelta(hours=1) if settings.kind is Kind.IDEMPOTENT else None,
             settle_time=timedelta(seconds=settings.settle_seconds) if settings.kind is Kind.RECONCILABLE else None,
+            key_suffices=True,
             echoes_key=settings.webhooks,
             webhooks=settings.webhooks,
             html=True,

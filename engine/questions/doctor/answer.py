@@ -17,6 +17,7 @@ from engine.questions.doctor.dns import Dns
 from engine.questions.doctor.finding import Finding, Verdict, good, wrong
 from engine.questions.doctor.inboxes import inboxes
 from engine.questions.doctor.mail import mail
+from engine.questions.doctor.place import place
 from engine.questions.doctor.storage import storage
 from engine.questions.doctor.vendors import opened, secrets, vendors
 from engine.settings import Settings
@@ -75,6 +76,7 @@ def _ledger(
         findings.append(wrong("database", str(error)))
         return None
     try:
+        findings += place(database, settings.database, folder)
         return _read(database, providers, findings, now)
     finally:
         database.close()

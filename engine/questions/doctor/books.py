@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from engine.ledger.brakes import free_to_go
+from engine.ledger.brakes import RESTORED, free_to_go, on
 from engine.ledger.moves import in_state
 from engine.model import OPEN, State
 from engine.questions.doctor.finding import Finding, good, warning, wrong
 from engine.store import Database
-from engine.store.tables import brakes, messages, replies, runs
+from engine.store.tables import messages, replies, runs
 
 AREA = "books"
 LATE = timedelta(minutes=10)
@@ -146,9 +146,9 @@ def motion(connection: Connection, *, now: datetime) -> Iterator[Finding]:
     doubts = select(m.state, func.count()).where(in_state(State.IN_DOUBT, State.UNKNOWN)).group_by(m.state)
     for word, times in connection.execute(doubts.order_by(m.state)):
         yield warning("sending", f"{times:,} messages are {word.replace('_', ' ')}", "See `regulars doubts`.")
-    for brake in connection.execute(select(brakes).order_by(brakes.c.campaign)):
-        name = "everything" if brake.campaign == "*" else brake.campaign
-        yield warning("sending", f"{name} is paused: {brake.why}", "`regulars resume` lets it go.")
+    for brake in on(connection):
+        if brake.campaign != RESTORED:  # of that, see `place`
+            yield warning("sending", f"{brake.whom} is paused: {brake.why}", "`regulars resume` lets it go.")
     unread = connection.execute(select(func.count()).where(replies.c.settled_at.is_(None))).scalar_one()
     if unread:
         yield warning("sending", f"{unread:,} replies that may be a no wait to be read", "See `regulars replies`.")

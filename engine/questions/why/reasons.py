@@ -34,6 +34,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "canary": "it waits until a first part of its run has left and gone well",
         "settled_by_hand": "somebody decided by hand what became of it; `regulars doubts settled` says who, and why",
         "fault": "a fault in Regulars or in a provider's code; the log has it",
+        "restored": "it may have left before the database was restored from a backup; nobody knows yet",
     }
 )
 """By the ledger's word. A test holds this against `engine.model.Reason`: none is missing."""
