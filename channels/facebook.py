@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
 
+from channels import graph_events
 from channels.graph import DUPLICATE, Graph, GraphSettings, code_of, created_then, refusal
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
@@ -28,9 +29,11 @@ from engine.provider import (
     Outcome,
     Outgoing,
     Provider,
+    ProviderEvent,
     Rejected,
     TextContent,
     Verified,
+    Webhook,
     counted,
     storable,
     verified,
@@ -60,6 +63,7 @@ class Facebook(Provider):
         longest_text=LONGEST,
         images=True,
         engagement=True,
+        webhooks=True,
     )
 
     def __init__(self, settings: Any, *, http: Http) -> None:
@@ -119,6 +123,12 @@ class Facebook(Provider):
             if len(found) == len(wanted):
                 break
         return found
+
+    def challenge(self, webhook: Webhook) -> str | None:
+        return graph_events.challenge(webhook, self.settings.verify_token)
+
+    def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
+        return graph_events.events(webhook, self.settings.app_secret, now=now)
 
     def verify(self, *, deadline: float) -> Verified:
         try:

@@ -54,11 +54,13 @@ SPAM = 2207051
 
 class GraphSettings(ProviderSettings):
     """access_token: of the page or account. app_secret: of the application; each call is then signed with it, and Meta can be
-    told to take no others (App settings → Advanced → Require app secret). version: of the Graph API.
+    told to take no others (App settings → Advanced → Require app secret); it signs Meta's webhooks, too. verify_token: a
+    word of our own, by which Meta proves that it was told to call us. version: of the Graph API.
     """
 
     access_token: SecretRef
     app_secret: SecretRef | None = None
+    verify_token: SecretRef | None = None
     version: str = Field(default="v25.0", pattern=r"^v\d+\.\d+$")
     base_url: str = Field(default="https://graph.facebook.com", pattern=r"^https?://[^\s]+$")
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
 
+from channels import graph_events
 from channels.graph import Graph, GraphSettings, code_of, created_then, refusal
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
@@ -28,9 +29,11 @@ from engine.provider import (
     Outcome,
     Outgoing,
     Provider,
+    ProviderEvent,
     Rejected,
     TextContent,
     Verified,
+    Webhook,
     counted,
     storable,
     verified,
@@ -68,6 +71,7 @@ class Instagram(Provider):
         images=True,
         text_alone=False,
         engagement=True,
+        webhooks=True,
     )
 
     def __init__(self, settings: Any, *, http: Http) -> None:
@@ -183,6 +187,12 @@ class Instagram(Provider):
             if len(found) == len(wanted):
                 break
         return found
+
+    def challenge(self, webhook: Webhook) -> str | None:
+        return graph_events.challenge(webhook, self.settings.verify_token)
+
+    def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
+        return graph_events.events(webhook, self.settings.app_secret, now=now)
 
     def verify(self, *, deadline: float) -> Verified:
         try:

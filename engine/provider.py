@@ -366,7 +366,8 @@ class ProviderEvent:
 
     `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
     `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
-    somebody brought who opted in by the link of one of our messages (`links.invitation`).
+    somebody brought who opted in by the link of one of our messages (`links.invitation`). channel: the address's, where it
+    is not the provider's own.
     """
 
     name: EventName
@@ -380,6 +381,7 @@ class ProviderEvent:
     text: str = ""
     answered: bool = False
     invitation: str = ""
+    channel: Channel | None = None
     detail: Mapping[str, Plain] = field(default_factory=dict)
 
 
@@ -562,6 +564,10 @@ class Provider(ABC):
         Raises ForgedWebhook; IntakeError where the signature is right and the body cannot be read.
         """
         raise ForgedWebhook("this provider has no webhooks", remedy="Remove the webhook at the vendor.")
+
+    def challenge(self, webhook: Webhook) -> str | None:
+        """What a vendor wants to hear that asks whether this webhook is ours; None where it does not ask. Raises ForgedWebhook."""
+        return None
 
     @property
     def inboxes(self) -> Sequence[Inbox]:

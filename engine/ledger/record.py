@@ -131,7 +131,7 @@ def record_events(
             inviting = invited(event.invitation) if event.invitation else None
             if inviting is not None:
                 event = replace(event, message_key=database.message_key(inviting))
-            report = _find(connection, database, event, provider, channel)
+            report = _find(connection, database, event, provider, event.channel or channel)
             if not _store(connection, database, report, f"{provider}:{event.dedupe}", now):
                 continue
             new += 1

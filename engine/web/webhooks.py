@@ -36,6 +36,9 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
     )
+    challenge = vendor.challenge(webhook)
+    if challenge is not None:
+        return Response(challenge, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
     now = door.clock.now()
     events = vendor.parse_events(webhook, now=now)
     channel, invited = vendor.capabilities.channel, door.links.read_invitation

@@ -36,6 +36,7 @@ from engine.provider import Http, Outgoing, Provider, Webhook
 from engine.testing.contract import FROM, TO, ProviderContract
 from engine.testing.http_contract import HttpContract
 from engine.testing.look_up_contract import LookUpContract
+from engine.testing.vendors import graph_events
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.graph import ACCOUNT_ID, PAGE_ID, GraphVendor, InstagramVendor, no
 from engine.testing.vendors.linkedin import ORGANISATION, PERSON, LinkedInVendor
@@ -295,8 +296,15 @@ class TestBluesky(LookUpContract):
         return record_key(outgoing.key, outgoing.at)
 
 
-class TestFacebook(LookUpContract):
+class TestFacebook(LookUpContract, WebhookContract):
     vendor: GraphVendor
+    signature_headers = ("x-hub-signature-256",)
+    words: ClassVar[Mapping[str, EventName]] = {
+        "comment": EventName.REPLIED,
+        "reaction": EventName.REACTED,
+        "status": EventName.OTHER,
+        "photo": EventName.OTHER,
+    }
     environment: ClassVar[Mapping[str, str]] = {
         "T_META_TOKEN": "EAAcanary0123456789abcdef",
         "T_META_SECRET": "canary0secret0123456789abcdef",
@@ -315,9 +323,19 @@ class TestFacebook(LookUpContract):
         keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
         return Facebook(FacebookSettings.model_validate({"page_id": PAGE_ID, **keys}), http=http)
 
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        told = graph_events.of_page({"item": word, "comment_id": "1000_7"}, at=now)
+        return graph_events.signed("https://shop.example/w", told, self.environment["T_META_SECRET"])
+
 
 class TestInstagram(TestFacebook):
     vendor: InstagramVendor
+    words: ClassVar[Mapping[str, EventName]] = {
+        "comments": EventName.REPLIED,
+        "live_comments": EventName.REPLIED,
+        "mentions": EventName.OTHER,
+        "story_insights": EventName.OTHER,
+    }
 
     @pytest.fixture(autouse=True)
     def _vendor(self) -> Iterator[None]:
@@ -328,6 +346,10 @@ class TestInstagram(TestFacebook):
     def make_at(self, url: str, http: Http) -> Provider:
         keys = {"access_token": "${env:T_META_TOKEN}", "app_secret": "${env:T_META_SECRET}", "base_url": url}
         return Instagram(InstagramSettings.model_validate({"account_id": ACCOUNT_ID, **keys}), http=http)
+
+    def report(self, word: str, *, key: str, now: datetime) -> Webhook:
+        told = graph_events.of_account(word, {"text": "Nice"}, at=now)
+        return graph_events.signed("https://shop.example/w", told, self.environment["T_META_SECRET"])
 
 
 class AtLinkedIn(HttpContract):

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from channels.facebook import Facebook
 from channels.sendgrid import SendGrid
 from channels.telegram import Telegram
 from channels.twilio import Twilio
 from channels.webhook import Hook
 from engine.provider import Http, Webhook
 from engine.store.tables import consents, contact_points, events, messages, suppressions
+from engine.testing.vendors import graph_events
 from engine.testing.vendors.sendgrid import OUR_KEY, SendGridVendor
 from engine.testing.vendors.telegram import TelegramVendor
 from engine.testing.vendors.twilio import TwilioVendor
@@ -129,3 +131,23 @@ def test_an_invitation_makes_its_reader_known_on_telegram(shop: Shop, monkeypatc
     assert [(row["channel"], row["reason"]) for row in shop.rows(suppressions)] == [("telegram", "opted_out")]
     (joined,) = shop.rows(events, events.c.name == "opted_in", events.c.message_id == message)
     assert joined["customer_id"] is not None
+
+
+def test_meta_enters_a_webhook_and_tells_of_a_stop(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its question gets its own number back, a stranger's 403; a STOP by Messenger suppresses that number there, once."""
+    for name in ("T_TOKEN", "T_SECRET", "T_VERIFY"):
+        monkeypatch.setenv(name, f"{name}-for-tests")
+    given = {"page_id": "105551234567890", "access_token": "${env:T_TOKEN}", "app_secret": "${env:T_SECRET}"}
+    page = Facebook(Facebook.Settings.model_validate({**given, "verify_token": "${env:T_VERIFY}"}), http=Http())
+    door = TestClient(create_app(replace(shop.door, providers=lambda: {"page": page})))
+    asked = "/v1/webhooks/page?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    answer = door.get(f"{asked}T_VERIFY-for-tests")
+    assert (answer.status_code, answer.text) == (200, "1158201444")
+    assert door.get(f"{asked}x").status_code == 403
+    stop = graph_events.written("message", {"mid": "m_1", "text": "STOP"}, at=shop.clock.now())
+    webhook = graph_events.signed(f"{PUBLIC}/v1/webhooks/page", stop, "T_SECRET-for-tests")
+    for _ in range(2):
+        assert deliver(door, webhook).status_code == 204
+    assert deliver(door, webhook, body=webhook.body + b" ").status_code == 403
+    assert [(row["channel"], row["reason"]) for row in shop.rows(suppressions)] == [("messenger", "opted_out")]
+    assert shop.count(events) == 1
