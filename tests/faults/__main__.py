@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.faults.courier import Kind
-from tests.faults.matrix import BASELINES, ground, plan_of, run_all, shown
+from tests.faults.matrix import BASELINES, ground, held, plan_of, run_all, shown
 from tests.faults.plan import Store
 from tests.faults.shop import ENVIRONMENT
 from tests.faults.trial import run
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--baselines", type=int, default=10, help="how many seeds for each naive policy, on SQLite")
     parser.add_argument("--workers", type=int, default=6, help="trials at once; each mostly waits")
     parser.add_argument("--only", metavar="NAME", help="run this one trial, and keep its folder")
+    parser.add_argument("--resume", action="store_true", help="go on: only what has no line in the file yet")
     parser.add_argument("--out", type=Path, default=Path("faults.jsonl"), help="a line for each trial")
     asked = parser.parse_args()
     if asked.only:
@@ -50,10 +51,13 @@ def main() -> int:
     seeds = range(asked.first, asked.first + asked.seeds)
     names = [f"{store}-{kind}-{seed}" for seed in seeds for store in asked.stores for kind in asked.kinds]
     names += [f"sqlite-{short}-{seed}" for short in BASELINES for seed in range(1, asked.baselines + 1)]
+    if asked.resume:
+        done = held(asked.out)
+        names = [name for name in names if name not in done]
     print(f"seeds {seeds.start} to {seeds.stop - 1}, {len(names)} trials, {asked.workers} at once", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
-    failed = run_all(names, asked.workers, asked.out)
+    failed = run_all(names, asked.workers, asked.out, resume=asked.resume)
     print(f"{len(names) - failed} held, {failed} failed, {time.monotonic() - began:.0f} s")
     return min(failed, 1)
 

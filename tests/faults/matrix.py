@@ -65,8 +65,14 @@ def shown(result: Result) -> dict[str, Any]:
     return {**plain, "baseline": result.baseline, "objections": told}
 
 
-def run_all(names: Sequence[str], workers: int, out: Path) -> int:
-    """Run them all, a line a trial into `out`. Returns how many failed."""
+def held(out: Path) -> frozenset[str]:
+    """The trials that have a line in the file."""
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    return frozenset(json.loads(line)["name"] for line in lines)
+
+
+def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = False) -> int:
+    """Run them all, a line a trial into `out`, after those that are there where it is resumed. Returns how many failed."""
     context = multiprocessing.get_context("spawn")
     queue, results = context.Queue(), context.Queue()
     server = any(name.startswith(Store.POSTGRESQL) for name in names)
@@ -76,7 +82,7 @@ def run_all(names: Sequence[str], workers: int, out: Path) -> int:
     for process in crew:
         process.start()
     failed = 0
-    with out.open("w", encoding="utf-8") as lines:
+    with out.open("a" if resume else "w", encoding="utf-8") as lines:
         for number in range(1, len(names) + 1):
             result = results.get()
             lines.write(json.dumps(result) + "\n")

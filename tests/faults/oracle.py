@@ -263,7 +263,14 @@ def _restless(seen: Evidence) -> str:
 def _never_settled(seen: Evidence) -> str:
     if not seen.settles:
         return ""
-    unknown = [(key, row) for key, row in seen.ledger.rows.items() if row.state == State.UNKNOWN.value]
+    left = {
+        seen.ledger.rows[out.message].customer_id for out in seen.opt_outs
+    }  # to them nothing may be handed over again
+    unknown = [
+        (key, row)
+        for key, row in seen.ledger.rows.items()
+        if row.state == State.UNKNOWN.value and not (_commercial(row) and row.customer_id in left)
+    ]
     return _few(
         f"{key} ({row.reason}, {row.detail}; {seen.ledger.looks.get(key, 'never looked up')})"
         for key, row in unknown
