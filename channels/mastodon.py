@@ -23,6 +23,7 @@ from engine.provider import (
     Ambiguous,
     Answer,
     Capabilities,
+    Engagement,
     Finding,
     Http,
     Inbox,
@@ -38,6 +39,7 @@ from engine.provider import (
     SecretRef,
     TextContent,
     Verified,
+    counted,
     outcome_of_status,
     storable,
     taken_then,
@@ -92,6 +94,7 @@ class Mastodon(Provider):
         posts=True,
         direct=True,
         inboxes=True,
+        engagement=True,
     )
 
     def __init__(self, settings: MastodonSettings, *, http: Http) -> None:
@@ -140,6 +143,23 @@ class Mastodon(Provider):
         except NoPlainAnswer as error:
             return Ambiguous(code=error.what)
         return Ambiguous(code="unclear") if unclear else NotFound()
+
+    def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
+        """One question a post: https://docs.joinmastodon.org/methods/statuses/#get"""
+        token, found = self.settings.access_token.reveal(), dict[str, Engagement]()
+        for number in post_ids:
+            try:
+                status = self._ask(token, f"/statuses/{_id({'id': number})}", deadline)
+            except NoPlainAnswer as error:
+                if error.what == "http_404":
+                    continue
+                raise
+            found[number] = Engagement(
+                likes=counted(status.get("favourites_count")),
+                shares=counted(status.get("reblogs_count")),
+                replies=counted(status.get("replies_count")),
+            )
+        return found
 
     def verify(self, *, deadline: float) -> Verified:
         try:

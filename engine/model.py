@@ -175,7 +175,10 @@ class Reason(StrEnum):
 
 
 class EventName(StrEnum):
-    """What providers and our own links report about a message, in one vocabulary for all vendors."""
+    """What providers and our own links report about a message, in one vocabulary for all vendors.
+
+    COUNTED is about a post to everybody: how often it was liked, shared, answered, clicked and seen up to then.
+    """
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
@@ -190,6 +193,7 @@ class EventName(StrEnum):
     OPTED_IN = "opted_in"
     REPLIED = "replied"
     REACTED = "reacted"
+    COUNTED = "counted"
     OTHER = "other"
 
 

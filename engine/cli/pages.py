@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from engine.ledger.posts import COUNTS
 from engine.measure.report import Afterwards, Line, Report
 from engine.model import State
 from engine.questions.audience import Audience
@@ -34,6 +35,8 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
     screen.print(
         _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
     )
+    if posted := [line for line in read.lines if line.fared]:
+        screen.print(_posts(posted), "")
     for line in read.lines:
         reasons = {
             "withheld": line.withheld,
@@ -71,6 +74,24 @@ def _table(
         bought = _afterwards(line.afterwards) if after else ()
         names = (line.campaign, line.channel) if channel else (line.campaign,)
         table.add_row(*names, *(_number(count(line)) for count in columns.values()), *bought)
+    return table
+
+
+def _posts(lines: Sequence[Line]) -> Table:
+    """How posts to everybody fared; – for what a network does not tell."""
+    table = Table(
+        title="How posts fared", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
+    table.add_column("campaign", overflow="fold")
+    for name in ("posts", *COUNTS, "counted (UTC)"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        if fared := line.fared:
+            counts = [getattr(fared, name) for name in COUNTS]
+            posts = f"{fared.posts:,}" + (f" ({fared.gone:,} gone)" if fared.gone else "")
+            shown = (_number(count) if count is not None else "–" for count in counts)
+            table.add_row(line.campaign, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
     return table
 
 

@@ -9,5 +9,5 @@ moves      the one guarded UPDATE that all of them use         brakes     what h
 look_ups   whom vendors are asked about, and what it proves    cancel     what is not to be handed over any more
 judge      what a person decides about a doubt, on record       departures who left an audience, and may come back
 holds      launches that a guard holds until somebody looks   canaries   runs whose first part leaves ahead
-tallies    how campaigns go, for the guards
+tallies    how campaigns go, for the guards                    posts      how posts to everybody fare
 """

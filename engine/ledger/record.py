@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, or_, select, update
 
 from engine.addresses import normalise
-from engine.ledger import consent, replies
+from engine.ledger import consent, posts, replies
 from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish
 from engine.ledger.moves import move
@@ -28,12 +28,15 @@ from engine.store.tables import events, messages
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """What a report does: the message's time that it stamps, the transition that it proves, the suppression it asks for."""
+    """What a report does: the message's time that it stamps, the transition that it proves, the suppression it asks for;
+    `counts` where it tells how a post fares.
+    """
 
     stamp: Column[Any] | None = None
     proves: str | None = None
     suppress: SuppressionReason | None = None
     opts_out: bool = False
+    counts: bool = False
 
 
 _m = messages.c
@@ -53,6 +56,7 @@ EFFECTS: Mapping[EventName, Effect] = {
     EventName.OPTED_IN: Effect(),
     EventName.REPLIED: Effect(stamp=_m.replied_at),
     EventName.REACTED: Effect(proves="prove_accepted"),
+    EventName.COUNTED: Effect(counts=True),
     EventName.OTHER: Effect(),
 }
 
@@ -231,6 +235,8 @@ def _take_effect(connection: Connection, database: Database, report: _Report, no
         if effect.stamp is not None and not event.machine:
             _count(connection, report.row, effect.stamp)
             _stamp(connection, message_id, effect.stamp, event.at)
+        if effect.counts:
+            posts.count(connection, database, message_id, event.detail, at=event.at)
         if effect.opts_out:
             consent.opt_out_of(
                 connection, message_id, at=event.at, source="webhook", proof=f"{report.source} {event.name}"

@@ -18,11 +18,12 @@ from engine.errors import UnknownName
 from engine.ledger.balance import known_campaigns
 from engine.ledger.brakes import Brake, paused
 from engine.ledger.holds import Hold, holding
+from engine.ledger.posts import COUNTS
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
 from engine.store import Database
 from engine.store.expressions import later, number_in
-from engine.store.tables import attempts, events, messages, runs
+from engine.store.tables import attempts, events, messages, posts, runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +38,27 @@ class Afterwards:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fared:
+    """How a campaign's posts to everybody fared, as their vendors told last: sums, None for what none of them counts.
+
+    posts: how many were counted. gone: how many of them their vendors do not know any more. as_of: the oldest count (UTC).
+    """
+
+    posts: int
+    gone: int
+    as_of: datetime
+    likes: int | None
+    shares: int | None
+    replies: int | None
+    clicks: int | None
+    views: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
+    fared: of posts to everybody; None of others, and before their vendors were asked.
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
     dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
     """
@@ -62,6 +81,7 @@ class Line:
     rejected: Mapping[str, int]
     possible_duplicates: int
     afterwards: Afterwards | None
+    fared: Fared | None = None
 
     @property
     def sent(self) -> int:
@@ -126,6 +146,7 @@ def _line(
         dead=_tally(connection, m.reason, which & (m.state == State.DEAD.value)),
         rejected=_refusals(connection, which),
         afterwards=_afterwards(connection, database, which, goal, now) if goal and people else None,
+        fared=_fared(connection, which) if totals is not None and not people else None,
         possible_duplicates=totals.possible_duplicates if totals is not None else 0,
         **{name: getattr(totals, name) if totals is not None else 0 for name in _STAMPS},
     )
@@ -180,6 +201,21 @@ def _refusals(connection: Connection, which: ColumnElement[bool]) -> dict[str, i
         code or "refused": count
         for code, count in connection.execute(query.group_by(attempts.c.code).order_by(func.count().desc()))
     }
+
+
+def _fared(connection: Connection, which: ColumnElement[bool]) -> Fared | None:
+    p = posts.c
+    counted = select(
+        func.count().label("posts"),
+        func.count(p.gone_at).label("gone"),
+        func.min(p.counted_at).label("as_of"),
+        *(func.sum(p[name]).label(name) for name in COUNTS),
+    )
+    row = connection.execute(
+        counted.select_from(messages.join(posts, p.message_id == messages.c.id)).where(which, p.counted_at.is_not(None))
+    ).one()
+    sums = {name: int(value) if value is not None else None for name, value in row._mapping.items() if name in COUNTS}
+    return Fared(posts=row.posts, gone=row.gone, as_of=row.as_of, **sums) if row.posts else None
 
 
 def _goals(connection: Connection, campaign: str | None) -> dict[str, Mapping[str, Any]]:

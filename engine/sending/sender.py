@@ -31,6 +31,7 @@ from engine.policy import gather
 from engine.provider import Capabilities
 from engine.sending.hand_over import hand_over_batch
 from engine.sending.limits import Expected, Limits
+from engine.sending.posts import PostCounter
 from engine.sending.prepare import FAULT_PAUSE, Desk, Setup
 from engine.sending.reconcile import Reconciler
 from engine.sending.runs import Runs
@@ -70,6 +71,7 @@ class Sender:
         self._reconciler = Reconciler(
             setup=setup, database=database, now=clock.now, runs=self._runs, link_number=self._link_number
         )
+        self._counter = PostCounter(setup=setup, database=database, now=clock.now)
         self._limits = Limits(database, setup, self._runs, enforced=limited)
         self._watch = Watch(setup=setup, database=database, now=clock.now)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -83,6 +85,7 @@ class Sender:
         """Tidy up, then hand over everything that is due now. Returns how many ended how."""
         self.tidy()
         self.reconcile()
+        self.count_posts()
         self.watch()
         due = ledger.count_due(self._database, now=self._clock.now(), most=self.settings.threads * SHARE)
         crew = [self._crew.submit(self._drain) for _ in range(-(-due // SHARE))]
@@ -116,6 +119,10 @@ class Sender:
     def reconcile(self) -> Counter[str]:
         """Ask vendors about the messages in doubt whose turn it is. Returns how many look-ups ended how."""
         return self._reconciler.reconcile(stopping=self.stopping.is_set)
+
+    def count_posts(self) -> int:
+        """Ask how posts to everybody fare, where it is time to. Returns how many posts' counts changed."""
+        return self._counter.count()
 
     def next_due(self, after: datetime) -> datetime | None:
         """When a message that is no doubt needs attention next, not before `after`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.provider import Accepted, Capabilities, Http, Outcome, Outgoing, Provider, ProviderSettings
@@ -14,10 +15,21 @@ from engine.settings import Settings
 class StandIn(Provider):
     """Accepts every message. `taken` holds them in the order in which they came, where `keep` is set."""
 
-    def __init__(self, capabilities: Capabilities, *, rate: Rate | None = None, keep: bool = False) -> None:
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        *,
+        rate: Rate | None = None,
+        keep: bool = False,
+        length: Callable[[str], int] = len,
+    ) -> None:
         super().__init__(ProviderSettings(rate=rate), http=Http())
         self.capabilities, self.taken = capabilities, list[Outgoing]()
+        self._length = length
         self._keep, self._lock = keep, threading.Lock()
+
+    def length(self, text: str) -> int:
+        return self._length(text)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         if self._keep:
@@ -31,7 +43,8 @@ def stand_ins(settings: Settings, folder: Path, *, keep: bool = False) -> dict[s
     opened = open_providers(settings, Http(), folder)
     try:
         return {
-            name: StandIn(provider.capabilities, rate=provider.rate, keep=keep) for name, provider in opened.items()
+            name: StandIn(provider.capabilities, rate=provider.rate, keep=keep, length=provider.length)
+            for name, provider in opened.items()
         }
     finally:
         for provider in opened.values():

@@ -359,6 +359,20 @@ look_ups = Table(  # what asking a vendor about a message in doubt has shown so 
     Column("detail", Text),
 )
 
+posts = Table(  # how posts to everybody fare, as their vendors tell; NULL for what one does not count
+    "posts",
+    metadata,
+    Column("message_id", Id, ForeignKey("messages.id"), primary_key=True),
+    Column("look_at", Instant),  # nobody asks before; who asks puts it off by a lease. NULL: nobody asks any more
+    Column("counted_at", Instant),
+    Column("gone_at", Instant),  # its vendor did not know it any more
+    Column("likes", BigInteger),
+    Column("shares", BigInteger),
+    Column("replies", BigInteger),
+    Column("clicks", BigInteger),
+    Column("views", BigInteger),
+)
+
 judgements = Table(  # what a person decided about a message whose end nobody knew; only ever added to
     "judgements",
     metadata,

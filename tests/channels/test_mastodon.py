@@ -13,7 +13,7 @@ import responses
 from pydantic import ValidationError
 
 from channels.mastodon import Mastodon, MastodonSettings
-from engine.provider import Accepted, Ambiguous, Http, NotSent, Rejected, TextContent
+from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Rejected, TextContent
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.server import Silence
 from tests.channels.messages import POST, soon
@@ -113,3 +113,13 @@ def test_visibility_is_a_setting() -> None:
         assert provider(visibility=visibility).settings.visibility == visibility
     with pytest.raises(ValidationError):
         provider(visibility="direct")
+
+
+def test_how_posts_fare(vendor: MastodonVendor) -> None:
+    """Favourites, boosts, replies; a status that is not there any more is left out."""
+    sent = provider(vendor.url).send(POST, deadline=soon())
+    assert isinstance(sent, Accepted)
+    name = str(sent.provider_message_id)
+    vendor.fared[name] = {"favourites_count": 5, "reblogs_count": 2, "replies_count": 1}
+    fared = provider(vendor.url).engagement([name, "1"], deadline=soon())
+    assert fared == {name: Engagement(likes=5, shares=2, replies=1)}

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 SWEEP_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 WATCH_SECONDS = 5.0
+COUNT_SECONDS = 60.0
 
 
 class Dispatcher(ABC):
@@ -65,6 +66,7 @@ class Dispatcher(ABC):
         chores: Mapping[str, tuple[Callable[[], object], float]] = {
             "tidying": (self.sender.tidy, SWEEP_SECONDS),
             "looking up": (self._reconcile, SWEEP_SECONDS),
+            "counting": (self.sender.count_posts, COUNT_SECONDS),
             "watching": (self._watch, WATCH_SECONDS),
             "dispatching": (self.refill, SWEEP_SECONDS),
             "the heartbeat": (lambda: beat(self.database, replace(me, seen_at=self.clock.now())), BEAT_SECONDS),

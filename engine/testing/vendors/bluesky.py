@@ -39,6 +39,10 @@ class BlueskyVendor(HttpVendor):
     def expire(self) -> None:
         self._access.clear()
 
+    def delete(self, uri: str) -> None:
+        """The account's owner takes a post away."""
+        del self._records[uri]
+
     def revoke(self) -> None:
         self.expire()
         self._refresh.clear()
@@ -108,7 +112,7 @@ class BlueskyVendor(HttpVendor):
 
     def _record(self, asked: Mapping[str, str]) -> Reply:
         uri = f"at://{DID}/{asked['collection']}/{asked['rkey']}"
-        if uri not in {one.provider_message_id for one in self.told()}:
+        if uri not in self._records or uri not in {one.provider_message_id for one in self.told()}:
             return _no(400, "RecordNotFound", f"Could not locate record: {uri}")
         return Reply(status=200, body={"uri": uri, "cid": "bafy", "value": dict(self._records[uri])})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,9 @@ ACCOUNT = "109"
 
 
 class MastodonVendor(HttpVendor):
-    """A status over `limit` characters is refused. `forget` lets the hour pass after which keys are forgotten."""
+    """A status over `limit` characters is refused. `forget` lets the hour pass after which keys are forgotten. `fared`: what it
+    tells of statuses, by their id.
+    """
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class MastodonVendor(HttpVendor):
         self._token, self._limit = access_token, limit
         self._answers: dict[str, Reply] = {}
         self._notifications: list[dict[str, Any]] = []
+        self.fared: dict[str, Mapping[str, int]] = {}
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.headers.get("authorization") != f"Bearer {self._token}":
@@ -74,6 +77,8 @@ class MastodonVendor(HttpVendor):
             older = [one for one in told if int(one.provider_message_id) < int(below)][:limit]
             return Reply(status=200, body=json.dumps([_status(one) for one in older]).encode())
         for one in told:
+            if place == f"/statuses/{one.provider_message_id}":
+                return Reply(status=200, body={**_status(one), **self.fared.get(one.provider_message_id, {})})
             if place == f"/statuses/{one.provider_message_id}/source":
                 return Reply(status=200, body={"id": one.provider_message_id, "text": one.text, "spoiler_text": ""})
         return _MISSING

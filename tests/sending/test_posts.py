@@ -1,0 +1,178 @@
+"""Posts to everybody: asked about while they are young, counted as events, shown in the report, never asked about twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from channels.bluesky import Bluesky, BlueskySettings
+from engine.campaigns.launch import launch
+from engine.campaigns.schedules import Occurrence
+from engine.clock import SteppedClock
+from engine.ledger import posts
+from engine.ledger.record import record_events
+from engine.measure.report import Fared, report
+from engine.model import EventName
+from engine.provider import Http, ProviderEvent
+from engine.rules.workspace import load_workspace
+from engine.store import Database
+from engine.store.tables import events
+from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
+from engine.testing.vendors.server import Reply, Reset
+from tests.sending.shop import Shop
+
+POST = """
+campaign: post
+audience: public
+schedule: {cron: "0 12 * * *"}
+channel: social
+class: commercial
+purpose: offers
+goal: {event: purchase, within: 14 days}
+"""
+
+
+@pytest.fixture
+def vendor() -> Iterator[BlueskyVendor]:
+    with BlueskyVendor() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, database: Database, now: Any, vendor: BlueskyVendor, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """A shop with two posts on Bluesky, of today and of yesterday."""
+    monkeypatch.setenv("T_PASSWORD", "token-for-tests")
+    shop = Shop(tmp_path, database, SteppedClock(now - timedelta(days=1)), customers=1)
+    config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+    named = 'channels:\n  social: {commercial: {provider: bluesky, from: "@shop"}}\n'
+    one = (
+        f'  bluesky: {{use: bluesky, handle: {HANDLE}, app_password: "${{env:T_PASSWORD}}", server: "{vendor.url}"}}\n'
+    )
+    (tmp_path / "config.yaml").write_text(config.replace("channels:\n", one + named), encoding="utf-8")
+    (tmp_path / "rules/post.yaml").write_text(POST, encoding="utf-8")
+    (tmp_path / "templates/post").mkdir()
+    (tmp_path / "templates/post/social.txt").write_text("New records, {{ today }}", encoding="utf-8")
+    shop.workspace = load_workspace(tmp_path)
+    settings = shop.workspace.settings.providers["bluesky"]
+    given = {name: value for name, value in settings.items() if name != "use"}
+    shop.provider = Bluesky(BlueskySettings.model_validate(given), http=Http())  # type: ignore[assignment]
+    campaign = shop.workspace.campaigns["post"]
+    for day in ("yesterday", "today"):
+        at = shop.clock.now()
+        launch(shop.workspace, database, campaign, Occurrence(key=day, nominal_at=at), now=at)
+        assert shop.sender("bluesky").drain() == {"accepted": 1}
+        shop.pass_time(days=day == "yesterday")
+    yield shop
+    shop.provider.close()
+
+
+def counted(shop: Shop) -> list[tuple[Any, ...]]:
+    """The events of counting, in order: the message, the counts."""
+    with shop.database.reading() as connection:
+        query = select(events.c.message_id, events.c.properties).where(events.c.name == "counted").order_by(events.c.id)
+        return [(row.message_id, row.properties) for row in connection.execute(query)]
+
+
+def fared(shop: Shop) -> Fared | None:
+    (line,) = report(shop.database, now=shop.clock.now(), campaign="post").lines
+    return line.fared
+
+
+def test_posts_are_counted_and_reported(shop: Shop, vendor: BlueskyVendor) -> None:
+    """One question for both; each change is an event and shows in the report; what did not change is no event."""
+    first, second = (one.provider_message_id for one in vendor.accepted)
+    vendor.fared = {first: {"likeCount": 7, "repostCount": 1, "replyCount": 0}, second: {"likeCount": 2}}
+    assert fared(shop) == Fared(
+        posts=1, gone=0, as_of=shop.clock.now(), likes=None, shares=None, replies=None, clicks=None, views=None
+    )  # yesterday's was asked about, with today's hand-over, before anybody had seen it
+    shop.pass_time(minutes=10)
+    asked = vendor.requests
+    assert shop.sender("bluesky").count_posts() == 1  # yesterday's was asked about a moment ago
+    assert vendor.requests == asked + 1
+    shop.pass_time(hours=8)
+    assert shop.sender("bluesky").count_posts() == 1
+    expected = Fared(
+        posts=2, gone=0, as_of=shop.clock.now() - timedelta(hours=8), likes=9, shares=1, replies=0, clicks=None, views=None
+    )  # fmt: skip
+    assert fared(shop) == expected
+    told = counted(shop)
+    assert [properties.get("likes") for _, properties in told] == [None, 2, 7]
+    assert all(properties["provider"] == "bluesky" for _, properties in told)
+    shop.pass_time(days=1)
+    assert shop.sender("bluesky").count_posts() == 0 and len(counted(shop)) == 3
+
+
+def test_a_vendor_that_does_not_answer_is_asked_again_later(shop: Shop, vendor: BlueskyVendor) -> None:
+    """Nothing is counted and nothing is lost; for ten minutes nobody asks again."""
+    shop.pass_time(hours=9)
+    for fault in (Reply(status=503), Reset()):
+        vendor.fail_next(fault)
+        asked = vendor.requests
+        assert shop.sender("bluesky").count_posts() == 0 and vendor.requests == asked + 1
+        assert shop.sender("bluesky").count_posts() == 0 and vendor.requests == asked + 1
+        shop.pass_time(minutes=10)
+    before = len(counted(shop))
+    assert shop.sender("bluesky").count_posts() == 1 and len(counted(shop)) == before + 1
+
+
+def test_a_post_that_was_taken_away_is_gone(shop: Shop, vendor: BlueskyVendor) -> None:
+    """It keeps the counts it had, and nobody asks any more; one that its vendor never showed is asked about again."""
+    shop.pass_time(hours=9)
+    vendor.fared = {one.provider_message_id: {"likeCount": 3} for one in vendor.accepted}
+    shop.sender("bluesky").count_posts()
+    vendor.delete(vendor.accepted[0].provider_message_id)
+    shop.pass_time(days=1)
+    shop.sender("bluesky").count_posts()
+    found = fared(shop)
+    assert found is not None and (found.posts, found.gone, found.likes) == (2, 1, 6)
+    for _ in range(40):
+        shop.pass_time(days=1)
+        shop.sender("bluesky").count_posts()
+    asked = vendor.requests
+    shop.pass_time(days=1)
+    shop.sender("bluesky").count_posts()
+    assert vendor.requests == asked  # after a month nobody asks about the other one, either
+
+
+def test_many_askers_ask_once(shop: Shop, vendor: BlueskyVendor) -> None:
+    """Four processes whose clocks strike together: each post has one asker."""
+    shop.pass_time(hours=9)
+    asked, senders = vendor.requests, [shop.sender("bluesky") for _ in range(4)]
+    threads = [threading.Thread(target=sender.count_posts) for sender in senders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert vendor.requests <= asked + 2  # the two posts, together or each by one asker
+    assert [number for number, _ in counted(shop)].count(2) == 1
+
+
+def test_counts_that_come_late_change_nothing(shop: Shop, vendor: BlueskyVendor, now: Any) -> None:
+    """A report by webhook is a report: stored once, in any order; older counts never replace newer ones."""
+    name = vendor.accepted[1].provider_message_id
+    told = [
+        ProviderEvent(name=EventName.COUNTED, at=now + timedelta(hours=hour), dedupe=f"{hour}", provider_message_id=name,
+                      detail={"likes": likes, "views": 100 * likes})
+        for hour, likes in ((2, 5), (1, 4), (2, 5), (3, 6))
+    ]  # fmt: skip
+    recorded = record_events(shop.database, told, provider="bluesky", now=now + timedelta(hours=4))
+    assert (recorded.new, recorded.repeated, recorded.unmatched) == (3, 1, 0)
+    found = fared(shop)
+    assert found is not None and (found.likes, found.views) == (6, 600)
+
+
+@pytest.mark.parametrize(
+    ("age", "minutes"),
+    [(timedelta(), 10), (timedelta(hours=3), 60), (timedelta(days=2), 960), (timedelta(days=9), 1440)],
+)
+def test_the_older_the_rarer(age: timedelta, minutes: int) -> None:
+    """Every ten minutes at first, once a day in the end."""
+    assert posts.wait(age) == timedelta(minutes=minutes)
