@@ -88,7 +88,7 @@ def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[
         ", ".join(carries(can)) or "–",
         knows(can),
         span(can.settle_time) if can.settle_time else "–",
-        ", ".join(back(can)) or "–",
+        ", ".join(back(use, can)) or "–",
         ", ".join(own),
     )
 
@@ -114,9 +114,13 @@ def carries(can: Capabilities) -> Iterator[str]:
         yield f"free text within {span(can.reply_window)} of a reply"
 
 
-def back(can: Capabilities) -> Iterator[str]:
+SHOWS_A_SECRET = frozenset({"telegram"})
+"""Whose webhooks bring a secret, and are not signed."""
+
+
+def back(use: str, can: Capabilities) -> Iterator[str]:
     if can.webhooks:
-        yield "signed webhooks"
+        yield "webhooks that show a secret" if use in SHOWS_A_SECRET else "signed webhooks"
     if can.inboxes:
         yield "mailboxes" if can.channel is Channel.EMAIL else "notifications, fetched"
 

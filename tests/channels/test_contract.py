@@ -500,8 +500,16 @@ class TestConsoleMessenger(OnTheScreen):
     channel = Channel.MESSENGER
 
 
+class TestConsoleTelegram(OnTheScreen):
+    channel = Channel.TELEGRAM
+
+
 class TestConsoleSocial(OnTheScreen):
     channel = Channel.SOCIAL
+
+
+class TestConsoleWebhook(OnTheScreen):
+    channel = Channel.WEBHOOK
 
 
 class InAFolder(ProviderContract):
@@ -537,8 +545,16 @@ class TestFileMessenger(InAFolder):
     channel = Channel.MESSENGER
 
 
+class TestFileTelegram(InAFolder):
+    channel = Channel.TELEGRAM
+
+
 class TestFileSocial(InAFolder):
     channel = Channel.SOCIAL
+
+
+class TestFileWebhook(InAFolder):
+    channel = Channel.WEBHOOK
 
 
 def _read_frame(frame: str) -> Received:
