@@ -69,7 +69,7 @@ def compose(outgoing: Outgoing) -> Letter:
         f"From: {_mailbox(origin)}\r\n"
         f"To: {to}\r\n"
         f"Subject: {_text(content.subject)}\r\n"
-        f"Date: {_date(outgoing.at)}\r\n"
+        f"Date: {_date(outgoing.at.replace(microsecond=0))}\r\n"
         f"Message-ID: <{outgoing.sealed_key}@{origin.domain}>\r\n"
         f"X-Regulars-Message: {outgoing.key}\r\n"
         f"{custom}MIME-Version: 1.0\r\n"
@@ -105,7 +105,7 @@ def _ours_to_set(name: str) -> bool:
     return bool(_HEADER_NAME.match(name)) and name.lower() not in _OURS and not name.lower().startswith("content-")
 
 
-_date = lru_cache(maxsize=64)(format_datetime)  # the messages of a batch leave at one instant
+_date = lru_cache(maxsize=64)(format_datetime)  # a second's messages have one date
 
 
 def _boundary(key: str) -> str:

@@ -37,7 +37,7 @@ def init(
     for part in ("rules", "templates"):
         shutil.copytree(starter / part, folder / part)
     (folder / ".gitignore").write_text(
-        ".env\n*.db\n*.db-wal\n*.db-shm\n*.db-witness/\n.regulars/\noutbox/\n*.rejects.*\n", encoding="utf-8"
+        ".env\n*.db\n*.db-wal\n*.db-shm\n*.db-turn\n*.db-witness/\n.regulars/\noutbox/\n*.rejects.*\n", encoding="utf-8"
     )
     environment = folder / ".env"
     environment.touch(mode=0o600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
 from engine.content import locales, sms
+from engine.content.forms import Filled, Forms
 from engine.content.meter import MissingValue, Refused
 from engine.content.sandbox import Sandbox
 from engine.content.versions import PARTS, TemplateVersion, Variant, variant
@@ -27,10 +28,13 @@ CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """What a message says. `path` is the folder under templates/ whose parts were used, with its locale."""
+    """What a message says. `path` is the folder under templates/ whose parts were used, with its locale. `page`: its HTML as the
+    template's form and this message's values, where it can be told apart so.
+    """
 
     content: Content
     path: str
+    page: Filled | None = field(default=None, compare=False)
 
     @property
     def hash(self) -> str:
@@ -66,6 +70,8 @@ class Renderer:
     def __init__(self, version: TemplateVersion) -> None:
         self.version = version
         self._sandbox = Sandbox(version.sources)
+        self._templates: dict[str, Template] = {}
+        self._forms = Forms(self._sandbox.own_texts)
         self._variant = lru_cache(maxsize=256)(self._find_variant)
 
     def render(self, channel: Channel, values: Mapping[str, Plain]) -> Rendered:
@@ -84,8 +90,13 @@ class Renderer:
             time_zone=str(values.get("time_zone") or "UTC"),
         )
         given = {name: value for name, value in values.items() if value is not None}
-        parts = {part: self._part(path, given) for part, path in chosen.parts.items()}
-        return Rendered(content=_content(channel, parts, chosen.folder), path=chosen.folder)
+        pieces = {part: self._pieces(path, given) for part, path in chosen.parts.items()}
+        written = {part: "".join(said) for part, said in pieces.items()}
+        parts = {part: _clean(text, chosen.parts[part]) for part, text in written.items()}
+        html = parts.get("email.html")
+        as_written = html is not None and html is written["email.html"]  # nothing was cleaned away
+        page = self._forms.filled(pieces["email.html"]) if as_written else None
+        return Rendered(content=_content(channel, parts, chosen.folder), path=chosen.folder, page=page)
 
     def _find_variant(self, channel: Channel, locale: str | None) -> Variant:
         chosen = variant(self.version, channel, locale)
@@ -94,12 +105,14 @@ class Renderer:
                 raise ContentError("this part is missing", where=f"templates/{chosen.folder}/{part}")
         return chosen
 
-    def _part(self, path: str, values: dict[str, Any]) -> str:
+    def _pieces(self, path: str, values: dict[str, Any]) -> list[str]:
         try:
-            template = self._sandbox.get_template(path)
-            context = template.new_context(values)
-            text = self._sandbox.concat(template.root_render_func(context))
-            return _clean(text, path)
+            template = self._templates.get(path)
+            if template is None:
+                template = self._templates[path] = self._sandbox.get_template(path)
+            else:
+                self._sandbox.charge_for(path)
+            return list(template.root_render_func(template.new_context(values)))
         except ContentError:
             raise
         except Exception as error:

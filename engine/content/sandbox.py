@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing
 
 from engine.content import filters, syntax
+from engine.content.forms import texts
 from engine.content.meter import Meter, MissingValue, Refused
 
 LONGEST_RANGE = 1_000
@@ -103,6 +104,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             syntax.SEARCHED: self._searched,
         }
         self.globals = dict(GLOBALS)
+        self.own_texts: set[int] = set()
 
     # ------------------------------------------------------------ reading
 
@@ -125,11 +127,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return syntax.metered(tree)
 
     def _load_template(self, name: str, globals: MutableMapping[str, Any] | None) -> Template:
-        assert isinstance(self.loader, DictLoader)
-        self.meter.charge(1 + len(self.loader.mapping.get(name, "")))
+        self.charge_for(name)
         template = super()._load_template(name, globals)
+        if template.globals is self.globals:
+            return template
+        for block in (template.root_render_func, *template.blocks.values()):
+            self.own_texts.update(texts(block.__code__))
         template.globals = self.globals  # Jinja's own is a chain of mappings, slow to read for every message
         return template
+
+    def charge_for(self, name: str) -> None:
+        """What it costs to take a file into a message, whether it was compiled before or not."""
+        assert isinstance(self.loader, DictLoader)
+        self.meter.charge(1 + len(self.loader.mapping.get(name, "")))
 
     # ------------------------------------------------------------ running
 

@@ -46,6 +46,9 @@ def values_for(
     }
 
 
+_FLAT, _TEXT = frozenset({str, bool, int, type(None)}), frozenset({str})
+
+
 def _zone(name: object, otherwise: ZoneInfo) -> ZoneInfo:
     try:
         return ZoneInfo(name) if isinstance(name, str) and name else otherwise
@@ -59,6 +62,8 @@ def plain(value: object, name: str, depth: int = 0) -> Plain:
         return value  # type: ignore[return-value]
     if type(value) is float and math.isfinite(value):
         return value
+    if type(value) is dict and _FLAT.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value)):
+        return value.copy()  # the usual case
     if depth < DEEPEST and isinstance(value, Mapping) and all(type(key) is str for key in value):
         return {key: plain(item, f"{name}.{key}", depth + 1) for key, item in value.items()}
     if depth < DEEPEST and isinstance(value, list | tuple):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from engine.content.forms import Filled
 from engine.content.links import Links
 from engine.content.render import Rendered, content_hash
 from engine.content.tracking import shows, track, unsubscribe_headers
@@ -224,7 +225,8 @@ def _outgoing(
     setup, campaign = means.setup, run.campaign
     content = rendered.content
     if isinstance(content, EmailContent) and message.customer_id is not None:
-        content = _email(means, message, campaign.message_class, content, leave=_unsubscribe(values))
+        leave = _unsubscribe(values)
+        content = _email(means, message, campaign.message_class, content, leave=leave, page=rendered.page)
     not_after, at = message.not_after, _first_at(message) or now
     key = means.database.message_key(message.id)
     return Outgoing(
@@ -258,7 +260,13 @@ def _unsubscribe(values: Mapping[str, Plain]) -> str:
 
 
 def _email(
-    means: Means, message: Message, message_class: MessageClass, content: EmailContent, *, leave: str
+    means: Means,
+    message: Message,
+    message_class: MessageClass,
+    content: EmailContent,
+    *,
+    leave: str,
+    page: Filled | None,
 ) -> EmailContent:
     """An email to one person: tracked as config.yaml says; a commercial one with its way out, in the text and in the headers.
 
@@ -281,6 +289,7 @@ def _email(
             link_id=means.link_number,
             opens=tracking.opens,
             clicks=tracking.clicks,
+            filled=page,
         ),
         headers={**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers,
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 
 from engine.errors import StoreError
 from engine.store import tables
@@ -52,9 +54,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection with one consistent view. Nothing is written through it."""
-        with clear_errors(), self.pool.connect() as connection:
-            if self.dialect == "postgresql":  # else each statement would see a state of its own
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with clear_errors(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
@@ -64,12 +64,24 @@ class Database:
         One that is not `durable` is on disk, on PostgreSQL, only together with the next that is: it does not wait for it.
         """
         turn = self.turn.taken(ahead=self.first) if self.turn else nullcontext()
-        with turn, clear_errors(), self.pool.connect() as connection:
-            connection = connection.execution_options(writing=True)
-            with connection.begin():
-                if not durable and self.dialect == "postgresql":
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                yield connection
+        with turn, clear_errors(), self._writers.begin() as connection:
+            if not durable and self.dialect == "postgresql":
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield connection
+
+    @cached_property
+    def _writers(self) -> sa.Engine:
+        """The same connections, each about to write."""
+        return self.pool.execution_options(writing=True)
+
+    @cached_property
+    def _readers(self) -> sa.Engine:
+        """The same connections, each about to read. On PostgreSQL each statement would else see a state of its own."""
+        return (
+            self.pool.execution_options(isolation_level="REPEATABLE READ")
+            if self.dialect == "postgresql"
+            else self.pool
+        )
 
     def insert(self, table: sa.Table) -> Any:
         """The dialect's INSERT, for the ON CONFLICT that both have and SQLAlchemy's common one has not."""
@@ -98,7 +110,7 @@ class Database:
 
     def seal(self, key: str) -> str:
         """What proves a message key to us: in a bounce address or a Message-ID, where anybody may write what he likes."""
-        return hmac.new(self.pepper, b"message key " + key.encode(), hashlib.sha256).hexdigest()[:12]
+        return hmac.digest(self.pepper, b"message key " + key.encode(), "sha256").hex()[:12]
 
     def key_of(self, sealed: str) -> str | None:
         """The message key in a text of the form KEY-SEAL; None where that is no key of ours, or the seal is wrong."""
@@ -108,6 +120,8 @@ class Database:
 
     def close(self) -> None:
         self.pool.dispose()
+        if self.turn:
+            self.turn.close()
 
 
 def open_database(url: str, *, secret: str, folder: Path | None = None) -> Database:
@@ -179,7 +193,11 @@ def _lower(text: object) -> object:
 
 def _sqlite_begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
+    try:  # past SQLAlchemy, which takes longer to begin than a small transaction lasts
+        connection.connection.driver_connection.execute(begin)  # type: ignore[union-attr]
+    except sqlite3.Error as error:
+        raise OperationalError(begin, None, error) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,7 +283,7 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
     """Read, or on the first day write, the ledger's name and the check value of its secret."""
     pepper = hmac.new(secret.encode(), b"regulars address pepper", hashlib.sha256).digest()
     check = hmac.new(pepper, b"check", hashlib.sha256).hexdigest()
-    turn = Turn() if pool.dialect.name == "sqlite" else None
+    turn = Turn(_turn_file(pool)) if pool.dialect.name == "sqlite" else None
     database = Database(pool=pool, ledger="", pepper=pepper, turn=turn)
     with database.writing() as connection:
         for name, value in (("ledger", secrets.token_hex(4)), ("secret_check", check)):
@@ -278,6 +296,12 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
             remedy="Set the environment variable to the former value.",
         )
     return replace(database, ledger=known["ledger"])
+
+
+def _turn_file(pool: sa.Engine) -> Path | None:
+    """Beside the database's own files, which SQLite calls `-wal` and `-shm`; none for a database in memory."""
+    name = pool.url.database
+    return Path(f"{name}-turn") if name and name != ":memory:" and not name.startswith("file:") else None
 
 
 @contextmanager

@@ -6,7 +6,8 @@ At each execution SQLAlchemy converts and checks for longer than either database
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -25,6 +26,7 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 SQLITE = "sqlite"
@@ -42,20 +44,24 @@ class Prepared:
     def rows(self, connection: Connection, **values: Any) -> list[Any]:
         """What it answers, as named tuples."""
         written = self._of(connection)
-        result = connection.exec_driver_sql(written.text, written.parameters(values))
-        found = result.cursor.fetchall()
-        result.close()
+        with _cursor(connection, written) as cursor:
+            cursor.execute(written.text, written.parameters(values))
+            found = cursor.fetchall()
         return [written.read(row) for row in found] if written.given else list(map(written.record, found))
 
     def run(self, connection: Connection, **values: Any) -> int:
         """How many rows it changed."""
         written = self._of(connection)
-        return connection.exec_driver_sql(written.text, written.parameters(values)).rowcount
+        with _cursor(connection, written) as cursor:
+            cursor.execute(written.text, written.parameters(values))
+            return int(cursor.rowcount)
 
     def run_each(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Once for each of these; how many rows all changed together."""
         written = self._of(connection)
-        return connection.exec_driver_sql(written.text, written.many(rows)).rowcount
+        with _cursor(connection, written) as cursor:
+            cursor.executemany(written.text, written.many(rows))
+            return int(cursor.rowcount)
 
     def _of(self, connection: Connection) -> _Written:
         name = connection.dialect.name
@@ -105,6 +111,25 @@ def among(dialect: str, wanted: ColumnElement[Any], name: str) -> ColumnElement[
         given = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
         return wanted.in_(select(given.c.value))
     return wanted == any_(bindparam(name, type_=ARRAY(wanted.type)))
+
+
+@contextmanager
+def _cursor(connection: Connection, written: _Written) -> Iterator[Any]:
+    """The driver's own, in SQLAlchemy's transaction, with SQLAlchemy's errors."""
+    if not connection.in_transaction():
+        connection.begin()
+    dialect = connection.dialect
+    assert dialect.dbapi is not None
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except dialect.dbapi.Error as error:
+        told = DBAPIError.instance(
+            written.text, None, error, dialect.dbapi.Error, hide_parameters=True, dialect=dialect
+        )
+        raise told from error
+    finally:
+        cursor.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from engine.store.turn import Turn
 
@@ -55,3 +58,25 @@ def test_two_never_write_at_once_and_a_failure_lets_the_next_one_in() -> None:
     for writer in writers:
         writer.join(30)
     assert most == [1]
+
+
+def test_processes_write_in_turn_and_one_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two turns on one file, as two processes have: the second waits for the first, and goes on without when it takes too long."""
+    first, second, order = Turn(tmp_path / "turn"), Turn(tmp_path / "turn"), list[str]()
+
+    def write() -> None:
+        with second.taken(ahead=False):
+            order.append("second")
+
+    with first.taken(ahead=False):
+        waiting = threading.Thread(target=write)
+        waiting.start()
+        time.sleep(0.02)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+    monkeypatch.setattr("engine.store.turn.PATIENCE_SECONDS", 0.01)
+    with first.taken(ahead=False), second.taken(ahead=False):
+        pass
