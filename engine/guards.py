@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,6 +83,23 @@ class Canary(Rates):
     errors: Share | None = Field(default=Decimal("0.1"), json_schema_extra={"default": "10 %"})
 
 
+# ---------------------------------------------------------------- money
+
+Money = Annotated[Decimal, Field(gt=0, le=10_000_000)]
+
+
+class Spend(Guarding):
+    """So much money, in the workspace's currency and by its `prices`; what is left out is not limited."""
+
+    a_run: Money | None = Field(
+        default=None, description="For one run, like `50`. When it is spent, the campaign is paused."
+    )
+    a_day: Money | None = Field(
+        default=None,
+        description="For one day: in config.yaml of all campaigns together, in a campaign's file of that one. What does not fit waits for tomorrow.",
+    )
+
+
 # ---------------------------------------------------------------- all of them
 
 
@@ -103,6 +121,9 @@ class OwnGuards(Guarding):
     stop: Stop | None = Field(
         default=None,
         description="A running campaign is paused when too much goes wrong: `{bounces: 8 %, complaints: 0.3 %, errors: 20 %}`.",
+    )
+    spend: Spend | None = Field(
+        default=None, description="No more money than this: `{a_run: 50, a_day: 200}`, by the `prices` of config.yaml."
     )
 
 

@@ -172,6 +172,8 @@ class Reason(StrEnum):
     REPLY_WAITS = "reply_waits"
     FAULT = "fault"
     RESTORED = "restored"
+    RUN_SPENT = "run_spent"
+    DAY_SPENT = "day_spent"
 
 
 class EventName(StrEnum):

@@ -89,6 +89,11 @@ class Prices(Part):
     )
     email: Price | None = Field(default=None, description="For one email.")
 
+    def of_text(self, country: str, parts: int) -> Decimal | None:
+        """Of an SMS in so many parts; None where it has no price."""
+        price = self.sms.get(country, self.sms.get(DEFAULT))
+        return price * parts if price is not None else None
+
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Words = Annotated[str, Field(min_length=1, max_length=480, pattern=r"\S")]
@@ -212,6 +217,14 @@ def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
     if ANSWERS in settings.purposes:
         at = document.position_of(node, ("purposes", ANSWERS), key=True)
         problems.append(Problem(at=at, what=f'the purpose "{ANSWERS}" is built in.', remedy="Give yours another name."))
+    if settings.guards.spend and settings.channels.get(Channel.SMS) and DEFAULT not in settings.prices.sms:
+        problems.append(
+            Problem(
+                at=document.position_of(node, ("guards", "spend"), key=True),
+                what="money is limited, and SMS to some countries have no price: they would count as free.",
+                remedy="Add `default` to prices.sms, like `prices: {sms: {default: 0.08}}`.",
+            )
+        )
     for name in set(settings.attributes) & set(BUILT_IN_ATTRIBUTES):
         at = document.position_of(node, ("attributes", name), key=True)
         problems.append(

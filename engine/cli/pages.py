@@ -37,6 +37,11 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
     )
     if posted := [line for line in read.lines if line.fared]:
         screen.print(_posts(posted), "")
+    costs = [f"{line.campaign} {line.cost:,.2f}" for line in read.lines if line.cost]
+    if costs:
+        screen.print(
+            f"[bold]cost[/bold] in {currency}, by the prices of config.yaml: {', '.join(costs)}", highlight=False
+        )
     for line in read.lines:
         reasons = {
             "withheld": line.withheld,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, select, update
 
 from engine.ledger.brakes import braked
 from engine.ledger.moves import in_state, move_claimed
+from engine.ledger.spending import FREE, Cost, reserve
 from engine.ledger.tallies import note
 from engine.model import Message, Plain, Reason, State
 from engine.store import Database
@@ -26,7 +27,7 @@ class Intent:
     at: the message's own date, which is the first hand-over's for a second one, too.
     revision: the customer's revision that the decision was made on (None for a public post).
     bump: whether this hand-over itself changes what others may send (it counts under a frequency cap).
-    watched: whether a guard wants to know how the campaign goes.
+    watched: whether a guard wants to know how the campaign goes. cost: what it costs, and the caps that it is under.
     """
 
     message: Message
@@ -40,18 +41,21 @@ class Intent:
     revision: int | None
     bump: bool
     watched: bool = False
+    cost: Cost = FREE
 
 
 def begin(database: Database, intents: Sequence[Intent], *, now: datetime) -> dict[int, Reason]:
     """Commit the intents to hand these messages over, all at once. Returns which may not leave, by message, and why;
     of those no intent is written:
 
-    `lease_over` (or somebody else has it), `cancelled` (the run; the message then is, too), `paused` (the campaign), or
+    `lease_over` (or somebody else has it), `cancelled` (the run; the message then is, too), `paused` (the campaign),
     `contact_changed`: what we may send this customer is not what it was when the decision was made, so it has to be made
-    again.
+    again, or `run_spent`, `day_spent`: it would cost more than a guard allows.
     """
     with database.writing() as connection:
         refused = _refused(connection, intents, now)
+        costs = [(one.message.id, one.cost) for one in intents if one.message.id not in refused]
+        refused |= reserve(connection, costs, now=now)
         leaving = [intent for intent in intents if intent.message.id not in refused]
         cancelled = [intent.message for intent in intents if refused.get(intent.message.id) is Reason.CANCELLED]
         _end(connection, "cancel", cancelled, now=now, reason=Reason.CANCELLED.value)
@@ -137,6 +141,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
             "number": intent.message.attempts + 1,
             "provider": intent.provider,
             "began_at": now,
+            "cost": intent.cost.amount or None,
         }
         for intent in intents
     ]
@@ -148,7 +153,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
         _BUMP.run(connection, ids=counting)
 
 
-_ATTEMPTS = inserting(attempts, ("message_id", "number", "provider", "began_at"))
+_ATTEMPTS = inserting(attempts, ("message_id", "number", "provider", "began_at", "cost"))
 _BUMP = Prepared(
     lambda dialect: (
         update(customers).where(among(dialect, customers.c.id, "ids")).values(revision=customers.c.revision + 1)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Update, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
+from engine.ledger.spending import FREE, Cost, give_back
 from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
@@ -30,11 +31,14 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """How one hand-over ended. `message` as it was sent: with its attempt's number and the address it went to."""
+    """How one hand-over ended. `message` as it was sent: with its attempt's number and the address it went to. `cost`: what was
+    reserved for it, given back where the vendor surely did not take it.
+    """
 
     message: Message
     outcome: Outcome
     retry: Retry
+    cost: Cost = FREE
 
 
 def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
@@ -48,6 +52,7 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
             move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
         )
         _CLOSING.run(connection, [_closed(one, now) for one in ended])
+        give_back(connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected)))
         note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         for one in ended:
             if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:

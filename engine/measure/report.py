@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
 
 from engine.document import suggestion
 from engine.errors import UnknownName
@@ -19,6 +20,7 @@ from engine.ledger.balance import known_campaigns
 from engine.ledger.brakes import Brake, paused
 from engine.ledger.holds import Hold, holding
 from engine.ledger.posts import COUNTS
+from engine.ledger.spending import money
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
 from engine.store import Database
@@ -60,6 +62,7 @@ class Line:
 
     fared: of posts to everybody; None of others, and before their vendors were asked.
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
+    cost: what its messages cost by the prices at their hand-over, what is in doubt included; None where nothing has a price.
     dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
     """
 
@@ -82,6 +85,7 @@ class Line:
     possible_duplicates: int
     afterwards: Afterwards | None
     fared: Fared | None = None
+    cost: Decimal | None = None
 
     @property
     def sent(self) -> int:
@@ -119,9 +123,11 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
     with database.reading() as connection:
         goals = _goals(connection, campaign)
         totals = {(row.campaign, row.channel): row for row in connection.execute(_totals(campaign))}
+        costs = _costs(connection, campaign)
         lines = [
-            _line(connection, database, owed, totals.get((owed.campaign, owed.channel)), goals.get(owed.campaign), now)
+            _line(connection, database, owed, totals.get(of), goals.get(owed.campaign), costs.get(of), now)
             for owed in connection.execute(_owed(campaign))
+            for of in ((owed.campaign, owed.channel),)
         ]
         held = holding(connection, campaign)
     on = tuple(brake for brake in paused(database) if campaign in (None, brake.campaign) or brake.on_all)
@@ -129,7 +135,13 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
 
 
 def _line(
-    connection: Connection, database: Database, owed: Any, totals: Any, goal: Mapping[str, Any] | None, now: datetime
+    connection: Connection,
+    database: Database,
+    owed: Any,
+    totals: Any,
+    goal: Mapping[str, Any] | None,
+    cost: Decimal | None,
+    now: datetime,
 ) -> Line:
     """One campaign and channel: what its runs owed, and what stands of it. `totals` is None where no message is there."""
     m = messages.c
@@ -147,6 +159,7 @@ def _line(
         rejected=_refusals(connection, which),
         afterwards=_afterwards(connection, database, which, goal, now) if goal and people else None,
         fared=_fared(connection, which) if totals is not None and not people else None,
+        cost=cost,
         possible_duplicates=totals.possible_duplicates if totals is not None else 0,
         **{name: getattr(totals, name) if totals is not None else 0 for name in _STAMPS},
     )
@@ -158,6 +171,16 @@ def _owed(campaign: str | None) -> Any:
     query = select(r.campaign, r.channel, func.count().label("runs"), func.sum(r.owed).label("owed"))
     query = query.where(r.campaign == campaign) if campaign else query
     return query.group_by(r.campaign, r.channel).order_by(func.min(r.launched_at), r.campaign, r.channel)
+
+
+def _costs(connection: Connection, campaign: str | None) -> dict[tuple[str, str], Decimal]:
+    """By campaign and channel: of every hand-over that the vendor did not surely refuse."""
+    m, a = messages.c, attempts.c
+    paid = (a.cost.is_not(None), or_(a.outcome.is_(None), a.outcome.in_(("accepted", "ambiguous"))))
+    query = select(m.campaign, m.channel, func.sum(a.cost).label("cost")).join(messages, m.id == a.message_id)
+    query = query.where(*paid, *((m.campaign == campaign,) if campaign else ()))
+    rows = connection.execute(query.group_by(m.campaign, m.channel))
+    return {(row.campaign, row.channel): money(int(row.cost)) for row in rows}
 
 
 _WITHHELD = (State.SKIPPED.value, State.EXPIRED.value, State.CANCELLED.value)

@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.errors import StoreError
 from engine.ledger import hand_over as ledger
+from engine.ledger.brakes import stop
 from engine.ledger.settle import Ended, settle
+from engine.ledger.spending import money
 from engine.model import Message, Reason
 from engine.policy import Facts
 from engine.provider import Ambiguous, NotSent, Outcome, Outgoing, Provider
@@ -109,12 +111,36 @@ def _begin(desk: Desk, group: Sequence[Leaving]) -> dict[int, Reason]:
     """The intents, on disk and witnessed. Returns why some may not leave, which go back."""
     refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
     unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
-    back = [(message, why) for message, why in unsent if why is not Reason.CANCELLED]
+    back = [(message, why) for message, why in unsent if why not in (Reason.CANCELLED, Reason.DAY_SPENT)]
     ledger.release(desk.database, back, now=desk.now())
+    _hold_back(desk, [one for one in group if refused.get(one.message.id) in _SPENT], refused)
     begun = [one.message for one in group if one.message.id not in refused]
     if begun and desk.witness:
         desk.witness.note(begun[-1].id, begun[-1].attempts + 1)
     return refused
+
+
+_SPENT = (Reason.RUN_SPENT, Reason.DAY_SPENT)
+
+
+def _hold_back(desk: Desk, dear: Sequence[Leaving], refused: Mapping[int, Reason]) -> None:
+    """What does not fit under a cap: of a day, it waits for the next; of a run, its campaign is paused."""
+    held, over = [], dict[int, Leaving]()
+    for one in dear:
+        message, why = one.message, refused[one.message.id]
+        until = max((cap.ends for cap in one.intent.cost.caps if cap.reason is why and cap.ends), default=None)
+        if until is not None:
+            held.append(ledger.Held(message=message, until=until, reason=why))
+            if desk.bulk:
+                desk.limits.spent(message.run_id, until)
+            continue
+        over[message.run_id] = one
+    ledger.keep(desk.database, held, now=desk.now())
+    for run_id, one in over.items():
+        most = next(cap.most for cap in one.intent.cost.caps if cap.reason is Reason.RUN_SPENT)
+        allowed = f"{money(most):,.2f} {desk.setup.workspace.settings.currency}"
+        why_paused = f"run {run_id} may cost {allowed} and would cost more (guards.spend.a_run)"
+        stop(desk.database, one.message.campaign, why=why_paused, now=desk.now())
 
 
 def _doubted(desk: Desk, suspects: Sequence[Leaving]) -> Iterator[str]:
@@ -155,7 +181,7 @@ def _ended(desk: Desk, sent: Leaving, outcome: Outcome) -> Ended:
         sent.message, attempts=sent.message.attempts + 1, sent_to=sent.outgoing.to, provider=sent.intent.provider
     )
     plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=desk.now(), jitter=desk.jitter)
-    return Ended(message=message, outcome=outcome, retry=plan)
+    return Ended(message=message, outcome=outcome, retry=plan, cost=sent.intent.cost)
 
 
 def _settle_until_written(desk: Desk, ended: Sequence[Ended]) -> None:

@@ -22,10 +22,12 @@ from engine.ledger import rates
 from engine.ledger.buckets import UNLIMITED, Bucket
 from engine.ledger.hand_over import Held
 from engine.ledger.rates import EMPTY, Level, Wanted
+from engine.ledger.spending import FREE, Cost
 from engine.model import Reason
-from engine.provider import NotSent, Outcome
+from engine.provider import NotSent, Outcome, Outgoing
 from engine.routing import Hop
 from engine.sending.breaker import Breakers
+from engine.sending.cost import cost_of
 from engine.sending.retry import LONGEST_WAIT
 from engine.sending.runs import Launched, Runs
 from engine.sending.under import of_campaign, of_new_sender, of_provider, of_recipient, of_sender, provider_key
@@ -100,6 +102,7 @@ class Limits:
         self._closed: Mapping[str, datetime] = {}  # what vendors asked for, as of the last time we looked
         self._beside, self._looking = Beside(), threading.Lock()
         self._opens: dict[int, datetime] = {}
+        self._spent: Mapping[int, tuple[datetime, str]] = {}
         self._enforced = enforced
         self._forgotten_at: datetime | None = None
 
@@ -131,6 +134,8 @@ class Limits:
 
     def look(self, run_id: int, now: datetime) -> Look:
         """What the limits that a whole run is under leave it. A hint: nothing is taken."""
+        if tomorrow := self._waits_for_tomorrow(run_id, now):
+            return Look(room=0, opens=tomorrow)
         run = self._runs.get(run_id)
         settings = self._setup().workspace.settings
         route = settings.route(run.campaign.channel, run.campaign.message_class)
@@ -211,6 +216,24 @@ class Limits:
             if buckets:
                 wanted.append(Wanted(message_id=one.message.id, buckets=buckets))
         return wanted
+
+    # ------------------------------------------------------------ money
+
+    def cost(self, run: Launched, outgoing: Outgoing, now: datetime) -> Cost:
+        """What it costs, and the caps in force: those of the campaign's file as it is now."""
+        if not self._enforced:
+            return FREE
+        workspace = self._setup().workspace
+        campaign = workspace.campaigns.get(run.campaign.campaign, run.campaign)
+        return cost_of(workspace.settings, campaign, run.run_id, outgoing, now=now)
+
+    def spent(self, run_id: int, until: datetime) -> None:
+        """Nothing more of this run fits into the day: it is not claimed before the next one, unless the rules change."""
+        self._spent = {**self._spent, run_id: (until, self._setup().workspace.fingerprint)}
+
+    def _waits_for_tomorrow(self, run_id: int, now: datetime) -> datetime | None:
+        until, rules = self._spent.get(run_id, (now, ""))
+        return until if until > now and rules == self._setup().workspace.fingerprint else None
 
     # ------------------------------------------------------------ what vendors say
 

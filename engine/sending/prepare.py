@@ -168,6 +168,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
         revision=facts.revision,
         bump=message.customer_id is not None and bool(applicable_caps(desk.setup.workspace.settings, run.terms)),
         watched=run.watched(desk.setup.workspace.settings.guards),
+        cost=desk.limits.cost(run, outgoing, now),
     )
     return Leaving(provider=provider, outgoing=outgoing, intent=intent)
 

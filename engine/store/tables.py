@@ -320,6 +320,7 @@ attempts = Table(
     Column("outcome", String),  # accepted, rejected, not_sent, ambiguous; NULL while nobody knows
     Column("code", String),
     Column("detail", Text),
+    Column("cost", BigInteger),  # in millionths of the workspace's currency; NULL where it has no price
     UniqueConstraint("message_id", "number"),
 )
 
@@ -473,6 +474,14 @@ replies = Table(  # what people wrote that may be a no: for a person to read
         sqlite_where=text("settled_at IS NULL"),
         postgresql_where=text("settled_at IS NULL"),
     ),
+)
+
+spending = Table(  # what was spent under a name (a run, a day), in millionths of the workspace's currency
+    "spending",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("spent", BigInteger, nullable=False),
+    Column("since", Instant, nullable=False),
 )
 
 restores = Table(  # after a restore or a fail-over: who let the ledger go on, and for which time it knows of nothing

@@ -17,6 +17,7 @@ from engine.questions.doctor.dns import Dns
 from engine.questions.doctor.finding import Finding, Verdict, good, wrong
 from engine.questions.doctor.inboxes import inboxes
 from engine.questions.doctor.mail import mail
+from engine.questions.doctor.money import spending
 from engine.questions.doctor.place import place
 from engine.questions.doctor.storage import storage
 from engine.questions.doctor.vendors import opened, secrets, vendors
@@ -77,16 +78,19 @@ def _ledger(
         return None
     try:
         findings += place(database, settings.database, folder)
-        return _read(database, providers, findings, now)
+        return _read(database, settings, providers, findings, now)
     finally:
         database.close()
 
 
-def _read(database: Database, providers: Mapping[str, Provider], findings: list[Finding], now: datetime) -> Proof:
+def _read(
+    database: Database, settings: Settings, providers: Mapping[str, Provider], findings: list[Finding], now: datetime
+) -> Proof:
     proof = prove(database)
     findings += books(proof)
     with database.reading() as connection:
         findings += [*motion(connection, now=now), *clocks(connection, now=now)]
+        findings += spending(connection, settings, now=now)
         findings += inboxes(connection, providers, now=now)
     return proof
 

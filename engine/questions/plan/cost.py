@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.model import Channel
-from engine.routing import DEFAULT
 from engine.settings import Prices
 
 
@@ -48,8 +47,7 @@ def cost_of(channel: Channel, prices: Prices, sent: int, texts: Mapping[tuple[st
         parts[country] += count * of_each
     countries = []
     for country, count in parts.most_common():
-        price = prices.sms.get(country, prices.sms.get(DEFAULT))
-        amount = price * count if price is not None else None
+        amount = prices.of_text(country, count)
         countries.append(Country(country=country, messages=messages[country], parts=count, amount=amount))
     priced = [one.amount for one in countries if one.amount is not None]
     return Cost(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from engine.guards import Spend
 from engine.ledger.holds import Hold
 from engine.model import Channel, Reason
 from engine.questions.plan.change import Change
@@ -45,6 +46,14 @@ def warnings_of(
         yield f"No provider carries {campaign.message_class} {campaign.channel}: see channels in config.yaml."
     if size and seen.withheld.total() == size:
         yield "Everybody is withheld: nothing would be sent."
+    own, everybody = campaign.guards.spend or Spend(), settings.guards.spend or Spend()
+    for most, name in ((own.a_run or everybody.a_run, "a_run"), (own.a_day or everybody.a_day, "a_day")):
+        if most is not None and cost.amount is not None and cost.amount > most:
+            what = "the campaign would be paused" if name == "a_run" else "the rest would wait for the next day"
+            yield (
+                f"It would cost {cost.amount:,.2f} {settings.currency}, and guards.spend.{name} is {most:,.2f}: "
+                f"after about {int(cost.messages * most / cost.amount):,} messages {what}."
+            )
     if campaign.channel is Channel.SMS and settings.prices.sms and cost.unpriced:
         yield f"{cost.unpriced:,} SMS go to countries without a price: add `default` to prices.sms in config.yaml."
 

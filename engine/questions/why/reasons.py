@@ -34,6 +34,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "canary": "it waits until a first part of its run has left and gone well",
         "settled_by_hand": "somebody decided by hand what became of it; `regulars doubts settled` says who, and why",
         "fault": "a fault in Regulars or in a provider's code; the log has it",
+        "run_spent": "its run has cost what it may (guards.spend.a_run); the campaign is paused",
+        "day_spent": "the day's money is spent (guards.spend.a_day); it leaves tomorrow",
         "restored": "it may have left before the database was restored from a backup; nobody knows yet",
     }
 )

@@ -1,0 +1,163 @@
+"""Caps on money: never passed, whoever dies and however many senders there are; told, and let go by a person or the next day."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from engine.campaigns.launch import trigger
+from engine.clock import SteppedClock
+from engine.errors import WorkspaceError
+from engine.ledger import brakes
+from engine.ledger.spending import spent
+from engine.measure.report import report
+from engine.model import Reason, State
+from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
+from engine.questions.doctor.answer import diagnose
+from engine.questions.plan import plan
+from engine.rules.workspace import load_workspace
+from engine.settings import load_settings
+from engine.store import Database
+from engine.store.tables import attempts
+from tests.conftest import NOW
+from tests.sending.shop import CONFIG, NEWS, Scripted, Shop
+
+PEOPLE = 60
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: Database, database_url: str) -> Shop:
+    """Sixty customers, and a letter costs ten cents."""
+    shop = Shop(tmp_path, database, SteppedClock(NOW), customers=PEOPLE)
+    (tmp_path / "config.yaml").write_text(CONFIG + f"database: {database_url}\nprices: {{email: 0.10}}\n", "utf-8")
+    return shop
+
+
+def limit(shop: Shop, said: str, campaign: str = "") -> None:
+    config = shop.folder / "config.yaml"
+    kept = config.read_text(encoding="utf-8").partition("guards:")[0]
+    config.write_text(f"{kept}guards: {{{said}}}\n", encoding="utf-8")
+    (shop.folder / "rules/news.yaml").write_text(NEWS + campaign, encoding="utf-8")
+    shop.workspace = load_workspace(shop.folder)
+
+
+def left(shop: Shop) -> int:
+    return len(shop.provider.taken)
+
+
+def test_a_days_money_is_never_passed_and_the_rest_leaves_on_the_next_days(shop: Shop) -> None:
+    """Two euros a day at ten cents: twenty letters, then tomorrow twenty more, the reason written down; receipts do not wait."""
+    limit(shop, "spend: {a_day: 2}")
+    shop.launch()
+    seen = []
+    for _ in range(3):
+        shop.sender().drain()
+        seen.append((left(shop), Counter(row.reason for row in shop.rows() if row.state == State.PENDING)))
+        shop.pass_time(days=1)
+    assert [many for many, _ in seen] == [20, 40, 60]
+    shop.launch("once more")
+    shop.sender().drain()
+    assert left(shop) == 80
+    with shop.database.writing() as connection:
+        now = shop.clock.now()
+        trigger(
+            shop.workspace,
+            connection,
+            shop.database,
+            "receipt",
+            customer="c1",
+            data={"order": "7"},
+            occurrence="7",
+            now=now,
+        )
+    shop.sender().drain()
+    assert shop.provider.taken[-1].campaign == "receipt"
+    assert seen[0][1][Reason.DAY_SPENT] >= 1
+    assert {row.due_at for row in shop.rows() if row.held_by == Reason.DAY_SPENT} <= {
+        datetime(2026, 3, day, 22, 0, tzinfo=UTC)
+        for day in (2, 3)  # midnight in Helsinki
+    }
+    line = report(shop.database, now=shop.clock.now()).lines[0]
+    assert line.cost == 8
+    assert line.held[Reason.DAY_SPENT] >= 1
+
+
+def test_a_run_that_has_cost_enough_is_paused_until_somebody_allows_more(shop: Shop) -> None:
+    """Resumed with the same cap it is paused again, and no letter more has left; with a higher one it goes on."""
+    limit(shop, "spend: {a_run: 1.55}")
+    shop.launch()
+    shop.sender().drain()
+    assert left(shop) == 15
+    [brake] = brakes.paused(shop.database)
+    assert (brake.campaign, "may cost 1.55 EUR" in brake.why) == ("news", True)
+    brakes.resume(shop.database, "news")
+    shop.pass_time(minutes=1)
+    shop.sender().drain()
+    assert (left(shop), len(brakes.paused(shop.database))) == (15, 1)
+    limit(shop, "spend: {a_run: 1.55}", "guards: {spend: {a_run: 100}}")
+    brakes.resume(shop.database, "news")
+    shop.pass_time(minutes=1)
+    shop.sender().drain()
+    assert Counter(shop.states()) == {State.ACCEPTED: PEOPLE}
+
+
+def test_many_senders_together_pass_no_cap(shop: Shop) -> None:
+    """Four senders at once, a vendor that answers all ways: what it may have taken never costs more than the cap."""
+    limit(shop, "spend: {a_day: 3}")
+    shop.launch()
+    together, most = threading.Lock(), 0
+    ends = (Accepted(), NotSent(code="busy"), Ambiguous(code="timeout"), Rejected(code="gone"))
+    held: Counter[str] = Counter()
+
+    def answer(outgoing: Outgoing) -> Outcome:
+        nonlocal most
+        outcome = ends[int(outgoing.key.rpartition("-")[2]) % 4]
+        with together:
+            held["flying"] += 1
+            most = max(most, held["flying"] + held["paid"])
+        with together:
+            held["flying"] -= 1
+            held["paid"] += isinstance(outcome, Accepted | Ambiguous)
+        return outcome
+
+    shop.provider = Scripted(answer)
+    senders = [shop.sender() for _ in range(4)]
+    crew = [threading.Thread(target=sender.drain) for sender in senders]
+    for one in crew:
+        one.start()
+    for one in crew:
+        one.join()
+    assert most <= 30
+    with shop.database.reading() as connection:
+        counted = spent(connection, ["all 2026-03-02"])["all 2026-03-02"]
+        paid = select(func.sum(attempts.c.cost)).where(attempts.c.outcome.in_(("accepted", "ambiguous")))
+        assert counted == connection.execute(paid).scalar_one() <= 3_000_000
+
+
+def test_a_cap_is_told_ahead_and_while_it_holds(shop: Shop, tmp_path: Path) -> None:
+    """The plan says what would happen, the doctor how much is left."""
+    limit(shop, "spend: {a_day: 2, a_run: 4}")
+    [planned] = [one for one in plan(shop.workspace, shop.database, now=NOW).campaigns if one.campaign == "news"]
+    assert any("6.00 EUR, and guards.spend.a_run is 4.00: after about 40" in told for told in planned.warnings)
+    shop.launch()
+    shop.sender().drain()
+    found = diagnose(load_settings(shop.folder), shop.folder, now=NOW + timedelta(minutes=1), dns=None).findings
+    assert [one.what for one in found if "spent today" in one.what] == ["2.00 of 2.00 EUR are spent today (100%)"]
+
+
+def test_a_text_without_a_price_would_go_past_every_cap(shop: Shop) -> None:
+    """So config.yaml is refused until every country has one."""
+    config = shop.folder / "config.yaml"
+    text = config.read_text(encoding="utf-8").replace(
+        "channels:\n", "channels:\n  sms:\n    commercial: {provider: scripted, from: '+358401234567'}\n"
+    )
+    config.write_text(
+        text.replace("prices: {email: 0.10}", "prices: {sms: {FI: 0.05}}") + "guards: {spend: {a_day: 2}}\n"
+    )
+    with pytest.raises(WorkspaceError, match="have no price: they would count as free"):
+        load_settings(shop.folder)
