@@ -8,22 +8,24 @@ repetition change nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, or_, select, update
+from sqlalchemy import Column, Connection, Row, bindparam, or_, update
 
-from engine.addresses import normalise
 from engine.ledger import consent, posts, replies
+from engine.ledger.about import Report, find
+from engine.ledger.engagement import ENGAGEMENTS, engage
 from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish
 from engine.ledger.moves import move
 from engine.ledger.tallies import note
-from engine.model import Channel, EventName, Plain, Reason, SuppressionReason
+from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
 from engine.provider import ProviderEvent
 from engine.store import Database
-from engine.store.tables import events, messages
+from engine.store.bulk import ReportRow, insert_reports, known_reports
+from engine.store.tables import messages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,8 @@ EFFECTS: Mapping[EventName, Effect] = {
     EventName.BOUNCED: Effect(stamp=_m.bounced_at, proves="prove_accepted"),
     EventName.BOUNCED_SOFT: Effect(proves="prove_accepted"),
     EventName.REJECTED: Effect(stamp=_m.bounced_at, proves="prove_rejected"),
-    EventName.OPENED: Effect(stamp=_m.opened_at, proves="prove_accepted"),
-    EventName.CLICKED: Effect(stamp=_m.clicked_at, proves="prove_accepted"),
+    EventName.OPENED: Effect(proves="prove_accepted"),  # `engagement` stamps what a person did
+    EventName.CLICKED: Effect(proves="prove_accepted"),
     EventName.COMPLAINED: Effect(
         stamp=_m.complained_at, proves="prove_accepted", suppress=SuppressionReason.COMPLAINED
     ),
@@ -68,24 +70,6 @@ class Recorded:
     new: int
     repeated: int
     unmatched: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Report:
-    """One report on its way in: the event, the vendor it came from, and the message and customer it was found to be about."""
-
-    event: ProviderEvent
-    source: str
-    row: Row[*tuple[Any, ...]] | None
-    customer_ids: list[int] = field(default_factory=list)
-    channel: Channel | None = None
-
-    @property
-    def customer_id(self) -> int | None:
-        if self.row is not None:
-            owner: int | None = self.row.customer_id
-            return owner
-        return self.customer_ids[0] if self.customer_ids else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,23 +111,19 @@ def record_events(
     invited: reads the invitations of our own messages; without it, whoever comes by one is a stranger.
     answer: told what a text asked for, once it is done.
     """
-    new = unmatched = 0
+    named: dict[str, ProviderEvent] = {}
+    for event in reported:
+        named.setdefault(f"{provider}:{event.dedupe}", event)
+    ordered = sorted(named.items(), key=lambda each: (each[1].message_key or "", each[1].provider_message_id or ""))
     with database.writing() as connection:
-        for event in sorted(
-            reported, key=lambda each: (each.message_key or "", each.provider_message_id or "")
-        ):  # no deadlocks
-            inviting = invited(event.invitation) if event.invitation else None
-            if inviting is not None:
-                event = replace(event, message_key=database.message_key(inviting))
-            report = _find(connection, database, event, provider, event.channel or channel)
-            if not _store(connection, database, report, f"{provider}:{event.dedupe}", now):
-                continue
-            new += 1
-            unmatched += report.row is None and not report.customer_ids
-            _take_effect(connection, database, report, now, answer)
-            if inviting is not None and channel is not None:
-                take_up(connection, database, event, inviting, channel, source=provider)
-    return Recorded(new=new, repeated=len(reported) - new, unmatched=unmatched)
+        old = known_reports(connection, named)
+        coming = [each for each in ordered if each[0] not in old]
+        reports = find(connection, database, coming, provider=provider, channel=channel, invited=invited)
+        stored = _store(connection, reports, now)
+        new = [report for report in reports if report.external_id in stored]
+        _take_effect(connection, database, new, now, answer)
+    unmatched = sum(report.row is None and not report.customer_ids for report in new)
+    return Recorded(new=len(new), repeated=len(reported) - len(new), unmatched=unmatched)
 
 
 def record_engagement(
@@ -169,122 +149,106 @@ def record_engagement(
     return record_events(database, [event], provider="link", now=now).unmatched == 0
 
 
-def _find(
-    connection: Connection, database: Database, event: ProviderEvent, provider: str, only: Channel | None
-) -> _Report:
-    """The message a report is about: by our key, else by the vendor's id, else the newest to that address."""
-    columns = select(
-        _m.id, _m.customer_id, _m.channel, _m.state, _m.sent_to, _m.campaign, _m.run_id, _m.first_sent_at, *BAD
-    )
-    number = database.message_id(event.message_key) if event.message_key else None
-    row = connection.execute(columns.where(_m.id == number, _m.attempts > 0)).first() if number else None
-    if row is None and event.provider_message_id:
-        row = connection.execute(
-            columns.where(_m.provider == provider, _m.provider_message_id == event.provider_message_id)
-        ).first()
-    if row is not None or not event.address:
-        return _Report(event=event, source=provider, row=row, channel=only)
-    found = [
-        owner
-        for channel, address in _readings(event.address, only)
-        for owner in consent.customers_at(connection, channel, database.address_hash(address))
+def _store(connection: Connection, reports: Sequence[Report], now: datetime) -> set[str]:
+    """Keep every report as an event, opens and clicks with a verdict on who it was; the names of those that were new."""
+    rows = [
+        ReportRow(
+            external_id=report.external_id,
+            customer_id=report.customer_id,
+            name=report.event.name.value,
+            at=report.event.at,
+            properties=_properties(report),
+            message_id=report.row.id if report.row is not None else None,
+        )
+        for report in reports
     ]
-    newest = columns.where(_m.customer_id.in_(found), _m.provider == provider, _m.first_sent_at <= event.at).order_by(
-        _m.first_sent_at.desc()
-    )
-    row = connection.execute(newest.limit(1)).first() if found else None
-    return _Report(event=event, source=provider, row=row, customer_ids=found, channel=only)
+    engaged = [row for row in rows if row.message_id is not None and row.name in ENGAGEMENTS]
+    if engaged:
+        engage(connection, engaged)
+    return insert_reports(connection, rows, received_at=now)
 
 
-def _readings(address: str, only: Channel | None) -> list[tuple[Channel, str]]:
-    """The channels on which a text is a possible address, with its normal form there."""
-    readings = []
-    for channel in (only,) if only else Channel:
-        try:
-            readings.append((channel, normalise(channel, address)))
-        except ValueError:
-            continue
-    return readings
-
-
-def _store(connection: Connection, database: Database, report: _Report, external_id: str, now: datetime) -> bool:
+def _properties(report: Report) -> dict[str, Plain]:
     event = report.event
     properties: dict[str, Plain] = {**event.detail, "provider": report.source}
     if event.machine:
-        properties["machine"] = True
+        properties["said"] = "vendor"
     if event.text:
         properties["text"] = event.text
-    row = {
-        "external_id": external_id,
-        "customer_id": report.customer_id,
-        "name": event.name.value,
-        "at": event.at,
-        "properties": properties,
-        "message_id": report.row.id if report.row is not None else None,
-        "received_at": now,
-    }
-    return database.inserted(connection, database.insert(events).values(row).on_conflict_do_nothing()) == 1
+    return properties
 
 
-def _take_effect(connection: Connection, database: Database, report: _Report, now: datetime, answer: Answer) -> None:
-    event, effect = report.event, EFFECTS[report.event.name]
-    if report.row is not None:
-        message_id = report.row.id
-        if effect.proves:
-            _settle_forward(connection, message_id, effect.proves, event, now)
-        if effect.stamp is not None and not event.machine:
-            _count(connection, report.row, effect.stamp)
-            _stamp(connection, message_id, effect.stamp, event.at)
-        if effect.counts:
-            posts.count(connection, database, message_id, event.detail, at=event.at)
-        if effect.opts_out:
-            consent.opt_out_of(
-                connection, message_id, at=event.at, source="webhook", proof=f"{report.source} {event.name}"
-            )
-    for channel, address in _addresses(report):
-        reason = event.suppress or effect.suppress
-        if reason:
-            consent.suppress_contact_point(
-                connection, database, channel, address, reason, at=event.at, source=report.source
-            )
-        if event.name is EventName.REPLIED:
-            _obey(connection, database, report, channel, address, answer)
+def _take_effect(
+    connection: Connection, database: Database, reports: Sequence[Report], now: datetime, answer: Answer
+) -> None:
+    stamps: dict[str, dict[int, datetime]] = {}
+    counted = set[tuple[int, str]]()
+    for report in reports:
+        event, effect, row = report.event, EFFECTS[report.event.name], report.row
+        if row is not None:
+            if effect.proves and State(row.state) in TRANSITIONS[effect.proves].origins:
+                _settle_forward(connection, row, effect.proves, event, now)
+            if effect.stamp is not None:
+                name = effect.stamp.name
+                if name in BAD and row._mapping[effect.stamp] is None and (row.id, name) not in counted:
+                    counted.add((row.id, name))
+                    note(connection, BAD[name], [(row.campaign, row.run_id)], at=row.first_sent_at)
+                times = stamps.setdefault(name, {})
+                times[row.id] = min(times.get(row.id, event.at), event.at)
+            if effect.counts:
+                posts.count(connection, database, row.id, event.detail, at=event.at)
+            if effect.opts_out:
+                proof = f"{report.source} {event.name}"
+                consent.opt_out_of(connection, row.id, at=event.at, source="webhook", proof=proof)
+        _about_the_address(connection, database, report, event.suppress or effect.suppress, answer)
+    for name, times in sorted(stamps.items()):
+        _stamp(connection, name, times)
+
+
+def _about_the_address(
+    connection: Connection, database: Database, report: Report, reason: SuppressionReason | None, answer: Answer
+) -> None:
+    event = report.event
+    if reason or event.name is EventName.REPLIED:
+        for channel, address in report.addresses:
+            if reason:
+                consent.suppress_contact_point(
+                    connection, database, channel, address, reason, at=event.at, source=report.source
+                )
+            if event.name is EventName.REPLIED:
+                _obey(connection, database, report, channel, address, answer)
+    if report.inviting is not None and report.channel is not None:
+        take_up(connection, database, event, report.inviting, report.channel, source=report.source)
 
 
 def _settle_forward(
-    connection: Connection, message_id: int, transition: str, event: ProviderEvent, now: datetime
+    connection: Connection, row: Row[*tuple[Any, ...]], transition: str, event: ProviderEvent, now: datetime
 ) -> None:
     values: dict[str, Any] = {"reason": None} if transition == "prove_accepted" else {"reason": Reason.REFUSED.value}
-    if transition == "prove_accepted":
-        values["accepted_at"] = event.at
+    if transition == "prove_accepted":  # whoever opened it, had it before
+        values["accepted_at"] = row.first_sent_at if event.name.value in ENGAGEMENTS else event.at
     values["doubt_since"] = None
     if event.provider_message_id:
         values["provider_message_id"] = event.provider_message_id
-    move(connection, transition, _m.id == message_id, _m.attempts > 0, now=now, owner=None, lease_until=None, **values)
+    move(connection, transition, _m.id == row.id, _m.attempts > 0, now=now, owner=None, lease_until=None, **values)
 
 
-BAD: Mapping[Column[Any], str] = {_m.bounced_at: "bounces", _m.complained_at: "complaints"}
+BAD: Mapping[str, str] = {"bounced_at": "bounces", "complained_at": "complaints"}
 """What guards count, once a message, under the time it was handed over."""
 
 
-def _count(connection: Connection, row: Row[*tuple[Any, ...]], column: Column[Any]) -> None:
-    if column in BAD and row._mapping[column] is None:
-        note(connection, BAD[column], [(row.campaign, row.run_id)], at=row.first_sent_at)
-
-
-def _stamp(connection: Connection, message_id: int, column: Column[Any], at: datetime) -> None:
-    earlier = or_(column.is_(None), column > at)
-    connection.execute(update(messages).where(_m.id == message_id, earlier).values({column.name: at}))
-
-
-def _addresses(report: _Report) -> list[tuple[Channel, str]]:
-    if report.row is not None and report.row.sent_to:
-        return [(Channel(report.row.channel), report.row.sent_to)]
-    return _readings(report.event.address, report.channel) if report.event.address else []
+def _stamp(connection: Connection, name: str, times: Mapping[int, datetime]) -> None:
+    """Give messages the time of the earliest report: order and repetition change nothing."""
+    column = messages.c[name]
+    moment = bindparam("moment", type_=column.type)
+    query = update(messages).where(_m.id == bindparam("message"), or_(column.is_(None), column > moment))
+    connection.execute(
+        query.values({name: moment}), [{"message": number, "moment": at} for number, at in sorted(times.items())]
+    )
 
 
 def _obey(
-    connection: Connection, database: Database, report: _Report, channel: Channel, address: str, answer: Answer
+    connection: Connection, database: Database, report: Report, channel: Channel, address: str, answer: Answer
 ) -> None:
     """Do what an inbound text asks for; what only may be a no waits for a person."""
     asked, at, hashed = wish(report.event.text), report.event.at, database.address_hash(address)
@@ -294,7 +258,7 @@ def _obey(
             reason = SuppressionReason.OPTED_OUT
             changed = consent.suppress_hash(connection, database, channel, hashed, reason, at=at, source="keyword")
             if report.row is not None:
-                _stamp(connection, report.row.id, _m.opted_out_at, at)
+                _stamp(connection, "opted_out_at", {report.row.id: at})
         case Wish.OPT_IN:
             changed = consent.lift_opt_out(connection, database, channel, address, at=at)
         case Wish.REVIEW:

@@ -76,6 +76,48 @@ def insert_events(
     )
 
 
+class ReportRow(NamedTuple):
+    """One report of a vendor, or an open or click, with the ids of the customer and the message that it is about."""
+
+    external_id: str
+    customer_id: int | None
+    name: str
+    at: datetime
+    properties: dict[str, Plain]
+    message_id: int | None
+
+
+def known_reports(connection: Connection, external_ids: Collection[str]) -> set[str]:
+    """Which of these are stored already."""
+    e = events.c.external_id
+    return set(connection.execute(select(e).where(among(connection, e, external_ids))).scalars())
+
+
+def insert_reports(connection: Connection, rows: Collection[ReportRow], *, received_at: datetime) -> set[str]:
+    """Store reports; the external ids of those that were not there before, also when another stores them meanwhile."""
+    if not rows:
+        return set()
+    if connection.dialect.name == "sqlite":  # the one writer: what was not known is new
+        at = microseconds(received_at)
+        connection.exec_driver_sql(
+            "INSERT INTO events (external_id, customer_id, name, at, properties, message_id, received_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row.external_id, row.customer_id, row.name, microseconds(row.at), properties, row.message_id, at)
+                for row, properties in zip(rows, _json(rows), strict=True)
+            ],
+        )
+        return {row.external_id for row in rows}
+    external_ids, owners, names, times, _, about = (list(column) for column in zip(*rows, strict=True))
+    made = connection.exec_driver_sql(
+        "INSERT INTO events (received_at, external_id, customer_id, name, at, properties, message_id)"
+        " SELECT %s, e, c, n, a, p::jsonb, m FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[],"
+        " %s::text[], %s::bigint[]) AS given (e, c, n, a, p, m) ON CONFLICT (external_id) DO NOTHING RETURNING external_id",
+        (received_at, external_ids, owners, names, times, _json(rows), about),
+    )
+    return set(made.scalars())
+
+
 def update_events(connection: Connection, rows: Collection[EventRow]) -> None:
     """Give stored events another time and other properties."""
     if not rows:
@@ -102,7 +144,7 @@ def _columns(rows: Collection[EventRow], owners: Mapping[str, int]) -> tuple[lis
     return list(external_ids), [owners[each] for each in them], list(names), list(times), _json(rows)
 
 
-def _json(rows: Collection[EventRow]) -> list[str]:
+def _json(rows: Collection[EventRow] | Collection[ReportRow]) -> list[str]:
     """The properties of each row as JSON: all at once, then cut between the objects, which is three times as quick.
 
     Properties are flat, so only a text could hold what stands between two objects; then there are too many pieces.

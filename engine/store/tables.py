@@ -141,8 +141,9 @@ events = Table(
     # events. PostgreSQL would refuse events of more than 2.7 kB
     Index("ix_events_of_customer", "customer_id", "name", "at", "properties").ddl_if(dialect="sqlite"),
     Index(
-        "ix_events_message_id",
+        "ix_events_message_id_at",
         "message_id",
+        "at",
         sqlite_where=text("message_id IS NOT NULL"),
         postgresql_where=text("message_id IS NOT NULL"),
     ),

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import base64
 import string
-from datetime import datetime
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from engine.errors import StoreError
 from engine.ledger.record import record_engagement
-from engine.model import EventName
+from engine.model import EventName, Plain
+from engine.provider import storable
 from engine.store.tables import links, messages
 from engine.web import pages
 from engine.web.answers import log
 from engine.web.door import Door, TheDoor
-from engine.web.machines import RULE, machine
 
 routes = APIRouter(include_in_schema=False)
+
+LONGEST_AGENT = 300
 
 _PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")  # 1×1, transparent
 
@@ -29,9 +30,8 @@ def record_open(request: Request, door: TheDoor, token: str) -> Response:
     """The pixel. A broken image would help nobody, so it is given whatever the token is."""
     message_id = door.links.read_open(token.removesuffix(".gif"))
     if message_id is not None:
-        because = machine(request.method, request.headers)
         try:
-            _record(door, message_id, EventName.OPENED, because, now=door.clock.now())
+            _record(door, request, message_id, EventName.OPENED)
         except StoreError as error:
             log().error("an open was not recorded", what=error.what)
     return Response(_PIXEL, media_type="image/gif", headers=dict(pages.PRIVATE))
@@ -44,26 +44,24 @@ def follow_link(request: Request, door: TheDoor, token: str) -> Response:
     if read is None:
         return pages.invalid()
     message_id, link_id = read
-    sent = func.coalesce(messages.c.accepted_at, messages.c.first_sent_at).label("sent_at")
-    query = select(links.c.url, sent).select_from(links.join(messages, messages.c.id == message_id))
+    query = select(links.c.url).select_from(links.join(messages, messages.c.id == message_id))
     with door.database.reading() as connection:
-        row = connection.execute(query.where(links.c.id == link_id)).first()
-    if row is None or not row.url.lower().startswith(("http://", "https://")):
+        url = connection.execute(query.where(links.c.id == link_id)).scalar()
+    if url is None or not url.lower().startswith(("http://", "https://")):
         return pages.invalid()
-    now = door.clock.now()
-    sent_at: datetime | None = row.sent_at
-    because = machine(request.method, request.headers, since_acceptance=now - sent_at if sent_at else None)
-    _record(door, message_id, EventName.CLICKED, because, now=now, link=link_id)
-    return Response(status_code=302, headers={**pages.PRIVATE, "Location": _as_header(row.url)})
+    _record(door, request, message_id, EventName.CLICKED, link=link_id)
+    return Response(status_code=302, headers={**pages.PRIVATE, "Location": _as_header(url)})
 
 
-def _record(
-    door: Door, message_id: int, name: EventName, because: str, *, now: datetime, link: int | None = None
-) -> None:
-    detail: dict[str, str | int] = {"rule": RULE, "because": because} if because else {"rule": RULE}
-    if link is not None:
-        detail["link"] = link
-    record_engagement(door.database, message_id, name, at=now, detail=detail, machine=bool(because), now=now)
+def _record(door: Door, request: Request, message_id: int, name: EventName, **link: int) -> None:
+    """Store it as it came: by which program and method, and not from where. Who it was is the ledger's to judge."""
+    now, raw = door.clock.now(), dict[str, Plain](link)
+    raw["agent"] = storable(request.headers.get("user-agent"))[:LONGEST_AGENT]
+    if request.method != "GET":
+        raw["method"] = request.method
+    if "prefetch" in request.headers.get("purpose", "") + request.headers.get("sec-purpose", ""):
+        raw["prefetch"] = True
+    record_engagement(door.database, message_id, name, at=now, now=now, detail=raw)
 
 
 def _as_header(url: str) -> str:

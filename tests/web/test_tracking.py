@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import update
 
+from engine.ledger.machines import RULE
 from engine.store.tables import events, messages
 from tests.web.conftest import Shop, path_of, without_database
 
@@ -38,7 +39,7 @@ def test_a_persons_open_is_recorded(shop: Shop) -> None:
 
 
 def test_a_machines_open_and_click_are_kept_but_count_for_nobody(shop: Shop) -> None:
-    """The event says that it was a machine, by which rule, and not which program; the message stays unopened."""
+    """The event says which program it was, and that it was a machine, by which rule; the message stays unopened."""
     message, target = shop.sent(), shop.link("https://shop.example/new")
     for agent in MACHINES.values():
         shop.clock.set(shop.clock.now() + timedelta(seconds=1))
@@ -47,8 +48,8 @@ def test_a_machines_open_and_click_are_kept_but_count_for_nobody(shop: Shop) -> 
     for name in ("opened", "clicked"):
         found = shop.engagements(name)
         assert [event["because"] for event in found] == list(MACHINES)
-        assert all(event["machine"] and event["rule"] == 1 for event in found)
-        assert not any(agent in str(found) for agent in MACHINES.values() if agent)
+        assert all(event["machine"] and event["rule"] == RULE for event in found)
+        assert [event["agent"] for event in found] == list(MACHINES.values())
     [row] = shop.rows(messages)
     assert (row["opened_at"], row["clicked_at"]) == (None, None)
 
@@ -100,7 +101,7 @@ def test_a_click_leads_to_the_stored_url_and_is_recorded(shop: Shop) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://shop.example/new")
     assert (answer.headers["Referrer-Policy"], answer.headers["X-Robots-Tag"]) == ("no-referrer", "noindex, nofollow")
     assert shop.rows(messages)[0]["clicked_at"] == shop.clock.now()
-    assert shop.engagements("clicked") == [{"link": target, "rule": 1, "provider": "link"}]
+    assert shop.engagements("clicked") == [{"link": target, "rule": RULE, "agent": BROWSER, "provider": "link"}]
 
 
 def test_a_stored_url_is_led_to_byte_for_byte(shop: Shop) -> None:
