@@ -133,6 +133,8 @@ def test_only_what_is_new_is_read(database: Database, now: datetime, network: Ne
     before = network.vendor.requests
     look(database, opened, now + MINUTE)
     assert (len(told(database)), network.vendor.requests - before) == (251, 1)
+    (inbox,) = opened.inboxes
+    assert not list(inbox.fetch(database.key_of, now=now + 2 * MINUTE))  # what is known is not even stored again
 
 
 def test_a_list_that_cannot_be_read_is_told(database: Database, now: datetime, network: Network, posted: int) -> None:
