@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from channels.webhook import WORDS
 from docs import make_channels as maker
-from engine.sending.providers import installed, provider_class
+from engine.model import Channel
+from engine.provider import Http
+from engine.routing import Route, Routes
+from engine.sending.providers import installed, open_provider, provider_class
 
 PAGE = maker.PAGE.read_text(encoding="utf-8")
 
@@ -17,3 +29,32 @@ def test_every_provider_is_on_the_page() -> None:
     """Whatever this repository installs has its row, and its words in the text."""
     ours = [name for name in installed() if provider_class(name).__module__.startswith("channels.")]
     assert sorted(maker.EXAMPLES) == sorted(ours)
+
+
+def blocks() -> Iterator[dict[str, Any]]:
+    """The page's YAML, each block as it could stand in config.yaml."""
+    for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
+        told = yaml.safe_load(textwrap.dedent(block))
+        yield told if set(told) & {"providers", "channels", "answers"} else {"providers": told}
+
+
+def test_what_the_page_shows_can_be_copied(tmp_path: Path) -> None:
+    """Every provider in its examples opens with just these settings, and carries the channel that it is named for there."""
+    shown: dict[str, Channel] = {}
+    for block in blocks():
+        for name, definition in block.get("providers", {}).items():
+            shown[name] = open_provider(name, definition, Http(), tmp_path).capabilities.channel
+        for channel, routes in block.get("channels", {}).items():
+            for hop in (
+                hop
+                for _, route in Routes.model_validate(routes)
+                if isinstance(route, Route)
+                for hop in route.all_hops()
+            ):
+                assert shown[hop.provider] == channel, hop.provider
+    assert len(shown) >= 10
+
+
+def test_the_page_names_every_report_that_a_webhook_may_make() -> None:
+    """As they stand behind `message.`."""
+    assert all(f"`{kind.removeprefix('message.')}`" in PAGE for kind in WORDS)
