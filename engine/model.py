@@ -234,6 +234,9 @@ class AttributeType(StrEnum):
     LIST = "list"
 
 
+PUBLISHER = "@"
+"""What parts a step from the provider that publishes it: `main@bluesky`."""
+
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 """What templates and JSON columns may hold: plain values only, never objects."""
@@ -275,6 +278,11 @@ class Message:
     sent_to: str | None = None
     provider: str | None = None
     content_hash: str | None = None
+
+    @property
+    def publisher(self) -> str | None:
+        """The one provider that may publish it: of a post that several do, each as a message of its own; None for all others."""
+        return self.step.partition(PUBLISHER)[2] or None
 
     @property
     def suspect(self) -> bool:

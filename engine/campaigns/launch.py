@@ -262,6 +262,7 @@ def _owed_to(campaign: Campaign, chosen: Select[tuple[int]] | None, lane: Lane, 
         message_class=campaign.message_class,
         delivery=campaign.delivery_class,
         lane=lane,
+        publishers=campaign.providers,
         not_after=now + campaign.not_later_than if campaign.not_later_than is not None else None,
     )
 

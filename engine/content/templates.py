@@ -43,6 +43,7 @@ def known_names(
         "locale": None,
         "time_zone": None,
         "today": None,
+        **({} if customer else {"provider": None}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal,
 
 from engine.ledger import canaries
 from engine.ledger.numbers import first_number
-from engine.model import LANE_RANK, Channel, DeliveryClass, Lane, MessageClass, Plain, State
+from engine.model import LANE_RANK, PUBLISHER, Channel, DeliveryClass, Lane, MessageClass, Plain, State
 from engine.store import Database
 from engine.store.expressions import chosen_first
 from engine.store.tables import messages, runs, template_versions
@@ -43,7 +43,8 @@ class NewRun:
 class OwedTo:
     """Who is owed a message by a run, how, and until when. `audience` selects customers' ids; None is a public post.
 
-    canary: the share of the run that leaves ahead of the rest; None where it leaves as one.
+    canary: the share of the run that leaves ahead of the rest; None where it leaves as one. publishers: of a public post,
+    the providers that publish it, one message each; where there are none, whoever carries the channel.
     """
 
     audience: Select[tuple[int]] | None
@@ -54,6 +55,7 @@ class OwedTo:
     lane: Lane
     not_after: datetime | None
     canary: Decimal | None = None
+    publishers: Sequence[str] = ()
 
 
 def open_run(connection: Connection, database: Database, run: NewRun, *, now: datetime) -> tuple[int, bool]:
@@ -106,9 +108,15 @@ def owe(connection: Connection, database: Database, run_id: int, campaign: str, 
 
 
 def _owing(database: Database, to: OwedTo, row: Mapping[str, Any], first: int | None) -> Any:
-    """The INSERT: one row for a public post, an INSERT … SELECT for an audience. Numbered from `first`, where that is said."""
+    """The INSERT: one row for a public post, or for each who publishes it, an INSERT … SELECT for an audience. Numbered from
+    `first`, where that is said.
+    """
     if to.audience is None:
-        return insert(messages).values({**row, "id": first} if first else dict(row))
+        steps = [f"{to.step}{PUBLISHER}{name}" for name in to.publishers] or [to.step]
+        numbers: list[dict[str, Any]] = [{"id": first + place} if first else {} for place, _ in enumerate(steps)]
+        return insert(messages).values(
+            [{**row, **number, "step": step} for step, number in zip(steps, numbers, strict=True)]
+        )
     ids = chosen_first(to.audience, dialect=database.dialect)
     columns: dict[str, ColumnElement[Any]] = {
         name: literal(value, messages.c[name].type) for name, value in row.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from engine.document import position_of
 from engine.errors import Problem, RegularsError
 from engine.model import DeliveryClass
-from engine.provider import Http
+from engine.provider import Capabilities, Http
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Survey
 from engine.sending.providers import open_provider
@@ -17,6 +17,7 @@ REMEDY = "Name a provider that knows our key or can be asked (docs/channels.md s
 
 def problems_of_promises(found: Survey) -> Iterator[Problem]:
     """Each at its place in the campaign's file."""
+    yield from _problems_of_posts(found)
     for name, campaign in found.workspace.campaigns.items():
         if campaign.delivery_class is DeliveryClass.EXACTLY_ONCE:
             at = position_of(found.drafts[name], ("delivery",))
@@ -26,19 +27,44 @@ def problems_of_promises(found: Survey) -> Iterator[Problem]:
                     yield Problem(at=at, what=what, remedy=REMEDY)
 
 
+def _problems_of_posts(found: Survey) -> Iterator[Problem]:
+    """Posts through providers that only write to one person, show no image, or publish nothing without one."""
+    for name, campaign in found.workspace.campaigns.items():
+        if not campaign.is_public:
+            continue
+        at = position_of(found.drafts[name], ("providers",) if campaign.providers else ("channel",))
+        image = any((found.workspace.folder / "templates" / campaign.template).rglob("social.image.txt"))
+        for provider in sorted(campaign.providers or _carriers(found, campaign)):
+            can = _promises(found, provider)
+            if can is None:
+                continue
+            for wrong, what, remedy in (
+                (not can.posts, "cannot publish to everybody", "Name another provider, or a segment as the audience."),
+                (image and not can.images, "cannot show an image", "Take social.image.txt out of the template."),
+                (not image and not can.text_alone, "publishes no text without an image", "Add social.image.txt."),
+            ):
+                if wrong:
+                    yield Problem(at=at, what=f'the provider "{provider}" {what}.', remedy=remedy)
+
+
 def _carriers(found: Survey, campaign: Campaign) -> set[str]:
     route = found.workspace.settings.route(campaign.channel, campaign.message_class)
     return {hop.provider for hop in route.all_hops()} if route else set()
 
 
 def _gives_evidence(found: Survey, name: str) -> bool:
-    """One that cannot be opened is noted elsewhere."""
+    can = _promises(found, name)
+    return can is None or can.gives_evidence
+
+
+def _promises(found: Survey, name: str) -> Capabilities | None:
+    """None of one that cannot be opened: that is noted elsewhere."""
     definition = found.workspace.settings.providers.get(name, {})
     try:
         provider = open_provider(name, definition, Http(), found.workspace.folder)
     except (RegularsError, ImportError):
-        return True
+        return None
     try:
-        return provider.capabilities.gives_evidence
+        return provider.capabilities
     finally:
         provider.close()

@@ -191,6 +191,10 @@ class Campaign(Block):
         default=timedelta(hours=6), description="What was missed longer ago than this is let go."
     )
     channel: Channel = Field(description="Write email, sms or social.")
+    providers: tuple[Slug, ...] = Field(
+        default=(),
+        description="Of a post: which of its route's providers publish it, each as a post of its own, like `[bluesky, linkedin]`.",
+    )
     template: Slug = Field(
         default_factory=lambda data: data["campaign"],
         description="A folder in templates/; named as the campaign where it is left out.",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.document import Pairs, Text, suggestion
+from engine.document import Items, Pairs, Text, suggestion
 from engine.model import POSTS, AttributeType, Channel, MessageClass
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.read import Reading, read_condition
@@ -113,6 +113,32 @@ def _route(reading: Reading, draft: Draft) -> None:
         reading.error(channel.at, f"no provider carries {kind.value} {channel.value}.", remedy)
 
 
+def _publishers(reading: Reading, draft: Draft) -> None:
+    """Only a post names who publishes it, and each of them once; they carry its channel."""
+    named, channel, kind = draft.pairs.get("providers"), draft.text("channel"), draft.text("class")
+    if not isinstance(named, Items):
+        return
+    if not draft.says("audience", PUBLIC):
+        remedy = "Leave `providers` out: config.yaml says under `channels:` who carries them."
+        reading.error(named.at, "only a post to everybody names who publishes it.", remedy)
+        return
+    if channel is None or kind is None or channel.value not in set(Channel) or kind.value not in set(MessageClass):
+        return
+    route = draft.settings.route(Channel(channel.value), MessageClass(kind.value))
+    carriers = [hop.provider for hop in route.all_hops()] if route else []
+    seen: set[str] = set()
+    for item in named.items:
+        if not isinstance(item, Text):
+            continue
+        if item.value in seen:
+            reading.error(item.at, f'"{item.value}" stands here twice.', "Once is one post.")
+        elif carriers and item.value not in carriers:
+            hint = suggestion(item.value, carriers)
+            remedy = f"{hint} Name it in config.yaml under `channels:`, `{channel.value}:`, among `providers:`."
+            reading.error(item.at, f'"{item.value}" does not carry {kind.value} {channel.value}.', remedy)
+        seen.add(item.value)
+
+
 def _goal(reading: Reading, draft: Draft) -> None:
     goal = draft.pairs.get("goal")
     if isinstance(goal, Pairs):
@@ -158,5 +184,5 @@ def _key(draft: Draft, name: str) -> Text:
 
 
 CHECKS: tuple[Callable[[Reading, Draft], None], ...] = (
-    _start, _audience, _public, _purpose, _route, _goal, _reentry, _late,
+    _start, _audience, _public, _purpose, _route, _publishers, _goal, _reentry, _late,
 )  # fmt: skip

@@ -146,7 +146,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
     if provider is None:
         raise ProviderError(f'the provider "{hop.provider}" is not open', where="config.yaml: providers")
     frozen = message.values if message.doubt_since is not None else None
-    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, hop.sender, now)
+    values = dict(frozen) if frozen is not None else _values(desk.setup, message, run, facts, hop, now)
     rendered = run.renderer.render(message.channel, values)
     outgoing = _outgoing(desk, message, run, facts.address, hop.provider, values, rendered, now)
     refuse_what_is_not_promised(provider, outgoing)
@@ -184,9 +184,7 @@ def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
     return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window
 
 
-def _values(
-    setup: Setup, message: Message, run: Launched, facts: Facts, sender: str, now: datetime
-) -> dict[str, Plain]:
+def _values(setup: Setup, message: Message, run: Launched, facts: Facts, hop: Hop, now: datetime) -> dict[str, Plain]:
     """What the template is given, with the sender beside it: all that a second, equal hand-over needs."""
     campaign, links = run.campaign, setup.links.of_reader(message.id) if message.customer_id is not None else {}
     values = values_for(
@@ -197,8 +195,9 @@ def _values(
         customer=facts.customer,
         data=run.data,
         links=links,
+        provider="" if message.customer_id is not None else hop.provider,
     )
-    return {**values, "sender": sender}
+    return {**values, "sender": hop.sender}
 
 
 def rebuild(means: Means, message: Message, run: Launched) -> Outgoing:

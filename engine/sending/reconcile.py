@@ -12,11 +12,12 @@ from datetime import datetime
 
 import structlog
 
-from engine.errors import ContentError
+from engine.errors import ContentError, ProviderError
 from engine.ledger.look_ups import Question, found, take
 from engine.provider import Ambiguous, Finding, NotFound, NotSent, Provider
 from engine.sending.prepare import Means, Setup, rebuild
 from engine.sending.retry import retry
+from engine.sending.routes import ways
 from engine.sending.runs import Runs
 from engine.store import Database
 
@@ -91,6 +92,8 @@ class Reconciler:
         """Of a message that may have left before a restore: whether this vendor would have it, and show it."""
         message = question.message
         run = self.runs.get(message.run_id)
-        route = self.setup().workspace.settings.route(message.channel, run.campaign.message_class)
-        hops = route.hops(message.channel, message.sent_to) if route else ()
+        try:
+            hops = ways(self.setup().workspace.settings, message, run.campaign.message_class, message.sent_to)
+        except ProviderError:
+            return False
         return provider.capabilities.key_suffices and len({hop.provider for hop in hops}) == 1

@@ -29,11 +29,7 @@ def pick(
     """Who carries the message; held where every provider of its route is down. In doubt it is the provider that had it
     before, whatever became of that one. Raises ProviderError where there is no route.
     """
-    route = settings.route(message.channel, message_class)
-    if route is None:
-        where = f"config.yaml: channels.{message.channel}"
-        raise ProviderError(f"no provider carries {message_class} {message.channel}", where=where)
-    hops = in_order(route.hops(message.channel, address), message.id)
+    hops = in_order(ways(settings, message, message_class, address), message.id)
     if message.doubt_since is not None and message.provider is not None:
         hops = [Hop(provider=message.provider, sender=hops[0].sender)]  # it is still from whom it was: see its values
     turn = message.attempts // TURNS % len(hops)
@@ -44,6 +40,19 @@ def pick(
             return hop
         waits.append(until)
     return Held(message=message, until=min(waits), reason=Reason.PROVIDER_DOWN)
+
+
+def ways(settings: Settings, message: Message, message_class: MessageClass, address: str | None) -> tuple[Hop, ...]:
+    """Everybody who may carry the message, in the order written. Raises ProviderError where nobody may."""
+    route, where = settings.route(message.channel, message_class), f"config.yaml: channels.{message.channel}"
+    if route is None:
+        raise ProviderError(f"no provider carries {message_class} {message.channel}", where=where)
+    hops, only = route.hops(message.channel, address), message.publisher
+    if only is None:
+        return hops
+    if mine := tuple(hop for hop in hops if hop.provider == only):
+        return mine
+    raise ProviderError(f'"{only}" does not carry {message_class} {message.channel} any more', where=where)
 
 
 def in_order(hops: Sequence[Hop], message_id: int) -> list[Hop]:

@@ -139,7 +139,9 @@ def test_kinds_are_counted_as_each_for_himself(tmp_path: Path, database: Databas
     """Everybody asked alone, by `gather` and `decide`, adds up to what the audience is told together."""
     shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(9), 150), now=NOW.replace(hour=22))
     campaign = shop.workspace.campaigns["news"]
-    asked = Asked(campaign=campaign, settings=shop.workspace.settings, at=shop.clock.now(), writing=None)
+    asked = Asked(
+        campaign=campaign, settings=shop.workspace.settings, at=shop.clock.now(), writing=None, folder=shop.folder
+    )
     chosen = audience(shop.workspace, campaign, now=shop.clock.now(), dialect=database.dialect)
     assert chosen is not None
     with database.reading() as connection:
@@ -229,7 +231,10 @@ def test_a_public_post_and_a_trigger_have_a_plan_too(tmp_path: Path, database: D
     text = (
         (shop.folder / "config.yaml")
         .read_text()
-        .replace("channels:\n", "channels:\n  social: {commercial: {provider: scripted, from: '@s@shop.example'}}\n")
+        .replace(
+            "channels:\n",
+            "  wall: {use: file, channel: social, folder: wall}\nchannels:\n  social: {commercial: {provider: wall, from: '@s@shop.example'}}\n",
+        )
     )
     shop.folder.joinpath("templates/post").mkdir()
     shop.folder.joinpath("templates/post/social.txt").write_text("New this week, {{ today }}.", encoding="utf-8")
@@ -246,6 +251,36 @@ def test_a_public_post_and_a_trigger_have_a_plan_too(tmp_path: Path, database: D
     assert (post.audience, post.sent, len(post.samples)) == (None, 1, 1)
     assert post.samples[0].text == f"New this week, {post.sends_at:%Y-%m-%d}."
     assert (receipt.audience, receipt.sent, receipt.sends_at) == (None, 0, None)
+
+
+def test_a_post_by_several_is_planned_for_each(tmp_path: Path, database: Database) -> None:
+    """What each would publish, and why one of them would not: too long a text, no image."""
+    shop = crowd.shop(tmp_path, database, [])
+    more = """
+  bluesky: {use: bluesky, handle: records.bsky.social, app_password: "${env:B}"}
+  insta: {use: instagram, account_id: "1", access_token: "${env:I}"}
+  page: {use: facebook, page_id: "1", access_token: "${env:F}"}
+channels:
+  social: {commercial: {providers: [bluesky, insta, page], from: Records}}
+"""
+    text = (shop.folder / "config.yaml").read_text().replace("channels:\n", more.lstrip("\n"))
+    shop.folder.joinpath("config.yaml").write_text(text, encoding="utf-8")
+    shop.folder.joinpath("templates/post").mkdir()
+    post = "{% if provider == 'page' %}Long: {% endif %}" + "New records! " * 20
+    shop.folder.joinpath("templates/post/social.txt").write_text(post, encoding="utf-8")
+    campaign = NEWS.replace("campaign: news", "campaign: post").replace("{id: {present: true}}", "public")
+    campaign = campaign.replace("email", "social").replace("reentry: always", "providers: [page, bluesky, insta]")
+    crowd.rewrite(shop, "rules/post.yaml", campaign)
+    found = planned(shop, "post")
+    assert (found.sent, dict(found.withheld)) == (2, {Reason.REFUSED: 1})
+    assert [(one.why, one.text[:5], bool(one.problem)) for one in found.samples] == [
+        ("by page", "Long:", False),
+        ("by bluesky", "New r", False),
+        ("by insta", "New r", True),
+    ]
+    assert found.warnings == ("insta will not publish it: Instagram publishes no text without an image.",)
+    shop.folder.joinpath("templates/post/social.txt").write_text("x" * 301, encoding="utf-8")
+    assert "bluesky will not publish it: Bluesky takes texts of at most 300 letters." in planned(shop, "post").warnings
 
 
 def test_a_campaign_without_its_template_says_so(tmp_path: Path, database: Database) -> None:

@@ -296,6 +296,33 @@ def test_a_file_that_is_no_yaml_hides_no_other_and_blames_no_other(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("[one, two]", []),
+        (
+            "[one, three]",
+            [
+                'rules/b.yaml:5:18: error: "three" does not carry commercial social. Known: one, two. Name it in config.yaml under `channels:`, `social:`, among `providers:`.'
+            ],
+        ),
+        (
+            "[one, too]",
+            [
+                'rules/b.yaml:5:18: error: "too" does not carry commercial social. Did you mean "two"? Name it in config.yaml under `channels:`, `social:`, among `providers:`.'
+            ],
+        ),
+        ("[one, two, one]", ['rules/b.yaml:5:23: error: "one" stands here twice. Once is one post.']),
+    ],
+)
+def test_who_publishes_a_post_carries_its_channel(tmp_path: Path, named: str, expected: list[str]) -> None:
+    """Each is among the providers of the channel's route, and named once."""
+    config = CONFIG.replace("channels:\n", "channels:\n  social: {commercial: {providers: [one, two], from: Shop}}\n")
+    campaign = CAMPAIGN.replace("channel: email", f"channel: social\nproviders: {named}").replace("lapsing", "public")
+    found = told(tmp_path, config=config, a=SEGMENTS, b=campaign)
+    assert [line for line in found if line.startswith("rules/b")] == expected
+
+
+@pytest.mark.parametrize(
     "config", ["", "- a\n", "attributes: [\n", "attributes: 3\nevents: {purchase: 4}\npurposes: x\nchannels: y\n"]
 )
 def test_a_broken_config_blames_no_rule(tmp_path: Path, config: str) -> None:
@@ -315,6 +342,7 @@ def test_a_missing_config_says_what_to_do(tmp_path: Path) -> None:
     [
         ("audience: lapsing\n", "", "b.yaml:1:1: error: this campaign has no audience."),
         ("lapsing", "public", 'b.yaml:2:11: error: a campaign by email cannot go to the public. Name a segment as its audience, or set `channel: social`.'),
+        ("lapsing", "lapsing\nproviders: [relay]", "b.yaml:3:12: error: only a post to everybody names who publishes it."),
         ("lapsing", "{countri: FI}", 'b.yaml:2:12: error: there is no attribute "countri".'),
         ("lapsing", "[lapsing]", "b.yaml:2:11: error: \"audience\": write a segment's name, a condition, or public."),
         ('schedule: {cron: "0 10 * * mon"}\n', "", "b.yaml:1:1: error: nothing starts this campaign."),

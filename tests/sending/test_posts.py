@@ -15,17 +15,22 @@ from channels.bluesky import Bluesky, BlueskySettings
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
+from engine.content.links import Links
 from engine.ledger import posts
 from engine.ledger.record import record_events
 from engine.measure.report import Fared, report
-from engine.model import EventName
-from engine.provider import Http, ProviderEvent
+from engine.model import Channel, EventName, State
+from engine.provider import Accepted, Capabilities, Http, NotSent, ProviderEvent
+from engine.questions.check import check
+from engine.questions.plan import plan
 from engine.rules.workspace import load_workspace
+from engine.sending.prepare import Setup
+from engine.sending.sender import Sender
 from engine.store import Database
 from engine.store.tables import events
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.server import Reply, Reset
-from tests.sending.shop import Shop
+from tests.sending.shop import Scripted, Shop
 
 POST = """
 campaign: post
@@ -176,3 +181,77 @@ def test_counts_that_come_late_change_nothing(shop: Shop, vendor: BlueskyVendor,
 def test_the_older_the_rarer(age: timedelta, minutes: int) -> None:
     """Every ten minutes at first, once a day in the end."""
     assert posts.wait(age) == timedelta(minutes=minutes)
+
+
+SEVERAL = """
+campaign: post
+audience: public
+schedule: {cron: "0 12 * * *"}
+channel: social
+providers: [two, one]
+class: commercial
+purpose: offers
+goal: {event: purchase, within: 14 days}
+"""
+
+
+def test_a_post_by_several_is_a_message_each(tmp_path: Path, database: Database, now: Any) -> None:
+    """Each in words of its own, once, however often it is launched; one that fails waits, and nobody publishes in its place."""
+    shop = Shop(tmp_path, database, SteppedClock(now), customers=1)
+    config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+    named = "".join(f"  {name}: {{use: console, channel: social}}\n" for name in ("one", "two", "three"))
+    route = named + "channels:\n  social: {commercial: {providers: [one, two, three], from: Shop}}\n"
+    (tmp_path / "config.yaml").write_text(config.replace("channels:\n", route), encoding="utf-8")
+    (tmp_path / "rules/post.yaml").write_text(SEVERAL, encoding="utf-8")
+    (tmp_path / "templates/post").mkdir()
+    (tmp_path / "templates/post/social.txt").write_text("New, says {{ provider }}", encoding="utf-8")
+    shop.workspace = load_workspace(tmp_path)
+    answers: dict[str, list[Any]] = {"one": [NotSent(code="503")] * 2 + [Accepted()], "two": [Accepted()], "three": []}
+    providers = {name: Scripted(lambda _, name=name: answers[name].pop(0)) for name in answers}  # type: ignore[misc]
+    for provider in providers.values():
+        provider.capabilities = Capabilities(channel=Channel.SOCIAL, posts=True)
+    setup = Setup(workspace=shop.workspace, providers=providers, links=Links("s", "https://shop.example"))
+    sender = Sender(setup=lambda: setup, database=database, clock=shop.clock)
+    for _ in range(2):
+        occurrence = Occurrence(key="today", nominal_at=now)
+        launched = launch(shop.workspace, database, shop.workspace.campaigns["post"], occurrence, now=now)
+        assert launched.owed == (2 if launched.new else 0)
+    for _ in range(8):
+        sender.drain()
+        shop.pass_time(hours=1)
+    said = {name: {one.content.text for one in provider.taken} for name, provider in providers.items()}  # type: ignore[union-attr]
+    assert said == {"one": {"New, says one"}, "two": {"New, says two"}, "three": set()}
+    assert (len(providers["two"].taken), shop.states()) == (1, [State.ACCEPTED] * 2)
+    (line,) = report(database, now=shop.clock.now(), campaign="post").lines
+    assert (line.owed, line.sent, line.balanced) == (2, 2, True)
+
+
+def test_what_a_network_cannot_publish_is_told_beforehand(tmp_path: Path, database: Database, now: Any) -> None:
+    """An image that one cannot show, none where one needs it, a provider that only writes to persons: at the campaign's place."""
+    Shop(tmp_path, database, SteppedClock(now), customers=1)
+    config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+    more = """
+  bluesky: {use: bluesky, handle: records.bsky.social, app_password: "${env:B}"}
+  insta: {use: instagram, account_id: "1", access_token: "${env:I}"}
+channels:
+  social: {commercial: {providers: [bluesky, insta], from: Shop}}
+"""
+    (tmp_path / "config.yaml").write_text(config.replace("channels:\n", more.lstrip("\n")), encoding="utf-8")
+    (tmp_path / "rules/post.yaml").write_text(SEVERAL.replace("[two, one]", "[bluesky, insta]"), encoding="utf-8")
+    (tmp_path / "templates/post").mkdir()
+    (tmp_path / "templates/post/social.txt").write_text("New", encoding="utf-8")
+
+    def told() -> list[str]:
+        return [str(one) for one in check(tmp_path) if "provider" in one.what and "post.yaml" in str(one.at)]
+
+    without = (
+        'rules/post.yaml:6:12: error: the provider "insta" publishes no text without an image. Add social.image.txt.'
+    )
+    assert told() == [without]
+    (tmp_path / "templates/post/social.image.txt").write_text("https://shop.example/new.jpg", encoding="utf-8")
+    (found,) = told()
+    assert found.startswith('rules/post.yaml:6:12: error: the provider "bluesky" cannot show an image.')
+    image = "this is no image's address"
+    (tmp_path / "templates/post/social.image.txt").write_text("new.jpg", encoding="utf-8")
+    (post,) = [one for one in plan(load_workspace(tmp_path), database, now=now).campaigns if one.campaign == "post"]
+    assert [image in sample.problem for sample in post.samples] == [True, True]

@@ -22,7 +22,7 @@ from engine.questions.plan.change import Change, SegmentChange
 from engine.questions.plan.cost import Cost, cost_of, together
 from engine.questions.plan.gates import Asked, Outlook, outlook
 from engine.questions.plan.head import Head, at_head
-from engine.questions.plan.samples import Sample, samples_of
+from engine.questions.plan.samples import Sample, posts_of, samples_of
 from engine.questions.plan.warnings import warnings_of
 from engine.questions.plan.writing import Writing
 from engine.rules.campaign import Campaign
@@ -145,7 +145,13 @@ class _Planner:
         comparison = change.compared(connection, campaign, chosen, old, now=now)
         sends_at = self._sends_at(campaign)
         writing, problems = self._writing(campaign, sends_at)
-        asked = Asked(campaign=campaign, settings=self.workspace.settings, at=sends_at or now, writing=writing)
+        asked = Asked(
+            campaign=campaign,
+            settings=self.workspace.settings,
+            at=sends_at or now,
+            writing=writing,
+            folder=self.workspace.folder,
+        )
         seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, comparison.flags)
         if sends_at is None:
             seen.forget_fates()
@@ -176,7 +182,7 @@ class _Planner:
         since_head: Change | None,
         problems: tuple[str, ...],
     ) -> Planned:
-        campaign, settings, writing = asked.campaign, asked.settings, asked.writing
+        campaign, settings = asked.campaign, asked.settings
         run = change.last_run(self.connection, campaign.campaign)
         cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
         held = holding(self.connection, campaign.campaign)
@@ -199,9 +205,14 @@ class _Planner:
             held=dict(seen.held.most_common()),
             withheld=dict(seen.withheld.most_common()),
             cost=cost,
-            samples=samples_of(self.connection, asked, writing, seen.picks) if writing else (),
+            samples=self._samples(asked, seen),
             warnings=(*problems, *warned),
         )
+
+    def _samples(self, asked: Asked, seen: Outlook) -> tuple[Sample, ...]:
+        if asked.writing is None:
+            return ()
+        return posts_of(seen.posts) or samples_of(self.connection, asked, asked.writing, seen.picks)
 
     def _kept_out(self, campaign: Campaign) -> int:
         return change.kept_out(self.connection, self.workspace, campaign, now=self.now)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select
@@ -20,6 +21,7 @@ from engine.campaigns.planned import CHUNK, Tally
 from engine.model import Channel, Claim, Message, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide, gather
 from engine.policy.facts import Terms, recipients
+from engine.questions.plan.posting import Posting, posting, publishers
 from engine.questions.plan.writing import Writing, Written
 from engine.rules.campaign import Campaign
 from engine.settings import Settings
@@ -44,7 +46,7 @@ class Outlook:
     """A whole audience's fates, added up. Everybody is sent to or withheld; who is held is one of those who are sent to.
 
     texts: an SMS campaign's messages by country and parts. flags: for how many each extra question was answered with yes.
-    picks: customers worth showing, by why.
+    picks: customers worth showing, by why. posts: of a post to everybody, what each who publishes it would publish.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -54,6 +56,7 @@ class Outlook:
     texts: Counter[tuple[str, int]] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     picks: dict[str, int | None] = field(default_factory=dict)
+    posts: list[Posting] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
@@ -81,6 +84,7 @@ class Asked:
     settings: Settings
     at: datetime
     writing: Writing | None
+    folder: Path
 
     @property
     def terms(self) -> Terms:
@@ -178,12 +182,17 @@ class _Stream:
         self._read(self._writing, reached)
 
     def post(self) -> None:
-        """A public post: one message, without a customer."""
-        fate = self._asked.fate(self._asked.facts(self._connection, [None])[None])
-        if self._writing is not None and fate.hour is not None:
-            self._account(fate, self._wrote(None, self._writing.write("", None)), None)
-        else:
-            self.seen.count(fate)
+        """A public post: a message for each who publishes it, without a customer."""
+        asked, writing = self._asked, self._writing
+        fate = asked.fate(asked.facts(self._connection, [None])[None])
+        for name in publishers(asked.settings, asked.campaign) or ("",):
+            if writing is None or fate.hour is None:
+                self.seen.count(fate)
+                continue
+            post = posting(asked.settings, asked.folder, asked.campaign, writing, name, asked.at)
+            self.seen.posts.append(post)
+            withheld = Reason.TEMPLATE_ERROR if post.problem else Reason.REFUSED if post.refusal else None
+            self.seen.count(Fate(withheld=withheld) if withheld else fate)
 
     def _learn_fates(self, rows: Sequence[Any], kinds: Sequence[Any]) -> None:
         firsts = {kind: row[0] for row, kind in zip(reversed(rows), reversed(kinds), strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from engine.errors import ContentError
 from engine.model import Channel
 from engine.provider import Content, EmailContent
 from engine.questions.plan.gates import Asked
+from engine.questions.plan.posting import Posting
 from engine.questions.plan.writing import Writing
 
 MOST = 3
@@ -45,6 +46,21 @@ def samples_of(
     some = dict(list(chosen.items())[:MOST])
     facts = asked.facts(connection, list(some))
     return tuple(_sample(asked, writing, facts[customer].customer, why) for customer, why in some.items())
+
+
+def posts_of(posts: Sequence[Posting]) -> tuple[Sample, ...]:
+    """What each who publishes a post would publish."""
+    return tuple(
+        Sample(
+            why=f"by {post.provider}",
+            customer=None,
+            template=post.template,
+            text=post.content.text if post.content else "",
+            parts=1 if post.content else 0,
+            problem=post.problem or post.refusal,
+        )
+        for post in posts
+    )
 
 
 def _sample(asked: Asked, writing: Writing, customer: Mapping[str, object] | None, why: str) -> Sample:

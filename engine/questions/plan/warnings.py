@@ -42,7 +42,10 @@ def warnings_of(
     unwritten = seen.withheld[Reason.TEMPLATE_ERROR]
     if unwritten:
         yield f"{unwritten:,} cannot be written: see the sample."
-    if seen.withheld[Reason.REFUSED]:
+    refused = [post for post in seen.posts if post.refusal]
+    for post in refused:
+        yield f"{post.provider} will not publish it: {post.refusal}."
+    if seen.withheld[Reason.REFUSED] and not refused:
         yield f"No provider carries {campaign.message_class} {campaign.channel}: see channels in config.yaml."
     if size and seen.withheld.total() == size:
         yield "Everybody is withheld: nothing would be sent."

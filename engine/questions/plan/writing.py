@@ -85,8 +85,8 @@ class Writing:
         self._known[key] = written
         return written
 
-    def render(self, customer: Mapping[str, Plain] | None) -> Rendered:
-        """As a sender would. Raises ContentError for whatever a sender would withhold the message for."""
+    def render(self, customer: Mapping[str, Plain] | None, *, provider: str = "") -> Rendered:
+        """As a sender would; a post to everybody as its `provider` publishes it. Raises ContentError for whatever a sender would withhold the message for."""
         campaign = self._campaign
         values = values_for(
             settings=self._settings,
@@ -95,6 +95,7 @@ class Writing:
             now=self._at,
             customer=customer,
             links=self._links if customer is not None else {},
+            provider=provider,
         )
         rendered = self._renderer.render(campaign.channel, values)
         commercial = campaign.message_class is MessageClass.COMMERCIAL and customer is not None

@@ -1,0 +1,67 @@
+"""A post to everybody before it leaves: by whom, what it would say there, and what speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from engine.errors import ContentError, ProviderError, RegularsError
+from engine.provider import Content, Http, Outgoing, refuse_what_is_not_promised
+from engine.questions.plan.writing import Writing
+from engine.rules.campaign import Campaign
+from engine.sending.providers import open_provider
+from engine.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posting:
+    """One provider's post. `problem`: why it cannot be written; `refusal`: why the provider would not take it."""
+
+    provider: str
+    content: Content | None = None
+    template: str = ""
+    problem: str = ""
+    refusal: str = ""
+
+
+def publishers(settings: Settings, campaign: Campaign) -> tuple[str, ...]:
+    """Who publishes a post: all that the campaign names, or the first that carries its channel."""
+    route = settings.route(campaign.channel, campaign.message_class)
+    return campaign.providers or tuple(hop.provider for hop in (route.all_hops()[:1] if route else ()))
+
+
+def posting(settings: Settings, folder: Path, campaign: Campaign, writing: Writing, name: str, at: datetime) -> Posting:
+    """What one of them would publish at that instant (UTC)."""
+    try:
+        rendered = writing.render(None, provider=name)
+    except ContentError as error:
+        return Posting(provider=name, problem=str(error))
+    content = rendered.content
+    post = Outgoing(
+        key="a plan's post",
+        channel=campaign.channel,
+        message_class=campaign.message_class,
+        campaign=campaign.campaign,
+        to=None,
+        sender="",
+        content=content,
+        at=at,
+    )
+    refusal = _refusal(settings, folder, name, post)
+    return Posting(provider=name, content=content, template=rendered.path, refusal=refusal)
+
+
+def _refusal(settings: Settings, folder: Path, name: str, post: Outgoing) -> str:
+    """A provider that cannot be opened is noted elsewhere."""
+    try:
+        provider = open_provider(name, settings.providers.get(name, {}), Http(), folder)
+    except (RegularsError, ImportError):
+        return ""
+    try:
+        refuse_what_is_not_promised(provider, post)
+    except ProviderError as error:
+        return error.what
+    finally:
+        provider.close()
+    return ""
