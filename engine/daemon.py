@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from engine.campaigns.answers import answer
 from engine.campaigns.launch import Launch, keep_templates, launch_due
 from engine.campaigns.planned import PlanFile, Refused, objection, read_plan
 from engine.campaigns.schedules import Schedule, next_occurrence
@@ -28,7 +30,9 @@ from engine.content.links import Links
 from engine.errors import AnotherDatabase, RegularsError, Severity, StoreError, WorkspaceError
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
-from engine.provider import Http
+from engine.ledger.record import record_events
+from engine.model import Channel, EventName
+from engine.provider import Http, ProviderEvent
 from engine.questions.check import check
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Workspace, fingerprint, load_workspace
@@ -168,7 +172,8 @@ class Installation:
 
     def collect(self, stopping: Callable[[], bool] = lambda: False) -> list[Look]:
         """Take what waits in the providers' mailboxes, and what they tell when asked. One that cannot be read is said once."""
-        looks = collect(self.database, self.setup.providers, self.clock, stopping=stopping)
+        providers, clock = self.setup.providers, self.clock
+        looks = collect(self.database, providers, clock, record=self._record, stopping=stopping)
         for look in looks:
             where, former = (look.provider, look.name), self._troubled.get((look.provider, look.name), "")
             if look.problem and look.problem != former:
@@ -177,6 +182,22 @@ class Installation:
             if look.taken:
                 log.info("reports taken", provider=look.provider, taken=look.taken)
         return looks
+
+    def _record(
+        self, database: Database, told: Sequence[ProviderEvent], *, provider: str, now: datetime, channel: Channel
+    ) -> None:
+        setup = self.setup
+        record_events(
+            database,
+            told,
+            provider=provider,
+            now=now,
+            channel=channel,
+            invited=setup.links.read_invitation,
+            answer=partial(answer, setup.workspace, database, now=now, submit=self.dispatcher.submit),
+        )
+        if any(event.name is EventName.REPLIED for event in told):
+            self.dispatcher.wake()  # somebody may wait for an answer
 
     def close(self) -> None:
         self.dispatcher.stop()

@@ -13,9 +13,10 @@ import requests
 import responses
 
 from channels.telegram import Telegram, TelegramSettings
-from engine.errors import ForgedWebhook, IntakeError
+from engine.errors import ForgedWebhook, IntakeError, ProviderError
 from engine.model import Channel, EventName, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Rejected, TextContent, Verified
+from engine.testing.vendors.server import Reply
 from engine.testing.vendors.telegram import CHANNEL, TelegramVendor
 from tests.channels.messages import NOW, SMS, soon
 
@@ -169,3 +170,36 @@ def test_an_update_that_nobody_understands_is_kept(vendor: TelegramVendor) -> No
             provider().parse_events(replace(genuine, body=body), now=NOW)
     with pytest.raises(ForgedWebhook, match="webhook_secret"):
         provider(webhook_secret=None).parse_events(genuine, now=NOW)
+
+
+def test_updates_can_be_asked_for(vendor: TelegramVendor) -> None:
+    """`poll: true`, for a shop that Telegram cannot call: each is there until the next look, which confirms it; a webhook that
+    is set stands in the way, and is told; nothing is believed that is called in.
+    """
+    opened = provider(vendor, webhook_secret=None, poll=True)
+    assert (opened.capabilities.webhooks, opened.capabilities.inboxes) == (False, True)
+    (inbox,) = opened.inboxes
+    for number in range(250):
+        vendor.says(URL, ANA, f"Hello {number}", at=NOW)
+    first = list(inbox.fetch(lambda sealed: None, now=NOW))
+    assert [len(one.events) for one in first] == [100, 100, 50]
+    assert not list(inbox.fetch(lambda sealed: None, now=NOW))
+    stop = vendor.says(URL, ANA, "/stop", at=NOW)
+    (again,) = provider(vendor, poll=True).inboxes  # after a restart
+    half = again.fetch(lambda sealed: None, now=NOW)
+    assert [event.text for event in next(half).events] == ["/stop"]
+    half.close()  # stopped before it was confirmed: it comes again
+    assert [event.text for one in inbox.fetch(lambda sealed: None, now=NOW) for event in one.events] == ["/stop"]
+    with pytest.raises(ForgedWebhook):
+        opened.parse_events(stop, now=NOW)
+    assert opened.verify(deadline=soon()).good
+    vendor.webhook = {"url": URL}
+    assert "a webhook is set" in opened.verify(deadline=soon()).detail
+    with pytest.raises(ProviderError, match="to a webhook"):
+        next(iter(inbox.fetch(lambda sealed: None, now=NOW)))
+    vendor.fail_next(
+        Reply(status=401), Reply(status=200, body=b"{}"), Reply(status=200, body={"ok": True, "result": [5]})
+    )
+    for _ in range(3):
+        with pytest.raises(ProviderError, match="cannot be asked"):
+            next(iter(inbox.fetch(lambda sealed: None, now=NOW)))

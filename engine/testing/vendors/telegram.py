@@ -36,6 +36,7 @@ class TelegramVendor(HttpVendor):
         self.strangers: set[int] = set()
         self.webhook: dict[str, Any] = {"url": ""}
         self.updates = 0
+        self._waiting: list[dict[str, Any]] = []
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         place, _, method = request.path.removeprefix("/").partition("/")
@@ -45,9 +46,19 @@ class TelegramVendor(HttpVendor):
             return _yes({"id": 110201543, "is_bot": True, "username": "examplerecordsbot"}), None
         if method == "getWebhookInfo":
             return _yes(self.webhook), None
+        if method == "getUpdates":
+            return self._tell(request.json()), None
         if method != "sendMessage":
             return _no(404, "Not Found"), None
         return self._send(request.json(), request)
+
+    def _tell(self, asked: Mapping[str, Any]) -> Reply:
+        """The updates from `offset` on; those before it are confirmed by that."""
+        if self.webhook.get("url"):
+            return _no(409, "Conflict: can't use getUpdates method while webhook is active")
+        self._waiting = [one for one in self._waiting if one["update_id"] >= asked.get("offset", 0)]
+        told = [one for one in self._waiting if set(one) & set(asked["allowed_updates"])]
+        return Reply(status=200, body={"ok": True, "result": told[: asked.get("limit", 100)]})
 
     def _send(self, told: Mapping[str, Any], request: Request) -> tuple[Reply, Received | None]:
         chat, text = told["chat_id"], str(told.get("text", ""))
@@ -76,7 +87,9 @@ class TelegramVendor(HttpVendor):
     def update(self, url: str, kind: str, told: Mapping[str, Any]) -> Webhook:
         """One update, shown with the secret; `told` is its one field besides the number."""
         self.updates += 1
-        body = json.dumps({"update_id": 10_000 + self.updates, kind: dict(told)}).encode()
+        update = {"update_id": 10_000 + self.updates, kind: dict(told)}
+        self._waiting.append(update)
+        body = json.dumps(update).encode()
         headers = {"content-type": "application/json", "x-telegram-bot-api-secret-token": self._secret}
         return Webhook(method="POST", url=url, headers=headers, body=body)
 
