@@ -151,6 +151,28 @@ def _value(value: Value, kind: AttributeType) -> str:
             assert_never(value)
 
 
+def written(test: Test, kind: AttributeType) -> str:
+    """A test as it stands in the rule: `at_least: 2`, `in: [FI, SE]`."""
+    values = [value if isinstance(value, str) else _value(value, kind) for value in test.values[:MOST_SHOWN]]
+    told = ", ".join([*values, *(("…",) if len(test.values) > MOST_SHOWN else ())])
+    several = OPERATORS[test.operator, kind].takes in (Takes.MANY, Takes.TWO)
+    return f"{test.operator}: {f'[{told}]' if several else told}"
+
+
+def written_window(window: Window) -> str:
+    """A window as it stands in the rule: `, within: 90 days`; nothing where there is none."""
+    told = f", within: {spoken(window.within)}" if window.within else ""
+    if isinstance(window.since, Since):
+        told += f", since: {{{window.since.edge}: {window.since.event}}}"
+    elif window.since is not None:
+        told += f", since: {_value(window.since, AttributeType.TIME)}"
+    if window.before is not None:
+        told += f", before: {_value(window.before, AttributeType.TIME)}"
+    if window.between is not None:
+        told += f", between: [{', '.join(_value(moment, AttributeType.TIME) for moment in window.between)}]"
+    return told
+
+
 def _ago(value: Ago, kind: AttributeType) -> str:
     if not value.span:
         return "today" if kind is AttributeType.DATE else "now"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from engine.rules.campaign import Campaign
 from engine.rules.config import Config
 from engine.rules.consistency import KEYS, check_campaign
 from engine.rules.lists import read_lists
+from engine.rules.never import findings
 from engine.rules.read import Reading, read_condition, read_segment
-from engine.rules.syntax import Segment
+from engine.rules.syntax import Condition, Segment
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.weight import Weight, rings, too_heavy, weigh, weights
 
@@ -62,8 +63,12 @@ def find(folder: Path, config: Config) -> Found:
         if segment and name.value not in found.segments:
             found.segments[name.value] = segment
     heavy = _weigh(found)
+    audiences: list[Condition] = []
     for pairs in campaigns:
-        _campaign(reading, pairs, config, found, heavy)
+        _campaign(reading, pairs, config, found)
+        audiences += _audience(reading, pairs, heavy)
+    if heavy or not found.segments:
+        found.problems += (finding.problem for finding in findings(_light(found, heavy), audiences))
     return found
 
 
@@ -167,9 +172,13 @@ def _weigh(found: Found) -> dict[str, Weight]:
     return heavy
 
 
-def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found, heavy: dict[str, Weight]) -> None:
+def _light(found: Found, heavy: Mapping[str, Weight]) -> dict[str, Segment]:
+    """Without what is refused for its size."""
+    return {name: one for name, one in found.segments.items() if not too_heavy("", one.at, heavy[name])}
+
+
+def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found) -> None:
     check_campaign(reading, pairs, config.settings)
-    _weigh_audience(pairs, reading, heavy)
     try:
         campaign = document.validate(Campaign, pairs, time_zone=config.settings.time_zone)
     except WorkspaceError as error:
@@ -180,9 +189,12 @@ def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found, heav
         found.drafts[campaign.campaign] = pairs
 
 
-def _weigh_audience(pairs: Pairs, reading: Reading, heavy: dict[str, Weight]) -> None:
+def _audience(reading: Reading, pairs: Pairs, heavy: Mapping[str, Weight]) -> Iterator[Condition]:
+    """A campaign's own condition, if it has one and can be answered."""
     node = pairs.get("audience")
-    if isinstance(node, Pairs):
-        condition = read_condition(Reading(vocabulary=reading.vocabulary), node)
-        if condition:
-            reading.problems.extend(too_heavy("this audience", node.at, weigh(condition, heavy)))
+    condition = read_condition(Reading(vocabulary=reading.vocabulary), node) if isinstance(node, Pairs) else None
+    if condition and node:
+        much = too_heavy("this audience", node.at, weigh(condition, heavy))
+        reading.problems.extend(much)
+        if not much:
+            yield condition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -32,6 +33,7 @@ class Test:
 
     operator: str
     values: tuple[Value, ...]
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,7 @@ class All:
     """Every one holds. All of nothing holds."""
 
     of: tuple[Condition, ...]
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,7 @@ class AnyOf:
     """At least one holds."""
 
     of: tuple[Condition, ...]
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,7 @@ class Not:
     """It does not hold, or cannot be told because something is missing."""
 
     of: Condition
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,11 +131,15 @@ class Then:
     within: timedelta | None = None
     where: tuple[Property, ...] = ()
     same: tuple[tuple[str, AttributeType], ...] = ()
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Did:
-    """The customer's events of one name, at most `within` old and passing `where`, satisfy the measure; without one, exist."""
+    """The customer's events of one name, at most `within` old and passing `where`, satisfy the measure; without one, exist.
+
+    places: where each of its parts stands in the file.
+    """
 
     event: str
     within: timedelta | None = None
@@ -141,6 +150,7 @@ class Did:
     between: tuple[datetime | Ago, datetime | Ago] | None = None
     then: tuple[Then, ...] = ()
     at: Position = field(default=NOWHERE, compare=False, repr=False)
+    places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def window(self) -> Window:
@@ -160,6 +170,7 @@ class Got:
     window: Window = Window()
     measured: Measured | None = None
     at: Position = field(default=NOWHERE, compare=False, repr=False)
+    places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

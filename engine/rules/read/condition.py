@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from engine.document import Items, Node, Pairs, Text, suggestion
+from engine.document import Items, Node, Pairs, Position, Text, suggestion
 from engine.rules.messages import REACHED
 from engine.rules.read import event, message, ranked, standing
 from engine.rules.read.event import PARTS, read_did
@@ -68,7 +68,7 @@ def read_condition(reading: Reading, node: Node) -> Condition | None:
             found = [_entry(reading, node, key, value) for key, value in node]
             read = tuple(condition for condition in found if condition is not None)
             if len(read) == len(found):
-                return read[0] if len(read) == 1 else All(of=read)
+                return read[0] if len(read) == 1 else All(of=read, at=node.at)
     return None
 
 
@@ -92,11 +92,11 @@ def _group(reading: Reading, node: Items) -> tuple[Condition, ...] | None:
     return read if len(read) == len(found) else None
 
 
-def _grouped(make: Callable[[tuple[Condition, ...]], Condition]) -> Callable[..., Condition | None]:
+def _grouped(make: Callable[[tuple[Condition, ...], Position], Condition]) -> Callable[..., Condition | None]:
     def read(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | None:
         if isinstance(node, Items) and node.items:
             group = _group(reading, node)
-            return make(group) if group else None
+            return make(group, key.at) if group else None
         empty = (isinstance(node, Text) and node.empty) or (isinstance(node, Items) and not node.items)
         what = "has nothing under it" if empty else "takes a list of conditions"
         reading.error(node.at, f'"{key.value}" {what}.', "Put conditions under it, and begin each with `- `.")
@@ -113,7 +113,7 @@ def _not(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | 
         _group(reading, node)
         return None
     inner = read_condition(reading, node)
-    return Not(of=inner) if inner else None
+    return Not(of=inner, at=key.at) if inner else None
 
 
 def _segment(reading: Reading, _pairs: Pairs, key: Text, node: Node) -> Condition | None:
@@ -160,9 +160,9 @@ CONDITIONS: Mapping[str, Word] = MappingProxyType(
     {
         word.name: word
         for word in (
-            Word(name="all", says="each of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: All(of=of))),
-            Word(name="any", says="at least one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: AnyOf(of=of))),
-            Word(name="none", says="no one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of: Not(of=AnyOf(of=of)))),
+            Word(name="all", says="each of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of, at: All(of=of, at=at))),
+            Word(name="any", says="at least one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of, at: AnyOf(of=of, at=at))),
+            Word(name="none", says="no one of these holds", holds=Holds.CONDITIONS, read=_grouped(lambda of, at: Not(of=AnyOf(of=of, at=at), at=at))),
             Word(name="not", says="this does not hold, or cannot be told", holds=Holds.CONDITION, read=_not),
             Word(name="segment", says="the customer is in this segment", holds=Holds.SEGMENT, read=_segment),
             Word(name="did", says="the customer has done this", holds=Holds.EVENT, read=_did, parts=event.PARTS[1:]),

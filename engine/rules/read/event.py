@@ -51,6 +51,7 @@ def read_did(reading: Reading, pairs: Pairs, words: Collection[str]) -> Did | No
         measured=measured,
         then=tuple(one for one in then if one is not None),
         at=pairs.at,
+        places={key.value: key.at for key, _ in pairs},
     )
 
 
@@ -109,7 +110,7 @@ def _then(
             reading.error(part.at, f'unknown key "{part.value}" under "{key.value}".', hint)
     if name is None or known is None or len(reading.problems) > before:
         return None
-    return Then(event=name, happened=happened, within=within, where=where, same=same)
+    return Then(event=name, happened=happened, within=within, where=where, same=same, at=key.at)
 
 
 def _same(

@@ -33,4 +33,12 @@ def read_got(reading: Reading, pairs: Pairs, key: Text, node: Node, words: Colle
     if name is None or len(reading.problems) > before:
         return None
     campaign = None if name.value == ANY else name.value
-    return Got(word=key.value, campaign=campaign, channel=channel, window=seen, measured=measured, at=pairs.at)
+    return Got(
+        word=key.value,
+        campaign=campaign,
+        channel=channel,
+        window=seen,
+        measured=measured,
+        at=pairs.at,
+        places={part.value: part.at for part, _ in pairs},
+    )

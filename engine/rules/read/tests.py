@@ -65,7 +65,7 @@ def read_tests(reading: Reading, node: Node, subject: Subject) -> tuple[Test, ..
             reading.error(node.at, f'"{subject.name}" has no value.', f"Write for example `{subject.example}`.")
         case Text() if subject.short and ("is", subject.kind) in OPERATORS:
             value = _value(reading, node, subject)
-            return None if value is None else (Test(operator="is", values=(value,)),)
+            return None if value is None else (Test(operator="is", values=(value,), at=node.at),)
         case Text():
             remedy = f"Write for example `{subject.example}`."
             reading.error(node.at, f'"{subject.name}" needs an operator before "{node.value}".', remedy)
@@ -112,7 +112,7 @@ def _test(reading: Reading, key: Text, node: Node, subject: Subject) -> Test | N
         return None
     read = _several if operator.takes in (Takes.MANY, Takes.TWO) else _single
     found = read(reading, node, operator, subject)
-    return None if found is None else Test(operator=operator.name, values=found)
+    return None if found is None else Test(operator=operator.name, values=found, at=key.at)
 
 
 def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) -> tuple[Value, ...] | None:

@@ -19,17 +19,12 @@ def read_window(reading: Reading, pairs: Pairs) -> Window:
     """The window that a mapping's keys describe."""
     within, since = pairs.get("within"), pairs.get("since")
     before, between = pairs.get("before"), pairs.get("between")
-    window = Window(
+    return Window(
         within=read_span(reading, within) if within else None,
         since=_since(reading, since) if since else None,
         before=_moment(reading, before, "before") if before else None,
         between=_between(reading, between) if between else None,
     )
-    if isinstance(window.before, Ago) and window.within is not None and window.before.span >= window.within:
-        assert before is not None
-        what = 'this never holds: nothing is within "within" and before "before" at once.'
-        reading.error(before.at, what, "Look further back in `within`.")
-    return window
 
 
 def read_span(reading: Reading, node: Node, word: str = "within") -> timedelta | None:
