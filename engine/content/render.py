@@ -53,15 +53,10 @@ def content_hash(content: Content) -> str:
             blanks = (word for pair in sorted(template.variables.items()) for word in pair) if template else ()
             image = ("image", content.image) if content.image else ()
             parts = ("text", content.text, *((template.name, *blanks) if template else ()), *image)
-    digest = hashlib.blake2b(digest_size=32)
-    for part in parts:  # each with its length before it, so that no two contents run together into the same bytes
-        if part is None:
-            digest.update(b"-:")
-            continue
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.hexdigest()
+    # each with its length before it, so that no two contents run together into the same bytes
+    data = [None if part is None else part.encode("utf-8", "surrogatepass") for part in parts]
+    written = b"".join([b"-:" if one is None else b"%d:%b" % (len(one), one) for one in data])
+    return hashlib.blake2b(written, digest_size=32).hexdigest()
 
 
 class Renderer:
@@ -71,7 +66,7 @@ class Renderer:
         self.version = version
         self._sandbox = Sandbox(version.sources)
         self._templates: dict[str, Template] = {}
-        self._forms = Forms(self._sandbox.own_texts)
+        self._forms = Forms(self._sandbox.own_texts, longest=LONGEST_PART, is_clean=_is_clean)
         self._variant = lru_cache(maxsize=256)(self._find_variant)
 
     def render(self, channel: Channel, values: Mapping[str, Plain]) -> Rendered:
@@ -91,11 +86,11 @@ class Renderer:
         )
         given = {name: value for name, value in values.items() if value is not None}
         pieces = {part: self._pieces(path, given) for part, path in chosen.parts.items()}
-        written = {part: "".join(said) for part, said in pieces.items()}
-        parts = {part: _clean(text, chosen.parts[part]) for part, text in written.items()}
-        html = parts.get("email.html")
-        as_written = html is not None and html is written["email.html"]  # nothing was cleaned away
-        page = self._forms.filled(pieces["email.html"]) if as_written else None
+        page = self._forms.filled(pieces["email.html"]) if "email.html" in pieces else None
+        parts = {
+            part: page.text if page is not None and part == "email.html" else _clean("".join(said), chosen.parts[part])
+            for part, said in pieces.items()
+        }
         return Rendered(content=_content(channel, parts, chosen.folder), path=chosen.folder, page=page)
 
     def _find_variant(self, channel: Channel, locale: str | None) -> Variant:
@@ -167,6 +162,13 @@ def _dotted(error: MissingValue, source: str, line: int, values: Mapping[str, Pl
             return f"{root}.{name}"
     found = re.search(rf"(?<![\w.]){word}", here)
     return found[0] if found else name
+
+
+def _is_clean(text: str) -> bool:
+    try:
+        return _clean(text, "") is text
+    except ContentError:
+        return False
 
 
 def _clean(text: str, path: str) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 
 from engine.ledger import replies
 from engine.model import (
@@ -24,6 +37,7 @@ from engine.model import (
 )
 from engine.scalars import zone
 from engine.settings import Cap, Settings
+from engine.store.prepared import Prepared, among
 from engine.store.tables import consents, contact_points, customers, messages, suppressions
 
 MAY_HAVE_BEEN_SENT = (State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.UNKNOWN)
@@ -67,7 +81,10 @@ def gather(
 ) -> dict[int, Facts]:
     """The facts of each message of one run, by message id."""
     caps = applicable_caps(settings, terms)
-    by_customer = {row.id: row for row in connection.execute(_query(batch, terms, caps, now))}
+    wanted = sorted({message.customer_id for message in batch if message.customer_id is not None})
+    since = {f"since_{index}": now - cap.within for index, cap in enumerate(caps)}
+    rows = _query(terms, tuple(cap.channel for cap in caps)).rows(connection, ids=wanted, moment=now, **since)
+    by_customer = {row.id: row for row in rows}
     return {
         message.id: _facts(message, by_customer.get(message.customer_id), terms, caps, settings) for message in batch
     }
@@ -89,13 +106,20 @@ def recipients(
     """
     caps = applicable_caps(settings, terms)
     counts = [f"count_{index}" for index in range(len(caps))]
-    known = {column.name: column for column in _columns(terms, caps, now)}
+    moment: ColumnElement[datetime] = literal(now, consents.c.at.type)
+    since = [(cap.channel, literal(now - cap.within, messages.c.first_sent_at.type)) for cap in caps]
+    known = {column.name: column for column in _columns(terms, moment, since)}
     return audience.with_only_columns(*(known[name] for name in (*only, *counts))).select_from(_reached(terms))
 
 
-def _query(batch: Sequence[Message], terms: Terms, caps: tuple[Cap, ...], now: datetime) -> Any:
-    wanted = {message.customer_id for message in batch if message.customer_id is not None}
-    return select(*_columns(terms, caps, now)).select_from(_reached(terms)).where(customers.c.id.in_(wanted))
+@lru_cache(maxsize=256)
+def _query(terms: Terms, capped: tuple[Channel | None, ...]) -> Prepared:
+    """For the customers `ids`, as of `moment`; `since_N`: from when on messages count under each cap, on its channel."""
+    moment = bindparam("moment", type_=consents.c.at.type)
+    kind = messages.c.first_sent_at.type
+    since = [(channel, bindparam(f"since_{index}", type_=kind)) for index, channel in enumerate(capped)]
+    query = select(*_columns(terms, moment, since)).select_from(_reached(terms))
+    return Prepared(lambda dialect: query.where(among(dialect, customers.c.id, "ids")))
 
 
 def _reached(terms: Terms) -> FromClause:
@@ -104,11 +128,15 @@ def _reached(terms: Terms) -> FromClause:
     return customers.outerjoin(contact_points, mine)
 
 
-def _columns(terms: Terms, caps: tuple[Cap, ...], now: datetime) -> list[Any]:
+Since = tuple[Channel | None, ColumnElement[datetime]]
+"""From when on messages count under a cap: those on its channel, or all."""
+
+
+def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Since]) -> list[Any]:
     point, c = contact_points.c, customers.c
     newest_consent = (
         select(consents.c.status)
-        .where(consents.c.contact_point_id == point.id, consents.c.purpose == terms.purpose, consents.c.at <= now)
+        .where(consents.c.contact_point_id == point.id, consents.c.purpose == terms.purpose, consents.c.at <= moment)
         .order_by(consents.c.at.desc(), consents.c.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -122,19 +150,19 @@ def _columns(terms: Terms, caps: tuple[Cap, ...], now: datetime) -> list[Any]:
         c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at, c.revision,
         point.id.label("contact_point_id"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
         replies.waiting(contact_points).label("reply_waits"),
-        *(_count(cap, now).label(f"count_{index}") for index, cap in enumerate(caps)),
+        *(_count(*each).label(f"count_{index}") for index, each in enumerate(since)),
     ]  # fmt: skip
 
 
-def _count(cap: Cap, now: datetime) -> ColumnElement[int]:
+def _count(channel: Channel | None, since: ColumnElement[datetime]) -> ColumnElement[int]:
     m = messages.alias()
     within = (
         m.c.customer_id == customers.c.id,
         m.c.message_class == MessageClass.COMMERCIAL.value,
-        m.c.first_sent_at > now - cap.within,
+        m.c.first_sent_at > since,
     )
-    on_channel = (m.c.channel == cap.channel.value,) if cap.channel else ()
-    states = m.c.state.in_([literal(state.value, literal_execute=True) for state in MAY_HAVE_BEEN_SENT])
+    on_channel = (m.c.channel == channel.value,) if channel else ()
+    states = m.c.state.in_([literal_column(f"'{state.value}'") for state in MAY_HAVE_BEEN_SENT])
     return select(func.count()).select_from(m).where(*within, *on_channel, states).scalar_subquery()
 
 

@@ -27,6 +27,9 @@ log = structlog.get_logger()
 SETTLE_SECONDS = 0.05
 """An answer waits at most about so long for others to be written down with it."""
 
+LOOKED_UP = 8
+"""After so many messages written, a sender looks at the clock, and whether it is to end; and before each group leaves."""
+
 _KEPT_WORDS = {ledger.Held: "held", ledger.Withheld: "withheld", ledger.Doubted: "in_doubt"}
 
 
@@ -35,8 +38,9 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
     kept: list[ledger.Kept] = []
     suspects: list[Leaving] = []
     groups: dict[str, list[Leaving]] = defaultdict(list)
+    sizes: dict[str, int] = {}
     for place, message in enumerate(batch):
-        if _too_late(desk):
+        if place % LOOKED_UP == 0 and _too_late(desk):
             yield from _put_back(desk, batch[place:])
             break
         prepared = prepare(desk, message, run, facts[message.id])
@@ -46,9 +50,12 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
         if message.suspect:
             suspects.append(prepared)
             continue
-        groups[prepared.intent.provider].append(prepared)
-        if len(groups[prepared.intent.provider]) >= _group_size(desk, prepared.provider):
-            yield from _leave(desk, groups.pop(prepared.intent.provider))
+        name = prepared.intent.provider
+        if name not in sizes:
+            sizes[name] = _group_size(desk, prepared.provider)
+        groups[name].append(prepared)
+        if len(groups[name]) >= sizes[name]:
+            yield from _leave(desk, groups.pop(name))
     ledger.keep(desk.database, kept, now=desk.now())
     yield from (_KEPT_WORDS[type(one)] for one in kept)
     yield from _doubted(desk, suspects)
@@ -58,7 +65,8 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
 
 def _group_size(desk: Desk, provider: Provider) -> int:
     """A fair share of what may be on its way: while one sender's group waits for its answers, another sender writes one."""
-    share = provider.in_flight_limit // desk.setup.workspace.settings.sending.threads
+    slots = desk.slots.open_to(provider, bulk=desk.bulk)
+    share = slots // desk.setup.workspace.settings.sending.threads
     return max(1, min(provider.batch_limit, share))
 
 

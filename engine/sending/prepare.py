@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -280,8 +280,10 @@ def _email(
             where=f"templates of {message.campaign}",
             remedy="Take the `if` around it away.",
         )
-    return replace(
-        content,
+    headers = {**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers
+    return EmailContent(
+        subject=content.subject,
+        text=content.text,
         html=track(
             content.html,
             links=means.setup.links,
@@ -291,5 +293,5 @@ def _email(
             clicks=tracking.clicks,
             filled=page,
         ),
-        headers={**content.headers, **unsubscribe_headers(leave)} if commercial else content.headers,
+        headers=headers,
     )

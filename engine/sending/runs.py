@@ -31,7 +31,7 @@ class Launched:
 
     def watched(self, guards: Guards) -> bool:
         """Whether a guard wants to know how its messages fare."""
-        return guards.of(self.campaign.guards).watching
+        return (guards.of(self.campaign.guards) if self.campaign.guards.model_fields_set else guards).watching
 
     @property
     def terms(self) -> Terms:

@@ -19,13 +19,18 @@ class Slots:
         self._taken: Counter[str] = Counter()
         self._changed = threading.Condition()
 
+    @staticmethod
+    def open_to(provider: Provider, *, bulk: bool) -> int:
+        """How many of a provider's slots this kind of message may have, all senders together."""
+        limit = provider.in_flight_limit
+        return limit - 1 if bulk and limit > 1 else limit
+
     @contextmanager
     def of(
         self, name: str, provider: Provider, *, most: int, bulk: bool, stopping: Callable[[], bool]
     ) -> Iterator[int]:
         """Take up to `most` slots, waiting until there is one; none where the sender is to end. Given back after the block."""
-        limit = provider.in_flight_limit
-        free_for_me = limit - 1 if bulk and limit > 1 else limit
+        free_for_me = self.open_to(provider, bulk=bulk)
         with self._changed:
             while (free := free_for_me - self._taken[name]) <= 0 and not stopping():
                 self._changed.wait(LOOK_AGAIN_SECONDS)
