@@ -54,7 +54,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection with one consistent view. Nothing is written through it."""
-        with clear_errors(), self._readers.connect() as connection:
+        with clear_errors(), self._readers.connect() as connection, connection.begin():
+            _begin(connection, "BEGIN")
             yield connection
 
     @contextmanager
@@ -64,15 +65,11 @@ class Database:
         One that is not `durable` is on disk, on PostgreSQL, only together with the next that is: it does not wait for it.
         """
         turn = self.turn.taken(ahead=self.first) if self.turn else nullcontext()
-        with turn, clear_errors(), self._writers.begin() as connection:
+        with turn, clear_errors(), self.pool.begin() as connection:
+            _begin(connection, "BEGIN IMMEDIATE")
             if not durable and self.dialect == "postgresql":
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
-
-    @cached_property
-    def _writers(self) -> sa.Engine:
-        """The same connections, each about to write."""
-        return self.pool.execution_options(writing=True)
 
     @cached_property
     def _readers(self) -> sa.Engine:
@@ -162,7 +159,6 @@ def make_pool(url: str, folder: Path | None) -> sa.Engine:
             hide_parameters=True,
         )
         event.listen(pool, "connect", _sqlite_connect)
-        event.listen(pool, "begin", _sqlite_begin)
         return pool
     if target.get_backend_name() == "postgresql":
         target = target.set(drivername="postgresql+psycopg")
@@ -180,7 +176,7 @@ def make_pool(url: str, folder: Path | None) -> sa.Engine:
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # we say BEGIN ourselves: see _begin
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-64000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     # SQLite's own lower() knows A to Z alone
@@ -191,13 +187,16 @@ def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else None
 
 
-def _sqlite_begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing", False)
-    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
-    try:  # past SQLAlchemy, which takes longer to begin than a small transaction lasts
-        connection.connection.driver_connection.execute(begin)  # type: ignore[union-attr]
+def _begin(connection: Connection, word: str) -> None:
+    """Begin SQLite's transaction, as PostgreSQL's driver does by itself. Past SQLAlchemy, which takes longer for it than a small
+    transaction lasts.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        connection.connection.driver_connection.execute(word)  # type: ignore[union-attr]
     except sqlite3.Error as error:
-        raise OperationalError(begin, None, error) from error
+        raise OperationalError(word, None, error) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,7 +271,8 @@ def migrate(pool: sa.Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with pool.connect().execution_options(writing=True) as connection, connection.begin():
+    with pool.begin() as connection:
+        _begin(connection, "BEGIN IMMEDIATE")
         if pool.dialect.name == "postgresql":
             connection.execute(select(sa.func.pg_advisory_xact_lock(0x52656775)))
         config.attributes["connection"] = connection
