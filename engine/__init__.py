@@ -8,5 +8,6 @@
 6. `content.render`                       what do we say?
 7. `provider.send` → `ledger.settle`      did the vendor take it?
 
-The way back: webhook → `provider.parse_events` → `ledger.record` → settle forward. Nothing else changes a state.
+The way back: webhook → `provider.parse_events`, or mailbox → `Inbox.fetch` → `ledger.record` → settle forward. Nothing
+else changes a state.
 """

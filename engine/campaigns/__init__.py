@@ -1,1 +1,1 @@
-"""Campaigns at work: when they are due (`schedules`), and launching a run of one (`launch`)."""
+"""Campaigns at work: when they are due (`schedules`), launching a run of one (`launch`), answering a STOP (`answers`)."""

@@ -10,4 +10,7 @@ look_ups   whom vendors are asked about, and what it proves    cancel     what i
 judge      what a person decides about a doubt, on record       departures who left an audience, and may come back
 holds      launches that a guard holds until somebody looks   canaries   runs whose first part leaves ahead
 tallies    how campaigns go, for the guards                    posts      how posts to everybody fare
+about      which message a report is about                     engagement opens and clicks: whose they were, by `machines`
+keywords   what a text asks for                                replies    what may be a no, for a person to read
+inboxes    how the mailboxes go that reports come from         invitations  who joined a channel by a message's link
 """
