@@ -33,6 +33,7 @@ from engine.provider import (
     SecretRef,
     Verified,
     Webhook,
+    counted,
     outcome_of_status,
     storable,
     verified,
@@ -42,6 +43,9 @@ from engine.provider import (
 SEND, PING = "message.send", "ping"
 WORDS: Mapping[str, EventName] = {f"message.{name}": name for name in EventName if name is not EventName.OTHER}
 """A report's type in our words; every other one is kept as `other`."""
+
+COUNTS = ("likes", "shares", "replies", "clicks", "views")
+"""How a post fared so far, in a report of the type `message.counted`."""
 
 
 class WebhookSettings(ProviderSettings):
@@ -163,6 +167,7 @@ def _suppression(fields: Mapping[str, Any]) -> SuppressionReason | None:
 def _event(identity: str, kind: Any, stamp: Any, data: Mapping[str, Any], now: datetime) -> ProviderEvent:
     name = WORDS.get(str(kind), EventName.OTHER)
     detail = {"type": storable(kind), "reason": without_personal(storable(data.get("reason")))}
+    fared = {what: counted(data.get(what)) for what in COUNTS} if name is EventName.COUNTED else {}
     return ProviderEvent(
         name=name,
         at=_at(stamp, now),
@@ -173,7 +178,10 @@ def _event(identity: str, kind: Any, stamp: Any, data: Mapping[str, Any], now: d
         machine=data.get("machine") is True,
         suppress=_suppression(data) if name in (EventName.BOUNCED, EventName.REJECTED) else None,
         text=storable(data.get("text")),
-        detail={word: value for word, value in detail.items() if value},
+        detail={
+            **{word: value for word, value in detail.items() if value},
+            **{what: count for what, count in fared.items() if count is not None},
+        },
     )
 
 

@@ -15,8 +15,8 @@ from engine.errors import ProviderError
 from engine.model import EventName, SuppressionReason
 from engine.provider import Ambiguous, Answer, Fetched, Inbox, KeyOf, NotSent, ProviderEvent, storable
 
-UPDATES = frozenset({"message", "message_reaction", "my_chat_member"})
-"""What is wanted: `message_reaction` comes only where it is asked for by name."""
+UPDATES = frozenset({"message", "message_reaction", "message_reaction_count", "my_chat_member"})
+"""What is wanted: reactions come only where they are asked for by name."""
 PATIENCE_SECONDS = 30.0
 AT_ONCE = 100
 
@@ -114,6 +114,17 @@ def _reaction(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
     )
 
 
+def _reactions(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
+    """How many reactions a post in a channel has so far; whose they are, nobody is told there."""
+    return ProviderEvent(
+        name=EventName.COUNTED,
+        at=_at(told, now),
+        dedupe=f"reactions:{place(told)}:{told['date']}",
+        provider_message_id=place(told),
+        detail={"likes": sum(int(one["total_count"]) for one in told["reactions"])},
+    )
+
+
 def _membership(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
     """Somebody blocked the bot, which is a no; to lift the block is not yet a yes."""
     chat, status = told["chat"], storable(told["new_chat_member"]["status"])
@@ -128,7 +139,12 @@ def _membership(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
     )
 
 
-_READ = {"message": _message, "message_reaction": _reaction, "my_chat_member": _membership}
+_READ: Mapping[str, Callable[[Mapping[str, Any], datetime], ProviderEvent]] = {
+    "message": _message,
+    "message_reaction": _reaction,
+    "message_reaction_count": _reactions,
+    "my_chat_member": _membership,
+}
 
 
 def place(message: Any) -> str | None:

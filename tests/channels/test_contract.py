@@ -238,7 +238,7 @@ class TestTelegram(HttpContract, WebhookContract):
         "my_chat_member": EventName.OPTED_OUT,
         "edited_message": EventName.OTHER,
         "channel_post": EventName.OTHER,
-        "message_reaction_count": EventName.OTHER,
+        "message_reaction_count": EventName.COUNTED,
     }
     signature_headers = ("x-telegram-bot-api-secret-token",)
     signs_body = False
@@ -260,6 +260,8 @@ class TestTelegram(HttpContract, WebhookContract):
                 return self.vendor.says(url, chat, "Thanks", at=now)
             case "message_reaction":
                 return self.vendor.reacts(url, chat, 1, "👍", at=now)
+            case "message_reaction_count":
+                return self.vendor.counts(url, 1, 3, 4, at=now)
             case "my_chat_member":
                 return self.vendor.blocks(url, chat, at=now)
         return self.vendor.update(url, word, {})

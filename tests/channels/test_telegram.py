@@ -110,7 +110,13 @@ def test_doctor_looks_at_the_webhook_too(vendor: TelegramVendor) -> None:
     assert "no webhook is set" in provider(vendor).verify(deadline=soon()).detail
     vendor.webhook = {"url": URL}
     assert "does not bring message_reaction" in provider(vendor).verify(deadline=soon()).detail
-    vendor.webhook["allowed_updates"] = ["message", "message_reaction", "my_chat_member", "poll"]
+    vendor.webhook["allowed_updates"] = [
+        "message",
+        "message_reaction",
+        "message_reaction_count",
+        "my_chat_member",
+        "poll",
+    ]
     assert provider(vendor).verify(deadline=soon()).good
 
 
@@ -156,6 +162,9 @@ def test_a_comment_under_a_post_is_a_reply_to_it(vendor: TelegramVendor) -> None
     (reply,) = provider().parse_events(vendor.update(URL, "message", {**group, "reply_to_message": copy}), now=NOW)
     assert (reply.name, reply.text, reply.address) == (EventName.REPLIED, "Nice", None)
     assert reply.provider_message_id == sent.provider_message_id
+    (fared,) = provider().parse_events(vendor.counts(URL, 1, 3, 4, at=NOW), now=NOW)
+    assert (fared.name, fared.provider_message_id) == (EventName.COUNTED, sent.provider_message_id)
+    assert fared.detail == {"likes": 7}
     (other,) = provider().parse_events(vendor.update(URL, "message", group), now=NOW)
     assert (other.name, other.address) == (EventName.OTHER, None)
 

@@ -160,6 +160,18 @@ def test_reports_are_read(receiver: WebhookReceiver) -> None:
     assert (event.name, event.address, event.text) == (EventName.REPLIED, "device-17", "STOP")
 
 
+def test_how_a_post_fared_is_counted(receiver: WebhookReceiver) -> None:
+    """As far as it is told, and in whole numbers."""
+    told = {"key": PUSH.key, "likes": 12, "views": 900, "shares": "many", "clicks": -1}
+    (event,) = provider().parse_events(
+        receiver.report(URL, "message.counted", told, identity="rep-3", now=NOW), now=NOW
+    )
+    assert (event.name, event.detail) == (
+        EventName.COUNTED,
+        {"type": "message.counted", "likes": 12, "views": 900},
+    )
+
+
 def test_a_report_that_cannot_be_read_is_told(receiver: WebhookReceiver) -> None:
     """Rightly signed, but no JSON object of ours: the receiver's author hears so."""
     for told in ({"key": 1}, {"key": None}, {"to": {"a": 1}}):

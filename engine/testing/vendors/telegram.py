@@ -108,6 +108,12 @@ class TelegramVendor(HttpVendor):
             url, "message_reaction", {**told, "date": int(at.timestamp()), "old_reaction": [], "new_reaction": new}
         )
 
+    def counts(self, url: str, number: int, *counts: int, at: datetime) -> Webhook:
+        """A post in the channel has so many reactions of each kind."""
+        kinds = [{"type": {"type": "emoji", "emoji": "👍"}, "total_count": count} for count in counts]
+        told = {"chat": {"id": CHANNEL_ID, "type": "channel"}, "message_id": number, "date": int(at.timestamp())}
+        return self.update(url, "message_reaction_count", {**told, "reactions": kinds})
+
     def blocks(self, url: str, chat: int, *, at: datetime, status: str = "kicked") -> Webhook:
         """Somebody blocks the bot, or lifts that (`member`)."""
         told = {"chat": {"id": chat, "type": "private"}, "from": {"id": chat}, "date": int(at.timestamp())}
