@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -147,17 +147,33 @@ def test_a_post_that_was_taken_away_is_gone(shop: Shop, vendor: BlueskyVendor) -
     assert vendor.requests == asked  # after a month nobody asks about the other one, either
 
 
-def test_many_askers_ask_once(shop: Shop, vendor: BlueskyVendor) -> None:
-    """Four processes whose clocks strike together: each post has one asker."""
+class Interrupted:
+    """A database where something else happens right after the first thing was read."""
+
+    def __init__(self, database: Database, meanwhile: Any) -> None:
+        self._database, self._meanwhile = database, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        with self._database.reading() as connection:
+            yield connection
+        self._meanwhile()
+
+
+def test_two_askers_ask_once(shop: Shop) -> None:
+    """Both have seen that the posts are due: one gets them, the other nothing, until the lease is over."""
     shop.pass_time(hours=9)
-    asked, senders = vendor.requests, [shop.sender("bluesky") for _ in range(4)]
-    threads = [threading.Thread(target=sender.count_posts) for sender in senders]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert vendor.requests <= asked + 2  # the two posts, together or each by one asker
-    assert [number for number, _ in counted(shop)].count(2) == 1
+    now, lease, others = shop.clock.now(), timedelta(minutes=10), []
+
+    def take(database: Any, at: Any = now) -> list[posts.Post]:
+        return posts.take(database, ["bluesky"], limit=100, lease=lease, now=at)
+
+    assert take(Interrupted(shop.database, lambda: others.extend(take(shop.database)))) == []
+    assert len(others) == 2 and take(shop.database) == []
+    assert len(take(shop.database, now + lease)) == 2
 
 
 def test_counts_that_come_late_change_nothing(shop: Shop, vendor: BlueskyVendor, now: Any) -> None:
@@ -166,7 +182,7 @@ def test_counts_that_come_late_change_nothing(shop: Shop, vendor: BlueskyVendor,
     told = [
         ProviderEvent(name=EventName.COUNTED, at=now + timedelta(hours=hour), dedupe=f"{hour}", provider_message_id=name,
                       detail={"likes": likes, "views": 100 * likes})
-        for hour, likes in ((2, 5), (1, 4), (2, 5), (3, 6))
+        for hour, likes in ((3, 6), (2, 5), (1, 4), (2, 5))
     ]  # fmt: skip
     recorded = record_events(shop.database, told, provider="bluesky", now=now + timedelta(hours=4))
     assert (recorded.new, recorded.repeated, recorded.unmatched) == (3, 1, 0)
