@@ -32,9 +32,10 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
     """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns."""
     screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
     screen.print(_table("What became of what was owed", read.lines, _books(read), channel=True), "")
-    screen.print(
-        _table("What people did, and bought afterwards", read.lines, _PEOPLE, ("bought", f"for {currency}")), ""
-    )
+    if people := tuple(line for line in read.lines if not line.to_everybody):
+        screen.print(
+            _table("What people did, and bought afterwards", people, _PEOPLE, ("bought", f"for {currency}")), ""
+        )
     if posted := [line for line in read.lines if line.fared]:
         screen.print(_posts(posted), "")
     costs = [f"{line.campaign} {line.cost:,.2f}" for line in read.lines if line.cost]
@@ -88,15 +89,16 @@ def _posts(lines: Sequence[Line]) -> Table:
         title="How posts fared", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
         collapse_padding=True,
     )  # fmt: skip
-    table.add_column("campaign", overflow="fold")
+    for name in ("campaign", "by"):
+        table.add_column(name, overflow="fold")
     for name in ("posts", *COUNTS, "counted (UTC)"):
         table.add_column(name, justify="right")
     for line in lines:
-        if fared := line.fared:
+        for fared in line.fared:
             counts = [getattr(fared, name) for name in COUNTS]
             posts = f"{fared.posts:,}" + (f" ({fared.gone:,} gone)" if fared.gone else "")
             shown = (_number(count) if count is not None else "–" for count in counts)
-            table.add_row(line.campaign, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
+            table.add_row(line.campaign, fared.provider, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
     return table
 
 

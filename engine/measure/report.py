@@ -41,11 +41,12 @@ class Afterwards:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fared:
-    """How a campaign's posts to everybody fared, as their vendors told last: sums, None for what none of them counts.
+    """How a campaign's posts to everybody by one provider fared, as its vendor told last: sums, None for what it does not count.
 
     posts: how many were counted. gone: how many of them their vendors do not know any more. as_of: the oldest count (UTC).
     """
 
+    provider: str
     posts: int
     gone: int
     as_of: datetime
@@ -60,7 +61,7 @@ class Fared:
 class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
-    fared: of posts to everybody; None of others, and before their vendors were asked.
+    to_everybody: its messages are posts, of which nobody knows who read them. fared: of those, by provider; empty before their vendors were asked.
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
     cost: what its messages cost by the prices at their hand-over, what is in doubt included; None where nothing has a price.
     dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
@@ -84,7 +85,8 @@ class Line:
     rejected: Mapping[str, int]
     possible_duplicates: int
     afterwards: Afterwards | None
-    fared: Fared | None = None
+    to_everybody: bool = False
+    fared: tuple[Fared, ...] = ()
     cost: Decimal | None = None
 
     @property
@@ -158,7 +160,8 @@ def _line(
         dead=_tally(connection, m.reason, which & (m.state == State.DEAD.value)),
         rejected=_refusals(connection, which),
         afterwards=_afterwards(connection, database, which, goal, now) if goal and people else None,
-        fared=_fared(connection, which) if totals is not None and not people else None,
+        to_everybody=totals is not None and not people,
+        fared=_fared(connection, which) if totals is not None and not people else (),
         cost=cost,
         possible_duplicates=totals.possible_duplicates if totals is not None else 0,
         **{name: getattr(totals, name) if totals is not None else 0 for name in _STAMPS},
@@ -226,19 +229,27 @@ def _refusals(connection: Connection, which: ColumnElement[bool]) -> dict[str, i
     }
 
 
-def _fared(connection: Connection, which: ColumnElement[bool]) -> Fared | None:
-    p = posts.c
+def _fared(connection: Connection, which: ColumnElement[bool]) -> tuple[Fared, ...]:
+    m, p = messages.c, posts.c
     counted = select(
+        m.provider,
         func.count().label("posts"),
         func.count(p.gone_at).label("gone"),
         func.min(p.counted_at).label("as_of"),
         *(func.sum(p[name]).label(name) for name in COUNTS),
     )
-    row = connection.execute(
-        counted.select_from(messages.join(posts, p.message_id == messages.c.id)).where(which, p.counted_at.is_not(None))
-    ).one()
-    sums = {name: int(value) if value is not None else None for name, value in row._mapping.items() if name in COUNTS}
-    return Fared(posts=row.posts, gone=row.gone, as_of=row.as_of, **sums) if row.posts else None
+    counted = counted.select_from(messages.join(posts, p.message_id == m.id)).where(which, p.counted_at.is_not(None))
+    rows = connection.execute(counted.group_by(m.provider).order_by(m.provider))
+    return tuple(
+        Fared(
+            provider=row.provider,
+            posts=row.posts,
+            gone=row.gone,
+            as_of=row.as_of,
+            **{name: None if row._mapping[name] is None else int(row._mapping[name]) for name in COUNTS},
+        )
+        for row in rows
+    )
 
 
 def _goals(connection: Connection, campaign: str | None) -> dict[str, Mapping[str, Any]]:

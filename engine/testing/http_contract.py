@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import ClassVar
 
-from engine.provider import Accepted, Ambiguous, Http, NotSent, Outcome, Provider, Rejected
-from engine.testing.contract import ProviderContract, lines
-from engine.testing.vendors.server import Cut, Drip, HttpVendor, Received, Reply, Reset, Silence, closed_port, full_port
+from engine.errors import NoPlainAnswer, RegularsError
+from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Outcome, Provider, Rejected
+from engine.testing.contract import ProviderContract, lines, raises
+from engine.testing.vendors.server import (
+    Cut,
+    Drip,
+    Fault,
+    HttpVendor,
+    Received,
+    Reply,
+    Reset,
+    Silence,
+    closed_port,
+    full_port,
+)
 
 
 def verdict(status: int) -> type[NotSent] | type[Rejected] | type[Ambiguous]:
@@ -188,6 +201,32 @@ class HttpContract(ProviderContract):
             self.send_many(batch)
             self.send_to(f"http://127.0.0.1:{closed_port()}")
             self.send_to(self.vendor.url.replace("http://", "https://"))
+
+    def test_counts_are_told_plainly_or_not_at_all(self) -> None:
+        """How posts fare is about the posts that were asked about; an answer that is no plain one is no count."""
+        can = self.use(lambda provider: provider.capabilities)
+        if not can.engagement:
+            assert self._engagement("1") == {}
+            return
+        sent = self.send(self.outgoing(to=None))
+        assert isinstance(sent, Accepted) and sent.provider_message_id
+        name = sent.provider_message_id
+        assert set(self._engagement(name)) <= {name}
+        faults = [Reply(status=status) for status in (301, 400, 401, 403, 429, 500, 503)]
+        faults += [Reply(status=200, body=body) for body in UNREADABLE]
+        broken: tuple[Fault, ...] = (*faults, Reset(), Cut(after=11), Silence())
+        for fault in broken:
+            self.vendor.fail_next(fault)
+            within = self.deadline if isinstance(fault, Silence) else 10.0
+            assert raises(NoPlainAnswer, self._engagement, name, within), fault
+        for variable in self.environment:
+            os.environ.pop(variable)
+        assert raises(RegularsError, self._engagement, name)
+
+    def _engagement(self, name: str, within: float = 10.0) -> Mapping[str, Engagement]:
+        deadline = time.monotonic() + within
+        told: Mapping[str, Engagement] = self.use(lambda provider: provider.engagement([name], deadline=deadline))
+        return told
 
     def test_redirects_are_not_followed(self) -> None:
         """A redirect is an answer, not a way: the message and our secret go to one address only."""

@@ -86,9 +86,10 @@ def counted(shop: Shop) -> list[tuple[Any, ...]]:
         return [(row.message_id, row.properties) for row in connection.execute(query)]
 
 
-def fared(shop: Shop) -> Fared | None:
+def fared(shop: Shop) -> Fared:
     (line,) = report(shop.database, now=shop.clock.now(), campaign="post").lines
-    return line.fared
+    (found,) = line.fared
+    return found
 
 
 def test_posts_are_counted_and_reported(shop: Shop, vendor: BlueskyVendor) -> None:
@@ -96,7 +97,15 @@ def test_posts_are_counted_and_reported(shop: Shop, vendor: BlueskyVendor) -> No
     first, second = (one.provider_message_id for one in vendor.accepted)
     vendor.fared = {first: {"likeCount": 7, "repostCount": 1, "replyCount": 0}, second: {"likeCount": 2}}
     assert fared(shop) == Fared(
-        posts=1, gone=0, as_of=shop.clock.now(), likes=None, shares=None, replies=None, clicks=None, views=None
+        provider="bluesky",
+        posts=1,
+        gone=0,
+        as_of=shop.clock.now(),
+        likes=None,
+        shares=None,
+        replies=None,
+        clicks=None,
+        views=None,
     )  # yesterday's was asked about, with today's hand-over, before anybody had seen it
     shop.pass_time(minutes=10)
     asked = vendor.requests
@@ -105,7 +114,7 @@ def test_posts_are_counted_and_reported(shop: Shop, vendor: BlueskyVendor) -> No
     shop.pass_time(hours=8)
     assert shop.sender("bluesky").count_posts() == 1
     expected = Fared(
-        posts=2, gone=0, as_of=shop.clock.now() - timedelta(hours=8), likes=9, shares=1, replies=0, clicks=None, views=None
+        provider="bluesky", posts=2, gone=0, as_of=shop.clock.now() - timedelta(hours=8), likes=9, shares=1, replies=0, clicks=None, views=None
     )  # fmt: skip
     assert fared(shop) == expected
     told = counted(shop)
@@ -137,7 +146,7 @@ def test_a_post_that_was_taken_away_is_gone(shop: Shop, vendor: BlueskyVendor) -
     shop.pass_time(days=1)
     shop.sender("bluesky").count_posts()
     found = fared(shop)
-    assert found is not None and (found.posts, found.gone, found.likes) == (2, 1, 6)
+    assert (found.posts, found.gone, found.likes) == (2, 1, 6)
     for _ in range(40):
         shop.pass_time(days=1)
         shop.sender("bluesky").count_posts()
@@ -187,7 +196,7 @@ def test_counts_that_come_late_change_nothing(shop: Shop, vendor: BlueskyVendor,
     recorded = record_events(shop.database, told, provider="bluesky", now=now + timedelta(hours=4))
     assert (recorded.new, recorded.repeated, recorded.unmatched) == (3, 1, 0)
     found = fared(shop)
-    assert found is not None and (found.likes, found.views) == (6, 600)
+    assert (found.likes, found.views) == (6, 600)
 
 
 @pytest.mark.parametrize(
