@@ -96,7 +96,7 @@ class Installation:
         self.setup = setup or set_up(folder)
         self.database = database or open_workspace_database(self.setup.workspace, url)
         self.witness: Witness | None = None
-        if sends and database is None:
+        if sends:
             self.witness = begin_watched(
                 self.database, url or self.setup.workspace.settings.database, folder, now=clock.now()
             )
@@ -334,7 +334,7 @@ class Stepped:
         database: Database | None = None,
     ) -> None:
         self.clock = SteppedClock(start)
-        self.installation = Installation(folder, self.clock, setup=setup, database=database)
+        self.installation = Installation(folder, self.clock, setup=setup, database=database, sends=database is None)
         self.others, self.end = list(others), end
         self.counts: Counter[str] = Counter()
         self._next_launch: datetime | None = start  # at the start, campaigns become known

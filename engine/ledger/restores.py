@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, null, or_, select, update
+from sqlalchemy import Connection, delete, func, literal, null, or_, select, update
 
 from engine.ledger.brakes import RESTORED, Brake, on
 from engine.ledger.canaries import WAITS
@@ -155,7 +155,7 @@ def _suspect(connection: Connection, since: datetime, until: datetime, now: date
     suspected += connection.execute(marked.values(first_sent_at=None)).rowcount
     move(connection, "release", now=now, due_at=now, owner=None, lease_until=None)
     doubted = {"reason": Reason.RESTORED.value, "owner": None, "lease_until": None}
-    on_its_way = func.coalesce(m.doubt_since, since)
+    on_its_way = func.coalesce(m.doubt_since, literal(since, m.doubt_since.type))
     suspected += move(connection, "doubt", now=now, doubt_since=on_its_way, **doubted)
     once = (in_state(State.IN_DOUBT), m.delivery == DeliveryClass.AT_LEAST_ONCE.value)
     connection.execute(update(messages).where(*once).values(possible_duplicate=True))  # it may have been made already

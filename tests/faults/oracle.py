@@ -82,7 +82,7 @@ class Evidence:
     """Everything that a trial saw.
 
     owed: how many messages the campaigns owe. fires: occurrences that were due. doubts: of at most so many hand-overs nobody
-    heard the end: what was in flight at each fault. quiet: all came to rest unaided.
+    heard the end: what was in flight at each fault. quiet: all came to rest unaided. restored: a backup was put back, which does not know when what left after it left.
     balances: the books as looked at while it ran, audience and sum. hasty: keys that came again before the vendor's
     Retry-After was over; changed: keys whose second hand-over was another letter. rate: at most so many a second, where
     there is a limit. answered: reports that the vendor saw taken. settles: whether the vendor can be asked or remembers
@@ -97,6 +97,7 @@ class Evidence:
     fires: int
     doubts: int
     quiet: bool
+    restored: bool = False
     balances: Sequence[tuple[int, int]] = ()
     hasty: Sequence[str] = ()
     changed: Sequence[str] = ()
@@ -171,7 +172,8 @@ def _doubled(seen: Evidence) -> str:
         return 2 if row and row.possible_duplicate and row.delivery == DeliveryClass.AT_LEAST_ONCE else 1
 
     twice = _few(f"{key} {count} times" for key, count in seen.counts.items() if count > allowed(key))
-    return twice or (f"another letter the second time: {_few(seen.changed)}" if seen.changed else "")
+    changed = [told for told in seen.changed if not (seen.restored and told.endswith(" in at"))]
+    return twice or (f"another letter the second time: {_few(changed)}" if changed else "")
 
 
 def _unbalanced(seen: Evidence) -> str:

@@ -24,6 +24,7 @@ class Blow(StrEnum):
     CRASH = "crash"  # PostgreSQL: immediate shutdown and restart
     LOCK = "lock"  # SQLite: somebody else holds the write lock
     CLOCK = "clock"  # the clock jumps by several leases, and back
+    RESTORE = "restore"  # SQLite: yesterday's backup is put back, and an operator lets it go on
 
 
 class Missing(StrEnum):
@@ -112,6 +113,8 @@ def draw(store: Store, kind: Kind, seed: int) -> Plan:
     clock = chance.random() < 0.15
     if clock:
         blows[chance.randrange(BLOWS)] = Blow.CLOCK
+    if restore := store is Store.SQLITE and chance.random() < 0.25:
+        blows[chance.randrange(BLOWS)] = Blow.RESTORE  # what comes by the door would be lost with the database
     return Plan(
         store=store,
         kind=kind,
@@ -119,16 +122,17 @@ def draw(store: Store, kind: Kind, seed: int) -> Plan:
         acts=spread(blows, chance),
         daemons=chance.choice((1, 1, 2)) if store is Store.SQLITE else chance.choice((1, 2, 3)),
         dispatch=chance.choice(("threads", "procrastinate")) if store is Store.POSTGRESQL else "threads",
-        webhooks=chance.random() < 0.4,
-        opt_outs=0 if clock else chance.choice((0, 0, 5)),
-        orders=chance.choice((0, 0, 10)),
+        webhooks=not restore and chance.random() < 0.4,
+        opt_outs=0 if clock or restore else chance.choice((0, 0, 5)),
+        orders=0 if restore else chance.choice((0, 0, 10)),
     )
 
 
 def only(store: Store, kind: Kind, seed: int, *blows: Blow, **changes: object) -> Plan:
     """A plan with just these blows, in this order."""
     chance = random.Random(f"{store}-{kind}-{seed}")
-    return Plan(store=store, kind=kind, seed=seed, acts=spread(list(blows), chance), **changes)  # type: ignore[arg-type]
+    acts = spread(list(blows), chance, int(str(changes.get("customers", 100))))
+    return Plan(store=store, kind=kind, seed=seed, acts=acts, **changes)  # type: ignore[arg-type]
 
 
 def spread(blows: Sequence[Blow], chance: random.Random, customers: int = 100) -> tuple[Act, ...]:

@@ -58,6 +58,11 @@ def test_a_clock_that_jumps(ground: Ground) -> None:
     assert_no_objection(only(Store.SQLITE, Kind.RECONCILABLE, 1, Blow.CLOCK, Blow.KILL, Blow.CLOCK), ground)
 
 
+def test_a_backup_put_back_in_the_middle_of_it(ground: Ground) -> None:
+    """No daemon starts on it; let go on, what may have left after the backup is in doubt, and nothing leaves twice."""
+    assert_no_objection(only(Store.SQLITE, Kind.BLIND, 1, Blow.RESTORE, Blow.KILL, customers=30), ground)
+
+
 @pytest.mark.parametrize("kind", [Kind.BLIND, Kind.IDEMPOTENT])
 def test_the_world_goes_on_while_daemons_die(ground: Ground, kind: Kind) -> None:
     """Reports come twice, late and before our own commit; readers leave; orders are called for until they are answered."""

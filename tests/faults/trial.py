@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from engine.ledger import restores
 from tests.faults import record, shop
 from tests.faults.courier import Kind
 from tests.faults.fleet import Fleet, Launcher, Process
@@ -287,6 +288,27 @@ class Trial:
         assert self.ground.server is not None
         self.ground.server.crash()
 
+    def restore(self, chance: random.Random) -> None:
+        """A backup is made; some time later it is put back. No daemon starts on it before somebody has decided."""
+        self.until(lambda: self.vendor.requests > 0 or self.watch.at_rest)
+        more, path = self.vendor.requests + chance.randrange(5, 40), self.url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(self.folder / "backup.db")) as backup:
+            live.backup(backup)
+            left = self.vendor.requests
+            self.until(lambda: self.vendor.requests >= more or self.watch.at_rest, idle=3.0)
+            for place in self.places:
+                place.kill()
+            backup.backup(live, sleep=0.01)
+        if self.vendor.requests > left:
+            refused = self.start(0)
+            refused.wait()
+            assert "Quarantined" in self.log(), f"{self.vendor.requests - left} requests later: {self.log()[-2000:]}"
+        with self.database.reading() as connection:
+            quarantined = restores.quarantined(connection) is not None
+        if quarantined:
+            restores.go_on(self.database, since=None, nothing_lost=False, by="operator", why="", now=datetime.now(UTC))
+        self.shaken += 2 * IN_FLIGHT * self.plan.daemons
+
     def lock(self, chance: random.Random) -> None:
         path = self.url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
@@ -326,6 +348,7 @@ class Trial:
             fires=len(shop.CAMPAIGNS) + self.plan.orders,
             doubts=self.shaken,
             quiet=seconds < PATIENCE,
+            restored=self.blows[Blow.RESTORE] > 0,
             balances=self.watch.balances,
             hasty=self.vendor.hasty,
             changed=self.vendor.changed,
@@ -382,4 +405,5 @@ _BLOWS: Mapping[Blow, Callable[[Trial, random.Random], None]] = {
     Blow.CRASH: Trial.crash,
     Blow.LOCK: Trial.lock,
     Blow.CLOCK: Trial.clock,
+    Blow.RESTORE: Trial.restore,
 }
