@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 from tests.faults.courier import Kind
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--baselines", type=int, default=10, help="how many seeds for each naive policy, on SQLite")
     parser.add_argument("--workers", type=int, default=6, help="trials at once; each mostly waits")
     parser.add_argument("--only", metavar="NAME", help="run this one trial, and keep its folder")
+    parser.add_argument("--minutes", type=float, default=inf, help="begin no trial after so long")
     parser.add_argument("--resume", action="store_true", help="go on: only what has no line in the file yet")
     parser.add_argument("--out", type=Path, default=Path("faults.jsonl"), help="a line for each trial")
     asked = parser.parse_args()
@@ -56,8 +58,8 @@ def main() -> int:
         names = [name for name in names if name not in done]
     print(f"seeds {seeds.start} to {seeds.stop - 1}, {len(names)} trials, {asked.workers} at once", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    began = time.monotonic()
-    failed = run_all(names, asked.workers, asked.out, resume=asked.resume)
+    began, until = time.monotonic(), time.time() + asked.minutes * 60
+    failed = run_all(names, asked.workers, asked.out, resume=asked.resume, until=until)
     print(f"{len(names) - failed} held, {failed} failed, {time.monotonic() - began:.0f} s")
     return min(failed, 1)
 

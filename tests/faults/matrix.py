@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,17 @@ def ground(*, server: bool) -> Iterator[Ground]:
         yield mine
 
 
-def worker(names: Names, results: Names, server: bool) -> None:
-    """Run trials by name until there are no more. A trial that cannot be judged is a failure too."""
+def worker(names: Names, results: Names, server: bool, until: float) -> None:
+    """Run trials by name until there are no more; those that would begin later than `until` are left. A trial that cannot be
+    judged is a failure too.
+    """
     os.environ.update(ENVIRONMENT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every `with` ends
     with ground(server=server) as mine:
         for name in iter(names.get, None):
+            if time.time() > until:
+                results.put({"name": name, "left": True})
+                continue
             try:
                 results.put({**shown(run(plan_of(name), mine)), "name": name})
             except Exception:
@@ -71,12 +78,14 @@ def held(out: Path) -> frozenset[str]:
     return frozenset(json.loads(line)["name"] for line in lines)
 
 
-def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = False) -> int:
-    """Run them all, a line a trial into `out`, after those that are there where it is resumed. Returns how many failed."""
+def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = False, until: float = inf) -> int:
+    """Run them all, a line a trial into `out`, after those that are there where it is resumed; none begins after `until`.
+    Returns how many failed.
+    """
     context = multiprocessing.get_context("spawn")
     queue, results = context.Queue(), context.Queue()
     server = any(name.startswith(Store.POSTGRESQL) for name in names)
-    crew = [context.Process(target=worker, args=(queue, results, server), daemon=True) for _ in range(workers)]
+    crew = [context.Process(target=worker, args=(queue, results, server, until), daemon=True) for _ in range(workers)]
     for name in [*names, *[None] * workers]:
         queue.put(name)
     for process in crew:
@@ -85,6 +94,8 @@ def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = Fal
     with out.open("a" if resume else "w", encoding="utf-8") as lines:
         for number in range(1, len(names) + 1):
             result = results.get()
+            if result.get("left"):
+                continue
             lines.write(json.dumps(result) + "\n")
             lines.flush()
             wrong = [result["broken"].splitlines()[-1]] if "broken" in result else result["objections"]
