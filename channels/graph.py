@@ -32,7 +32,8 @@ from engine.provider import (
 )
 
 PAGE, MOST_PAGES = 100, 10
-LONGEST_WAIT = timedelta(hours=1)
+WAIT, LONGEST_WAIT = timedelta(minutes=10), timedelta(hours=1)
+DAY_IS_FULL = 9  # so many posts in 24 hours
 
 DUPLICATE = 506
 
@@ -138,7 +139,8 @@ def refusal(answer: Answer, words: Callable[[object], str]) -> NotSent | Rejecte
     if sub == SPAM or number in REFUSED:
         return Rejected(code=code, detail=detail)
     if number in BUSY:
-        return NotSent(code=code, detail=detail, retry_after=_until_free(answer))
+        usual = LONGEST_WAIT if number == DAY_IS_FULL else WAIT
+        return NotSent(code=code, detail=detail, retry_after=_until_free(answer) or usual)
     if number in SET_UP:
         return NotSent(code=code, detail=detail)
     if number in DOUBTFUL or answer.good or (isinstance(error, dict) and error.get("is_transient") is True):

@@ -44,6 +44,7 @@ from engine.provider import (
 LONGEST = 3000  # a longer text would be cut off without a word
 PAGE, MOST_PAGES = 100, 5
 DUPLICATE = "DUPLICATE_POST"
+WAIT = timedelta(hours=1)  # its limits are a day's, which ends at midnight UTC, and it does not say how long that is
 
 SET_UP = frozenset(
     {
@@ -116,6 +117,8 @@ class LinkedIn(Provider):
         if DUPLICATE in codes:
             return self.refused_as_double(outgoing, code=DUPLICATE, deadline=deadline)
         known = next((code for code in codes if code in SET_UP), "")
+        if answer.status == 429 and "retry-after" not in answer.headers:
+            return NotSent(code="http_429", detail=detail, retry_after=WAIT)
         return NotSent(code=known, detail=detail) if known else outcome_of_status(answer, detail=detail)
 
     # ---------------------------------------------------------------- what became of it

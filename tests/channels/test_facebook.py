@@ -94,13 +94,16 @@ def test_what_each_code_proves(
 
 
 def test_how_long_to_wait(vendor: GraphVendor, page: Facebook) -> None:
-    """Meta tells the minutes in a header of its own; nonsense there is no wait."""
+    """Meta tells the minutes in a header of its own; where it does not, ten are a guess, and an hour where the day is full."""
     use = {PAGE_ID: [{"type": "pages", "call_count": 100, "estimated_time_to_regain_access": 19}]}
-    for told, wait in ((json.dumps(use), timedelta(minutes=19)), ("{", None), ("[1]", None), ('{"a": [{}]}', None)):
+    for told, wait in ((json.dumps(use), 19), ("{", 10), ("[1]", 10), ('{"a": [{}]}', 10)):
         busy = no(32, "Page request limit reached")
         vendor.fail_next(replace(busy, headers={"X-Business-Use-Case-Usage": told}))
         outcome = page.send(POST, deadline=soon())
-        assert isinstance(outcome, NotSent) and outcome.retry_after == wait
+        assert isinstance(outcome, NotSent) and outcome.retry_after == timedelta(minutes=wait)
+    vendor.fail_next(no(9, "Maximum number of posts", subcode=2207042))
+    outcome = page.send(POST, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.retry_after == timedelta(hours=1)
     vendor.fail_next(replace(no(1, "transient"), body={"error": {"code": 77, "is_transient": True}}))
     assert isinstance(page.send(POST, deadline=soon()), Ambiguous)
 

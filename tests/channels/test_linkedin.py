@@ -71,6 +71,9 @@ def test_what_each_code_proves(vendor: LinkedInVendor, status: int, code: str, o
     """Our token or version, too much, this post, LinkedIn itself."""
     vendor.fail_next(Reply(status=status, body={"status": status, "code": code, "message": "no"}))
     assert isinstance(linkedin(vendor).send(POST, deadline=soon()), outcome)
+    if status == 429:
+        vendor.fail_next(Reply(status=429))
+        assert linkedin(vendor).send(POST, deadline=soon()) == NotSent(code="http_429", retry_after=timedelta(hours=1))
     assert isinstance(linkedin(vendor, version="202401").send(POST, deadline=soon()), NotSent)
 
 
