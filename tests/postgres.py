@@ -93,6 +93,25 @@ class Server:
             subprocess.run(["chown", "-R", "postgres:postgres", str(data)], check=True)
         self._run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options.strip(), "start")
 
+    @contextmanager
+    def set(self, setting: str, value: str) -> Iterator[None]:
+        """The whole server runs with this setting for the length of the block."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            [former] = connection.execute("SELECT current_setting(%s)", (setting,)).fetchone() or [""]
+        self._sql(f"ALTER SYSTEM SET {setting} = {value}")
+        self._reload(setting, value)
+        try:
+            yield
+        finally:
+            self._sql(f"ALTER SYSTEM RESET {setting}")
+            self._reload(setting, former)
+
+    def _reload(self, setting: str, value: str) -> None:
+        self._sql("SELECT pg_reload_conf()")
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            while connection.execute("SELECT current_setting(%s)", (setting,)).fetchone() != (value,):
+                time.sleep(0.01)
+
     def wait_until_promoted(self) -> None:
         """A recovery is over."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -103,7 +122,8 @@ class Server:
         return f"postgresql://regulars@127.0.0.1:{self.port}/{name}"
 
     def _sql(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        writable = "-c default_transaction_read_only=off"
+        with psycopg.connect(self.url("postgres"), autocommit=True, options=writable) as connection:
             connection.execute(statement)  # type: ignore[call-overload]
 
     def create(self, name: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.exc import OperationalError
 
 from engine.campaigns import launch as campaigns
@@ -21,13 +25,14 @@ from engine.ledger.balance import balance
 from engine.ledger.cancel import cancel
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
-from engine.model import Channel, EventName, Reason, State, SuppressionReason
+from engine.model import Channel, EventName, Lane, Reason, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outgoing, ProviderEvent
 from engine.rules.workspace import load_workspace
 from engine.sending import hand_over as sending
 from engine.store import Database
 from engine.store.tables import messages, suppressions
 from tests.ledger import books
+from tests.postgres import Server
 from tests.sending.shop import Scripted, Shop
 
 
@@ -243,3 +248,38 @@ def test_a_row_that_vanishes_shows_in_the_books(shop: Shop) -> None:
     with shop.database.writing() as connection:
         connection.execute(delete(messages).where(messages.c.id == shop.rows()[0].id))
     assert not balance(shop.database).holds
+
+
+def test_a_database_that_takes_no_changes_sends_nothing_until_it_does_again(
+    shop: Shop, database_url: str, postgres_server: Server
+) -> None:
+    """Read-only in the middle of a campaign (a standby's role, a full quota): not one message leaves without its intent."""
+    shop.launch()
+    sender = shop.sender()
+    assert sender.work((Lane.BULK,))
+    left = len(shop.provider.taken)
+    with refusing_changes(shop, database_url, postgres_server):
+        assert sender.work((Lane.BULK,)) == Counter()
+        assert len(shop.provider.taken) == left
+    sender.drain()
+    assert Counter(one.to for one in shop.provider.taken) == Counter(
+        {f"c{n}@customers.example": 1 for n in range(1, 10)}
+    )
+
+
+@contextmanager
+def refusing_changes(shop: Shop, url: str, server: Server) -> Iterator[None]:
+    """For the length of the block every connection is read-only."""
+
+    def refuse(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA query_only = 1")
+
+    with ExitStack() as stack:
+        if url.startswith("sqlite"):
+            event.listen(shop.database.pool, "connect", refuse)
+            stack.callback(event.remove, shop.database.pool, "connect", refuse)
+        else:
+            stack.enter_context(server.set("default_transaction_read_only", "on"))
+        shop.database.close()  # it counts for new connections
+        yield
+    shop.database.close()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from engine.errors import StoreError
 from engine.store import Database, open_database
+from engine.store.database import make_pool, migrate
 from engine.store.tables import metadata
+from tests.conftest import SECRET
+from tests.postgres import Server
 
 
 @pytest.mark.filterwarnings("ignore:autogenerate skipping")
@@ -47,3 +54,51 @@ def test_a_message_key_leads_back_to_its_message_only_in_its_own_ledger(database
     assert database.message_id(database.message_key(42)) == 42
     assert database.message_id("00000000-42") is None
     assert database.message_id(f"{database.ledger}-42x") is None
+
+
+@pytest.mark.parametrize("setting", ["fsync", "synchronous_commit"])
+def test_a_server_that_could_forget_a_commit_is_refused(postgres_server: Server, setting: str) -> None:
+    """Nothing is opened on it, and the error says which setting, what it endangers, and what it should be."""
+    name, url = postgres_server.copy("template_regulars")
+    try:
+        with (
+            postgres_server.set(setting, "off"),
+            pytest.raises(StoreError, match=f"runs with {setting} off: a crash could"),
+        ):
+            open_database(url, secret=SECRET)
+        open_database(url, secret=SECRET).close()
+    finally:
+        postgres_server.drop(name)
+
+
+@pytest.mark.parametrize("statement", [5, 60])
+def test_a_migration_that_was_killed_is_whole_or_not_there(
+    statement: int, tmp_path: Path, postgres_server: Server
+) -> None:
+    """SIGKILL in the middle of making the tables; the next start makes them all, on both databases."""
+    postgres_server._sql(f"CREATE DATABASE killed_{statement}")
+    for url in (f"sqlite:///{tmp_path / 'killed.db'}", postgres_server.url(f"killed_{statement}")):
+        child = os.fork()
+        if not child:
+            _migrate_and_die(url, statement)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        database = open_database(url, secret=SECRET)
+        with database.reading() as connection:
+            assert set(sa.inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+        database.close()
+    postgres_server.drop(f"killed_{statement}")
+
+
+def _migrate_and_die(url: str, statement: int) -> None:
+    seen = itertools.count(1)
+
+    def die(*_: object) -> None:
+        if next(seen) == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        pool = make_pool(url, None)
+        sa.event.listen(pool, "before_cursor_execute", die)
+        migrate(pool)
+    finally:
+        os._exit(1)
