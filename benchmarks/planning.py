@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sqlalchemy import func, select
 
 from benchmarks.ground import server
-from benchmarks.ground.crowd import NOW, fill
+from benchmarks.ground.crowd import NOW, fill, tidy
 from benchmarks.ground.machine import machine, peak_megabytes
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
@@ -105,32 +105,12 @@ def workspace(folder: Path) -> Workspace:
     return load_workspace(folder)
 
 
-def reach(database: Database, people: int) -> None:
-    """Most customers have an email address and some a number; most of those said yes."""
-    for start in range(1, people + 1, CHUNK):
-        points, said = [], []
-        for who in range(start, min(start + CHUNK, people + 1)):
-            for channel, share, form in ((Channel.EMAIL, 9, "c{}@customers.example"), (Channel.SMS, 4, "+3584{:08}")):
-                if who % 10 < share:
-                    number, address = 2 * who + (channel is Channel.SMS), form.format(who)
-                    row = {"id": number, "customer_id": who, "channel": channel.value, "address": address}
-                    points.append({**row, "address_hash": number.to_bytes(16, "big"), "created_at": NOW})
-                    if who % 7:
-                        yes = {"contact_point_id": number, "purpose": "offers", "at": NOW - timedelta(days=400)}
-                        status = "opted_out" if who % 11 == 0 else "opted_in"
-                        said.append({**yes, "status": status, "source": "import", "proof": ""})
-        with database.writing() as connection:
-            connection.execute(contact_points.insert(), points)
-            connection.execute(consents.insert(), said)
-
-
 def history(shop: Workspace, database: Database) -> None:
     """Every campaign was launched a fortnight ago."""
     then = NOW - timedelta(days=14)
     for campaign in shop.campaigns.values():
         launch(shop, database, campaign, Occurrence(key="then", nominal_at=then), now=then)
-    with database.pool.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE" if database.dialect == "postgresql" else "ANALYZE")
+    tidy(database)
 
 
 @contextmanager
@@ -145,7 +125,6 @@ def opened(kind: str, folder: Path, shop: Workspace, people: int, happened: int)
             if made < people:
                 began = time.perf_counter()
                 fill(database, people, happened)
-                reach(database, people)
                 history(shop, database)
                 say(kind, what="made", seconds=round(time.perf_counter() - began, 1))
             yield database
