@@ -30,11 +30,10 @@ from benchmarks.ground.crowd import NOW, fill, tidy
 from benchmarks.ground.machine import machine, peak_megabytes
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
-from engine.model import Channel
 from engine.questions.plan import plan
 from engine.rules.workspace import Workspace, load_workspace
 from engine.store import Database, open_database
-from engine.store.tables import consents, contact_points, customers
+from engine.store.tables import customers
 
 ALLOWED_SECONDS = 30.0
 CHUNK = 20_000

@@ -119,7 +119,7 @@ def _counted(sql: str) -> Callable[[Connection], int]:
 
 def count(workspace: Workspace, database: Database, connection: Connection, name: str) -> int:
     """As `regulars audience` counts: from the rule on, the making of its SQL included."""
-    who = matches(workspace, workspace.segments[name].who, now=NOW, dialect=database.dialect)
+    who = matches(workspace, workspace.segments[name].who, now=NOW, dialect=database.dialect, everybody=True)
     return int(connection.execute(select(func.count()).select_from(customers).where(who)).scalar_one())
 
 

@@ -51,7 +51,8 @@ def audience(workspace: Workspace, database: Database, name: str, *, now: dateti
 def chosen_customers(workspace: Workspace, name: str, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
     """The customers' ids behind a name: the same query that a run owes its messages by. None for a public post."""
     if name in workspace.segments:
-        return select(customers.c.id).where(matches(workspace, workspace.segments[name].who, now=now, dialect=dialect))
+        who = matches(workspace, workspace.segments[name].who, now=now, dialect=dialect, everybody=True)
+        return select(customers.c.id).where(who)
     if name in workspace.campaigns:
         return campaign_audience(workspace, workspace.campaigns[name], now=now, dialect=dialect)
     known = [*workspace.segments, *workspace.campaigns]

@@ -3,12 +3,15 @@
 Whoever is tested alone is tested by the same expression, with `AND customers.id = :id`.
 - A comparison with something missing is NULL, which is no match. `not` turns what is not a match into one: `coalesce`
   stands where something is negated and nowhere else, because on a comparison it would hide the index (2 ms against 151 ms).
-- Event conditions are subqueries correlated on customers.id, over the index events(customer_id, name, at).
+- For one customer, event conditions are subqueries correlated on customers.id, over the index events(name, customer_id, at).
+  For everybody they are passes over all events of a name, except behind a condition on the customer's own row: that leaves
+  few to look up.
 - Events after `now` never count, so the same `now` gives the same audience whatever has been recorded since.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -19,13 +22,14 @@ from engine.errors import Position, UnknownName, WorkspaceError
 from engine.model import AttributeType
 from engine.rules.campaign import Campaign
 from engine.rules.columns import attribute
-from engine.rules.effort import effort
-from engine.rules.frame import Frame
-from engine.rules.happened import amount, happened
+from engine.rules.effort import ROW, effort
+from engine.rules.frame import Frame, Group
+from engine.rules.happened import amount, grouped, happened
 from engine.rules.lots import lot_of_customer
 from engine.rules.read import Reading, read_condition
 from engine.rules.reentry import keeps_out, leavers
 from engine.rules.rfm import rfm, scores
+from engine.rules.sources import by_source, counted_alike, leaves, of_nothing, source
 from engine.rules.standing import consented, on_list, reachable
 from engine.rules.syntax import (
     All,
@@ -44,17 +48,25 @@ from engine.rules.syntax import (
     Rfm,
     Segment,
 )
+from engine.rules.together import Together
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers
 
 
-def matches(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[bool]:
+def matches(
+    workspace: Workspace, condition: Condition, *, now: datetime, dialect: str, everybody: bool = False
+) -> ColumnElement[bool]:
     """True for the rows of `customers` that the condition holds for; false or NULL for the others.
 
+    `everybody`: quick for a statement over all customers; else for one that looks at few. Both choose the same.
     `dialect` is "sqlite" or "postgresql". Raises UnknownName where a segment is not in the workspace.
     """
-    return _sql(condition, _frame(workspace, now, dialect))
+    frame = _frame(workspace, now, dialect)
+    if not everybody:
+        return _sql(condition, frame)
+    together = Together(dialect=dialect)
+    return together.whole(_sql(condition, replace(frame, together=together)))
 
 
 def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[Any] | None:
@@ -75,15 +87,19 @@ def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dial
             return None
 
 
-def audience(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect: str) -> Select[tuple[int]] | None:
+def audience(
+    workspace: Workspace, campaign: Campaign, *, now: datetime, dialect: str, everybody: bool = True
+) -> Select[tuple[int]] | None:
     """The ids of the customers a campaign goes to at `now`: its audience, less those whom its re-entry rule keeps out.
+    With `everybody` false it is quick where it is narrowed to one customer.
 
     None for a campaign without customers of its own: a public post, or one that is triggered.
     Raises UnknownName or WorkspaceError where an old campaign no longer fits to the workspace.
     """
     if campaign.audience is None or campaign.is_public:
         return None
-    who = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=dialect)
+    condition = audience_condition(workspace, campaign)
+    who = matches(workspace, condition, now=now, dialect=dialect, everybody=everybody)
     chosen = select(customers.c.id).where(who)
     kept_out = keeps_out(campaign, now.astimezone(UTC))
     return chosen if kept_out is None else chosen.where(not_(kept_out))
@@ -125,10 +141,17 @@ def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:
 
 def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> ColumnElement[bool]:
     """`not` is carried down to the single conditions (not all = any not), so that nesting stays shallow for the database."""
+    if frame.together is not None and not frame.together.full and source(condition, frame.segments) is not None:
+        return _together(condition, frame, frame.together, negated)
     match condition:
         case All() | AnyOf():
-            join = and_ if isinstance(condition, All) is not negated else or_
+            narrows = isinstance(condition, All) is not negated
             cheap_first = sorted(condition.of, key=lambda part: effort(part, frame.segments))
+            if narrows and effort(cheap_first[0], frame.segments) is ROW:
+                frame = replace(frame, together=None)
+            if frame.together is not None:
+                cheap_first = list(by_source(type(condition), tuple(cheap_first), frame.segments))
+            join = and_ if narrows else or_
             return join(*(_sql(part, frame, negated=negated) for part in cheap_first))
         case Not():
             return _sql(condition.of, frame, negated=not negated)
@@ -139,6 +162,23 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
             if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
                 return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds
+
+
+def _together(condition: Condition, frame: Frame, together: Together, negated: bool) -> ColumnElement[bool]:
+    """One pass over the rows that the condition is about. Where it holds for those without rows, it finds the others."""
+    if of_nothing(condition, frame.segments) is not negated:
+        return not_(_together_found(condition, frame, together, not negated))
+    return _together_found(condition, frame, together, negated)
+
+
+def _together_found(condition: Condition, frame: Frame, together: Together, negated: bool) -> ColumnElement[bool]:
+    if (condition, negated) not in together.passes:
+        alike = counted_alike(condition, frame.segments)
+        inside = replace(frame, together=None, group=Group.ALL if alike else Group.MIXED)
+        rows = grouped(next(leaves(condition, frame.segments)), inside)
+        found = together.found(rows.having(_sql(condition, inside, negated=negated)))
+        together.passes[condition, negated] = found
+    return together.passes[condition, negated]
 
 
 def _leaf(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,17 +15,31 @@ from engine.model import AttributeType
 from engine.rules.columns import Typed
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.syntax import Ago, Segment, Test, Value
+from engine.rules.together import Together
+
+
+class Group(Enum):
+    """Which rows of a customer's group a condition counts."""
+
+    ALL = auto()
+    MIXED = auto()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """`now` is in UTC; `zone` is the workspace's, in which today is today. `lists`: ids by the name of their file."""
+    """`now` is in UTC; `zone` is the workspace's, in which today is today. `lists`: ids by the name of their file.
+
+    together: where everybody is asked at once. group: over the rows of one group, of which all count, or, where it is mixed,
+    those that a condition says. Without either, events are looked up for each customer.
+    """
 
     segments: Mapping[str, Segment]
     lists: Mapping[str, tuple[str, ...]]
     zone: ZoneInfo
     now: datetime
     dialect: str
+    together: Together | None = None
+    group: Group | None = None
 
     @property
     def today(self) -> date:

@@ -1,20 +1,33 @@
 """What a customer did, and what became of messages to the customer, in SQL: which rows count, and what is measured over them.
 
-Everything stands in subqueries correlated on customers.id, over events(customer_id, name, at) and messages(customer_id, …);
-only a place among all (`among_best`) is taken over all customers at once.
+For one customer it stands in subqueries correlated on customers.id, over the indexes of events and messages; for everybody in
+passes over all rows of a kind, grouped by customer. A place among all (`among_best`) is always taken over everybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, and_, exists, func, literal, not_, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    select,
+    true,
+)
 
 from engine.model import AttributeType
 from engine.rules.columns import Typed, in_json
-from engine.rules.frame import Frame
+from engine.rules.frame import Frame, Group
 from engine.rules.measures import MEASURES, Sample
 from engine.rules.messages import REACHED
 from engine.rules.syntax import Did, Got, Measured, Property, Since, Then, Window
@@ -22,21 +35,30 @@ from engine.store.expressions import later
 from engine.store.tables import customers, events, messages
 
 HAPPENED = Did | Got
+FIRST = events.alias("first_event")
+"""Events that others must have followed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
-    """The rows that count, of events or messages: whose and when, and the conditions they pass."""
+    """The rows that count, of events or messages: whose and when, `of` which kind, and what `counts` of them."""
 
     table: FromClause
     customer_id: ColumnElement[int]
     at: ColumnElement[Any]
-    where: tuple[ColumnElement[bool], ...]
+    of: tuple[ColumnElement[bool], ...]
+    counts: tuple[ColumnElement[bool], ...]
+
+    @property
+    def where(self) -> tuple[ColumnElement[bool], ...]:
+        return self.of + self.counts
 
 
 def happened(condition: HAPPENED, frame: Frame) -> ColumnElement[bool]:
     """Whether the rows that count satisfy the measure; without one, whether there are any."""
     measured = condition.measured
+    if frame.group is not None:
+        return _in_group(condition, frame)
     if measured is None:
         rows = _rows(condition, frame)
         return exists(select(1).where(*rows.where, rows.customer_id == customers.c.id).correlate(customers))
@@ -50,6 +72,26 @@ def amount(condition: HAPPENED, measured: Measured, frame: Frame) -> Typed:
     taken = _taken(condition, measured, rows, frame)
     mine = select(taken.column).where(*rows.where, rows.customer_id == customers.c.id).correlate(customers)
     return Typed(column=mine.scalar_subquery(), bind=taken.bind, dialect=frame.dialect)
+
+
+def grouped(condition: HAPPENED, frame: Frame) -> Select[Any]:
+    """Every customer who has rows of this kind; or, where all conditions of a group count alike, rows that count."""
+    rows = _rows(condition, frame)
+    where = rows.where if frame.group is Group.ALL else rows.of
+    mine = select(rows.customer_id.label("customer_id"))
+    return mine.where(rows.customer_id.is_not(None), *where).group_by(rows.customer_id)
+
+
+def _in_group(condition: HAPPENED, frame: Frame) -> ColumnElement[bool]:
+    measured = condition.measured
+    if measured is None and frame.group is Group.ALL:
+        return true()
+    rows = _rows(condition, frame)
+    if measured is None:
+        return func.count(case((and_(true(), *rows.counts), 1))) > 0
+    only = and_(true(), *rows.counts) if frame.group is Group.MIXED else None
+    taken = _taken(condition, measured, rows, frame, only)
+    return frame.tests(measured.tests, MEASURES[measured.measure].type, taken)
 
 
 def _among_best(condition: HAPPENED, measured: Measured, frame: Frame) -> ColumnElement[bool]:
@@ -68,7 +110,9 @@ def _among_best(condition: HAPPENED, measured: Measured, frame: Frame) -> Column
     return customers.c.id.in_(best)
 
 
-def _taken(condition: HAPPENED, measured: Measured, rows: Rows, frame: Frame) -> Typed:
+def _taken(
+    condition: HAPPENED, measured: Measured, rows: Rows, frame: Frame, only: ColumnElement[bool] | None = None
+) -> Typed:
     measure, of = MEASURES[measured.measure], None
     if measured.of is not None and isinstance(condition, Did):
         assert measured.type is not None
@@ -76,9 +120,12 @@ def _taken(condition: HAPPENED, measured: Measured, rows: Rows, frame: Frame) ->
     where = condition.where if isinstance(condition, Did) else ()
     window = condition.window
     sample = Sample(
-        at=rows.at,
-        of=of,
-        passing=and_(true(), *_pass(where, rows.table, frame)) if measure.compares else None,
+        at=rows.at if only is None else case((only, rows.at)),
+        of=of if of is None or only is None else replace(of, column=case((only, of.column))),
+        count=func.count() if only is None else func.count(case((only, 1))),
+        passing=and_(only if only is not None else true(), *_pass(where, rows.table, frame))
+        if measure.compares
+        else None,
         middle=frame.now - window.within / 2 if window.within else None,
         now=frame.now,
         dialect=frame.dialect,
@@ -91,27 +138,27 @@ def _rows(condition: HAPPENED, frame: Frame) -> Rows:
 
 
 def _events(did: Did, frame: Frame) -> Rows:
-    e = events.alias() if did.then else events
-    where = [e.c.name == did.event, *_within(did.window, e.c.customer_id, e.c.at, frame)]
+    e = FIRST if did.then else events
+    counts = list(_within(did.window, e.c.customer_id, e.c.at, frame))
     if not (did.measured and MEASURES[did.measured.measure].compares):
-        where += _pass(did.where, e, frame)
-    where += [_followed(then, e, frame) for then in did.then]
-    return Rows(table=e, customer_id=e.c.customer_id, at=e.c.at, where=tuple(where))
+        counts += _pass(did.where, e, frame)
+    counts += [_followed(then, e, frame) for then in did.then]
+    of = (e.c.name == did.event, e.c.at <= frame.now)
+    return Rows(table=e, customer_id=e.c.customer_id, at=e.c.at, of=of, counts=tuple(counts))
 
 
 def _messages(got: Got, frame: Frame) -> Rows:
     at = REACHED[got.word].at
-    where = list(_within(got.window, messages.c.customer_id, at, frame))
+    counts = [at <= frame.now, *_within(got.window, messages.c.customer_id, at, frame)]
     if got.campaign is not None:
-        where.append(messages.c.campaign == got.campaign)
+        counts.append(messages.c.campaign == got.campaign)
     if got.channel is not None:
-        where.append(messages.c.channel == got.channel.value)
-    return Rows(table=messages, customer_id=messages.c.customer_id, at=at, where=tuple(where))
+        counts.append(messages.c.channel == got.channel.value)
+    return Rows(table=messages, customer_id=messages.c.customer_id, at=at, of=(), counts=tuple(counts))
 
 
 def _within(window: Window, owner: ColumnElement[int], at: ColumnElement[Any], frame: Frame) -> Iterator[Any]:
-    """Not after `now`, whatever else: the same `now` gives the same audience whatever has been recorded since."""
-    yield at <= frame.now
+    """What a window asks beside that nothing is after `now`: the same `now` gives the same audience whatever came since."""
     if window.within is not None:
         yield at > frame.now - window.within
     if isinstance(window.since, Since):

@@ -20,13 +20,15 @@ PLACES = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What a measure is taken over, in SQL: when the events happened, and the property measured (None without one).
+    """What a measure is taken over, in SQL: when the events happened, the property measured (None without one), how many
+    there are. Of events that do not count, `at` and `of` are NULL.
 
     passing: `where`, for a measure that compares those which pass with all. middle: halfway of `within`. now: UTC.
     """
 
     at: ColumnElement[Any]
     of: Typed | None
+    count: ColumnElement[int]
     passing: ColumnElement[bool] | None
     middle: datetime | None
     now: datetime
@@ -43,7 +45,8 @@ class Measure:
     """`says` completes "…, over the events that count"; `reads` a sentence, between "whose" and "is".
 
     `of`: the types of the property measured, empty where none is. `whole`: the values compared with are counts.
-    `needs`: a part of the condition that it cannot be without. `take` makes the aggregate.
+    `needs`: a part of the condition that it cannot be without. `take` makes the aggregate. `zero`: what it is over no
+    events; without, it is missing.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Measure:
     of: frozenset[AttributeType] = frozenset()
     whole: bool = False
     needs: str = ""
+    zero: bool = False
 
     @property
     def compares(self) -> bool:
@@ -62,7 +66,7 @@ class Measure:
 
 
 def _times(sample: Sample) -> Typed:
-    return numbers(func.count(), sample.dialect)
+    return numbers(sample.count, sample.dialect)
 
 
 def _rounded(value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -104,20 +108,20 @@ def _span(sample: Sample) -> ColumnElement[Any]:
 
 
 def _gap(sample: Sample) -> Typed:
-    gaps = fraction(func.nullif(func.count() - 1, 0), sample.dialect)
-    return numbers(_rounded(case((func.count() > 1, _span(sample) / gaps))), sample.dialect)
+    gaps = fraction(func.nullif(sample.count - 1, 0), sample.dialect)
+    return numbers(_rounded(case((sample.count > 1, _span(sample) / gaps))), sample.dialect)
 
 
 def _overdue(sample: Sample) -> Typed:
     """Days since the newest, over the days that lay between two until then."""
     since = days_between(sample.now, func.max(sample.at), sample.dialect)
-    return numbers(_rounded(since * (func.count() - 1) / func.nullif(_span(sample), 0)), sample.dialect)
+    return numbers(_rounded(since * (sample.count - 1) / func.nullif(_span(sample), 0)), sample.dialect)
 
 
 def _share(sample: Sample) -> Typed:
     assert sample.passing is not None
     passing = func.sum(case((sample.passing, literal(100)), else_=literal(0)))
-    return numbers(_rounded(fraction(passing, sample.dialect) / func.nullif(func.count(), 0)), sample.dialect)
+    return numbers(_rounded(fraction(passing, sample.dialect) / func.nullif(sample.count, 0)), sample.dialect)
 
 
 def _trend(sample: Sample) -> Typed:
@@ -132,12 +136,12 @@ _N, _T = AttributeType.NUMBER, AttributeType.TIME
 _ONE = frozenset({_N})
 _SINGLE = frozenset(AttributeType) - {AttributeType.LIST}
 _ROWS = (
-    Measure(name="times", says="how many there are", reads="number of {events}", type=_N, whole=True, take=_times),
-    Measure(name="sum", says="what a property adds up to (0 without events)", reads="sum of {of} over {events}", type=_N, of=_ONE, take=_sum),
+    Measure(name="times", says="how many there are", reads="number of {events}", type=_N, whole=True, take=_times, zero=True),
+    Measure(name="sum", says="what a property adds up to (0 without events)", reads="sum of {of} over {events}", type=_N, of=_ONE, take=_sum, zero=True),
     Measure(name="avg", says="a property's average", reads="average {of} over {events}", type=_N, of=_ONE, take=_of_property(func.avg)),
     Measure(name="min", says="a property's smallest value", reads="smallest {of} among {events}", type=_N, of=_ONE, take=_of_property(func.min)),
     Measure(name="max", says="a property's largest value", reads="largest {of} among {events}", type=_N, of=_ONE, take=_of_property(func.max)),
-    Measure(name="distinct", says="how many different values a property has", reads="number of different {of} among {events}", type=_N, of=_SINGLE, whole=True, take=_distinct),
+    Measure(name="distinct", says="how many different values a property has", reads="number of different {of} among {events}", type=_N, of=_SINGLE, whole=True, take=_distinct, zero=True),
     Measure(name="first", says="when the oldest happened", reads="first {one}", type=_T, take=_first),
     Measure(name="last", says="when the newest happened", reads="last {one}", type=_T, take=_last),
     Measure(name="days_since_first", says="how many whole days have passed since the oldest", reads="number of days since the first {one}", type=_N, whole=True, take=_days_since(func.min)),

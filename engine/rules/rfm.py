@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, or_, select
 
 from engine.model import AttributeType
 from engine.rules.columns import days_between, in_json, numbers, whole_days
@@ -89,28 +89,32 @@ def _inside(band: Band, scored: Any) -> ColumnElement[bool]:
 def _scored(condition: Rfm, frame: Frame) -> Any:
     """One row a customer with events that count: the scores, and how many have any."""
     each = _each(condition, frame)
-    goodness = {"recency": each.c.days.desc(), "frequency": each.c.times.asc()}
+    everybody = select(func.count()).select_from(each).scalar_subquery()
+    scores = {"recency": _score(each, each.c.days, everybody, most_is_best=False)}
+    scores["frequency"] = _score(each, each.c.times, everybody)
     if condition.money:
-        goodness["monetary"] = each.c.money.asc()
-    equals = {"recency": each.c.days, "frequency": each.c.times, "monetary": each.c.money if condition.money else None}
-    everybody = func.count().over()
-    ranked = select(
-        each.c.customer_id,
-        everybody.label("everybody"),
-        *(func.rank().over(order_by=order).label(f"{name}_rank") for name, order in goodness.items()),
-        *(func.count().over(partition_by=equals[name]).label(f"{name}_ties") for name in goodness),
-    ).subquery()
-    scores = {name: _score(ranked, name) for name in goodness}
-    if condition.money:
+        scores["monetary"] = _score(each, each.c.money, everybody)
         scores["total"] = scores["recency"] + scores["frequency"] + scores["monetary"]
     columns = [score.label(name) for name, score in scores.items()]
-    return select(ranked.c.customer_id, ranked.c.everybody, *columns).subquery()
+    return select(each.c.customer_id, everybody.label("everybody"), *columns).subquery()
 
 
-def _score(ranked: Any, name: str) -> ColumnElement[Any]:
-    """⌈5·average rank/N⌉ in whole numbers: the average rank of equal ones is their first rank + (how many − 1)/2."""
-    twice = 2 * ranked.c[f"{name}_rank"] + ranked.c[f"{name}_ties"] - 1
-    score: ColumnElement[Any] = (5 * twice + 2 * ranked.c.everybody - 1) // (2 * ranked.c.everybody)
+def _score(each: Any, value: Any, everybody: Any, *, most_is_best: bool = True) -> ColumnElement[Any]:
+    """One more for each of the scores 2 to 5 that the value reaches. The values that reach one are looked for only once, over
+    how many customers have which value: that is much less than to rank every customer.
+    """
+    alike = func.count()
+    upwards = value.asc() if most_is_best else value.desc()
+    upto = func.sum(alike).over(order_by=upwards)
+    known = select(value.label("value"), alike.label("alike"), upto.label("upto")).group_by(value).subquery()
+    # ⌈5·average rank/N⌉ in whole numbers: the average rank of equal ones is the rank of their last − (how many − 1)/2
+    twice = 2 * known.c.upto - known.c.alike + 1
+    scored = select(known.c.value, ((5 * twice + 2 * everybody - 1) // (2 * everybody)).label("score")).cte()
+    edge = func.min if most_is_best else func.max
+    score: ColumnElement[Any] = literal(1)
+    for reached in range(2, 6):
+        least = select(edge(scored.c.value)).where(scored.c.score >= reached).scalar_subquery()
+        score = score + case((value >= least if most_is_best else value <= least, 1), else_=0)
     return score
 
 
@@ -123,4 +127,4 @@ def _each(condition: Rfm, frame: Frame) -> Any:
     if condition.money is not None:
         money = in_json(events.c.properties, condition.money, AttributeType.NUMBER, frame.dialect).column
         columns.append(func.coalesce(func.round(func.sum(money), PLACES), 0).label("money"))
-    return select(events.c.customer_id, *columns).where(*counted).group_by(events.c.customer_id).subquery()
+    return select(events.c.customer_id, *columns).where(*counted).group_by(events.c.customer_id).cte()

@@ -136,10 +136,11 @@ events = Table(
     Column("properties", Plain, nullable=False, server_default=text("'{}'")),
     Column("message_id", Id),
     Column("received_at", Instant, nullable=False),
-    Index("ix_events_customer_id_name_at", "customer_id", "name", "at").ddl_if(dialect="postgresql"),
-    # with the properties in it SQLite sums them in the index, in the customers' order: 7 times as fast at ten million
-    # events. PostgreSQL would refuse events of more than 2.7 kB
-    Index("ix_events_of_customer", "customer_id", "name", "at", "properties").ddl_if(dialect="sqlite"),
+    # one customer's of a name, or everybody's of a name in the customers' order
+    Index("ix_events_name_customer_id_at", "name", "customer_id", "at").ddl_if(dialect="postgresql"),
+    # with the properties in it SQLite sums them in the index: 7 times as fast at ten million events. PostgreSQL would refuse
+    # events of more than 2.7 kB
+    Index("ix_events_named", "name", "customer_id", "at", "properties").ddl_if(dialect="sqlite"),
     Index(
         "ix_events_message_id_at",
         "message_id",

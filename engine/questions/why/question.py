@@ -117,7 +117,7 @@ class _Asked:
 
     def chosen(self, at: datetime) -> bool:
         """Whether the customer is in the audience at an instant, re-entry included."""
-        ids = audience(self.workspace, self.campaign, now=at, dialect=self.connection.dialect.name)
+        ids = audience(self.workspace, self.campaign, now=at, dialect=self.connection.dialect.name, everybody=False)
         assert ids is not None
         return self.connection.execute(ids.where(customers.c.id == self.customer_id)).first() is not None
 

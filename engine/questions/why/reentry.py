@@ -86,5 +86,5 @@ def lets_in(
 ) -> bool:
     """Whether the re-entry rule alone lets the customer in."""
     open_to_all = campaign.model_copy(update={"audience": ANYBODY})
-    chosen = audience(workspace, open_to_all, now=now, dialect=connection.dialect.name)
+    chosen = audience(workspace, open_to_all, now=now, dialect=connection.dialect.name, everybody=False)
     return chosen is None or connection.execute(chosen.where(customers.c.id == customer_id)).first() is not None

@@ -1,0 +1,65 @@
+"""Asked of everybody at once, a rule chooses the same customers as asked of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import case, select
+
+from engine.rules.compile import matches
+from engine.store import Database
+from engine.store.tables import customers
+from tests.rules import plainly, shop
+from tests.rules.language import Rule, rules
+from tests.rules.shop import NOW
+from tests.rules.test_language import PEOPLE, WORKSPACE, read
+
+RULES = int(os.environ.get("REGULARS_RANDOM_RULES", "100"))
+AT_ONCE = 5
+
+
+@pytest.fixture
+def loaded(database: Database) -> Iterator[Database]:
+    shop.load(database, PEOPLE)
+    yield database
+
+
+def everybody(database: Database, rule: Rule) -> set[str]:
+    who = matches(WORKSPACE, read(rule), now=NOW, dialect=database.dialect, everybody=True)
+    with database.reading() as connection:
+        return set(connection.execute(select(customers.c.external_id).where(who)).scalars())
+
+
+@settings(max_examples=max(RULES // AT_ONCE, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@given(several=st.lists(rules(), min_size=AT_ONCE, max_size=AT_ONCE))
+def test_random_rules_asked_of_everybody_choose_whom_a_plain_reading_chooses(
+    loaded: Database, several: list[Rule]
+) -> None:
+    """In passes over all events, grouped and merged, as in looks for each customer: the same customers."""
+    asked = [matches(WORKSPACE, read(rule), now=NOW, dialect=loaded.dialect, everybody=True) for rule in several]
+    columns = [case((who, 1), else_=0).label(f"rule_{number}") for number, who in enumerate(asked)]
+    with loaded.reading() as connection:
+        rows = connection.execute(select(customers.c.external_id, *columns)).all()
+    for number, rule in enumerate(several):
+        found = {row[0] for row in rows if row[number + 1]}
+        assert found == plainly.chosen(rule, PEOPLE, NOW), rule
+
+
+SHARING: tuple[Rule, ...] = (
+    {"all": [{"did": "purchase"}, {"not": {"did": "purchase", "within": "7 days"}}]},
+    {"all": [{"did": "purchase", "times": {"at_most": "1"}}, {"did": "purchase", "sum": {"of": "amount", "less_than": "5"}}]},
+    {"any": [{"did": "visit", "times": {"is": "0"}}, {"did": "purchase", "times": {"at_most": "2"}}]},
+    {"none": [{"did": "purchase", "where": {"gift": "true"}}, {"did": "purchase", "times": {"multiple_of": "2"}}]},
+    {"not": {"all": [{"was_sent": "any", "times": {"at_most": "1"}}, {"not": {"opened": "any"}}]}},
+    {"all": [{"segment": "buyers"}, {"not": {"segment": "quiet"}}, {"did": "visit"}]},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", SHARING, ids=str)
+def test_conditions_that_share_a_pass(loaded: Database, rule: Rule) -> None:
+    """Of one event's or of all messages: what holds for those without any is asked of the others."""
+    assert everybody(loaded, rule) == plainly.chosen(rule, PEOPLE, NOW)
