@@ -60,17 +60,17 @@ _ALL_PURCHASES = "FROM events e WHERE e.name = 'purchase' AND e.at <= {now}"
 BY_HAND: Mapping[str, str] = {
     "correlated": _HEAD
     + f"{{country}} AND NOT EXISTS (SELECT 1 {_PURCHASES} AND e.at > {{recent}})"
-    + f" AND (SELECT count(*) {_PURCHASES}) >= 2 AND ({{vip}} OR (SELECT sum({{amount}}) {_PURCHASES}) >= 150)",
+    + f" AND (SELECT count(*) {_PURCHASES}) >= 2 AND ({{vip}} OR (SELECT round(sum({{amount}}), 6) {_PURCHASES}) >= 150)",
     "one aggregate": _HEAD
     + f"{{country}} AND NOT EXISTS (SELECT 1 {_PURCHASES} AND e.at > {{recent}})"
-    + f" AND (SELECT count(*) >= 2 AND ({{vip}} OR sum({{amount}}) >= 150) {_PURCHASES})",
+    + f" AND (SELECT count(*) >= 2 AND ({{vip}} OR round(sum({{amount}}), 6) >= 150) {_PURCHASES})",
     "grouped": _HEAD
-    + "{country} AND EXISTS (SELECT 1 FROM (SELECT e.customer_id, count(*) AS times, sum({amount}) AS spent,"
+    + "{country} AND EXISTS (SELECT 1 FROM (SELECT e.customer_id, count(*) AS times, round(sum({amount}), 6) AS spent,"
     + f" max(e.at) AS last {_ALL_PURCHASES} GROUP BY e.customer_id) g"
     + " WHERE g.customer_id = c.id AND g.times >= 2 AND g.last <= {recent} AND ({vip} OR g.spent >= 150))",
     "joined": "SELECT count(*) FROM (SELECT c.id FROM customers c JOIN events e ON e.customer_id = c.id"
     " WHERE {country} AND e.name = 'purchase' AND e.at <= {now} GROUP BY c.id"
-    " HAVING count(*) >= 2 AND max(e.at) <= {recent} AND ({vip} OR sum({amount}) >= 150)) found",
+    " HAVING count(*) >= 2 AND max(e.at) <= {recent} AND ({vip} OR round(sum({amount}), 6) >= 150)) found",
 }
 """The nested segment of benchmarks/shop/rules/segments.yaml."""
 

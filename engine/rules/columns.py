@@ -6,14 +6,15 @@ stops no campaign.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     Float,
@@ -28,6 +29,8 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from sqlalchemy.dialects.postgresql import JSONB
+
 from engine.model import AttributeType
 from engine.rules.syntax import Value
 from engine.store import tables
@@ -38,11 +41,22 @@ SECONDS_A_DAY = 86_400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Typed:
-    """A value in SQL (NULL where it is missing), and how a rule's own value is bound to be compared with it."""
+    """A value in SQL (NULL where it is missing), and how a rule's own value is bound to be compared with it.
+
+    among: whether it is one of some bound values, where that can be told without a look at its type: false, too, where it is missing.
+    """
 
     column: ColumnElement[Any]
     bind: Callable[[Value], ColumnElement[Any]]
     dialect: str
+    among: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]] | None = None
+
+    def is_among(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        return self.among(values) if self.among is not None else _one_of(self.column, values)
+
+
+def _one_of(value: ColumnElement[Any], values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    return value == values[0] if len(values) == 1 else value.in_(values)
 
 
 BUILT_IN: Mapping[str, Column[Any]] = MappingProxyType(
@@ -118,7 +132,10 @@ def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str
             return numbers(json.number, dialect)
         case AttributeType.BOOLEAN:
             return Typed(
-                column=json.boolean, bind=lambda value: literal("true" if value else "false", String()), dialect=dialect
+                column=json.boolean,
+                bind=lambda value: literal("true" if value else "false", String()),
+                dialect=dialect,
+                among=json.is_boolean,
             )
         case AttributeType.LIST:
             return texts(json.array, dialect)
@@ -128,24 +145,35 @@ def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str
             to_the_second = func.substr(_shaped(json.text, "____-__-__T__:__:__%"), 1, 19)
             return Typed(column=to_the_second, bind=_bind_second, dialect=dialect)
         case AttributeType.TEXT:
-            return texts(json.text, dialect)
+            return replace(texts(json.text, dialect), among=json.is_text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Json:
-    """One JSON value seen as each type; NULL where it is of another."""
+    """One JSON value seen as each type; NULL where it is of another. is_text, is_boolean: whether it is one of these."""
 
     text: ColumnElement[Any]
     number: ColumnElement[Any]
     boolean: ColumnElement[Any]  # the texts true and false: the one spelling both databases give
     array: ColumnElement[Any]
+    is_text: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
+    is_boolean: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
 
 
 def _sqlite(container: Column[Any], name: str) -> _Json:
     path = literal(f'$."{name}"', String())
     kind, value = func.json_type(container, path), func.json_extract(container, path)
+    text = type_coerce(case((kind == "text", value)), String())
+
+    def is_text(values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        """A text never equals a number; but an array comes as a text, too."""
+        mistakable = any(not isinstance(each, BindParameter) or each.value[:1] in ("[", "{") for each in values)
+        return _one_of(text if mistakable else type_coerce(value, String()), values)
+
     return _Json(
-        text=type_coerce(case((kind == "text", value)), String()),
+        text=text,
+        is_text=is_text,
+        is_boolean=lambda values: _one_of(type_coerce(kind, String()), values),
         number=type_coerce(case((kind.in_(("integer", "real")), value)), Float()),
         boolean=type_coerce(case((kind.in_(("true", "false")), kind)), String()),
         array=type_coerce(case((kind == "array", value)), String()),
@@ -155,7 +183,14 @@ def _sqlite(container: Column[Any], name: str) -> _Json:
 def _postgresql(container: Column[Any], name: str) -> _Json:
     key = literal(name, String())
     kind, value = func.jsonb_typeof(container.op("->")(key)), container.op("->>")(key)
+
+    def is_one(values: Sequence[ColumnElement[Any]], form: Callable[[Any], object]) -> ColumnElement[bool]:
+        own = [literal(form(each.value), JSONB()) for each in values if isinstance(each, BindParameter)]
+        return _one_of(container.op("->", return_type=JSONB())(key), own)
+
     return _Json(
+        is_text=lambda values: is_one(values, str),
+        is_boolean=lambda values: is_one(values, lambda word: word == "true"),
         text=type_coerce(case((kind == "string", value)), String()).collate("C"),
         number=case((kind == "number", cast(value, Numeric()))),
         boolean=type_coerce(case((kind == "boolean", value)), String()),

@@ -21,7 +21,7 @@ from engine.document import node
 from engine.errors import Position, UnknownName, WorkspaceError
 from engine.model import AttributeType
 from engine.rules.campaign import Campaign
-from engine.rules.columns import attribute
+from engine.rules.columns import POSTGRESQL, attribute
 from engine.rules.effort import ROW, effort
 from engine.rules.frame import Frame, Group
 from engine.rules.happened import amount, grouped, happened
@@ -159,6 +159,8 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
             return _sql(_segment(condition, frame).who, frame, negated=negated)
         case _:
             holds = _leaf(condition, frame)
+            if isinstance(condition, Did | Got) and frame.looks_up and frame.dialect == POSTGRESQL:
+                holds = func.coalesce(holds, false())  # bare, EXISTS becomes a join, and that comes after all dearer looks
             if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
                 return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds

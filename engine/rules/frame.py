@@ -42,6 +42,11 @@ class Frame:
     group: Group | None = None
 
     @property
+    def looks_up(self) -> bool:
+        """Whether events are looked up for each customer."""
+        return self.together is None and self.group is None
+
+    @property
     def today(self) -> date:
         return self.now.astimezone(self.zone).date()
 

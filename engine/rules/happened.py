@@ -84,12 +84,12 @@ def grouped(condition: HAPPENED, frame: Frame) -> Select[Any]:
 
 def _in_group(condition: HAPPENED, frame: Frame) -> ColumnElement[bool]:
     measured = condition.measured
-    if measured is None and frame.group is Group.ALL:
-        return true()
     rows = _rows(condition, frame)
+    if measured is None and (frame.group is Group.ALL or not rows.counts):
+        return true()
     if measured is None:
-        return func.count(case((and_(true(), *rows.counts), 1))) > 0
-    only = and_(true(), *rows.counts) if frame.group is Group.MIXED else None
+        return func.count(case((and_(*rows.counts), 1))) > 0
+    only = and_(*rows.counts) if frame.group is Group.MIXED and rows.counts else None
     taken = _taken(condition, measured, rows, frame, only)
     return frame.tests(measured.tests, MEASURES[measured.measure].type, taken)
 
@@ -121,7 +121,7 @@ def _taken(
     window = condition.window
     sample = Sample(
         at=rows.at if only is None else case((only, rows.at)),
-        of=of if of is None or only is None else replace(of, column=case((only, of.column))),
+        of=of if of is None or only is None else replace(of, column=case((only, of.column)), among=None),
         count=func.count() if only is None else func.count(case((only, 1))),
         passing=and_(only if only is not None else true(), *_pass(where, rows.table, frame))
         if measure.compares

@@ -44,6 +44,10 @@ class Operator:
     test: Callable[[Typed, Bound], ColumnElement[bool]]
 
 
+def _among(typed: Typed, values: Bound) -> ColumnElement[bool]:
+    return typed.is_among(values)
+
+
 def _contains(typed: Typed, values: Bound) -> ColumnElement[bool]:
     position = func.strpos if typed.dialect == POSTGRESQL else func.instr
     return position(typed.column, values[0]) > 0
@@ -114,10 +118,10 @@ _T = AttributeType
 _TEXT, _NUMBER, _TIMES = (_T.TEXT,), (_T.NUMBER,), (_T.DATE, _T.TIME)
 _LISTED = (_T.TEXT, _T.NUMBER, _T.DATE)
 _ROWS: tuple[tuple[str, str, str, tuple[AttributeType, ...], Takes, Callable[[Typed, Bound], ColumnElement[bool]]], ...] = (
-    ("is", "is exactly this", "is {}", (_T.TEXT, _T.NUMBER, _T.BOOLEAN, _T.DATE), Takes.ONE, lambda t, v: t.column == v[0]),
+    ("is", "is exactly this", "is {}", (_T.TEXT, _T.NUMBER, _T.BOOLEAN, _T.DATE), Takes.ONE, _among),
     ("is_not", "is there, and is not this", "is something other than {}", _LISTED, Takes.ONE, lambda t, v: t.column != v[0]),
     ("is_like", "is this, in capital letters or small ones", "is {} (in capital letters or small ones)", _TEXT, Takes.ONE, _like),
-    ("in", "is one of these", "is one of {}", _LISTED, Takes.MANY, lambda t, v: t.column.in_(v)),
+    ("in", "is one of these", "is one of {}", _LISTED, Takes.MANY, _among),
     ("not_in", "is there, and is none of these", "is something other than {}", _LISTED, Takes.MANY, lambda t, v: t.column.not_in(v)),
     ("at_least", "is this or more", "is at least {}", _NUMBER, Takes.ONE, lambda t, v: t.column >= v[0]),
     ("at_most", "is this or less", "is at most {}", _NUMBER, Takes.ONE, lambda t, v: t.column <= v[0]),
