@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,14 +26,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sqlalchemy import func, select
 
 from benchmarks.ground import server
-from benchmarks.ground.crowd import NOW, fill, tidy
+from benchmarks.ground.crowd import NEWSLETTERS, NOW, tidy
 from benchmarks.ground.machine import machine, peak_megabytes
+from benchmarks.segments import shop
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
 from engine.questions.plan import plan
 from engine.rules.workspace import Workspace, load_workspace
-from engine.store import Database, open_database
-from engine.store.tables import customers
+from engine.store import Database
+from engine.store.tables import runs
 
 ALLOWED_SECONDS = 30.0
 CHUNK = 20_000
@@ -104,38 +105,31 @@ def workspace(folder: Path) -> Workspace:
     return load_workspace(folder)
 
 
-def history(shop: Workspace, database: Database) -> None:
+def history(workspace: Workspace, database: Database) -> None:
     """Every campaign was launched a fortnight ago."""
     then = NOW - timedelta(days=14)
-    for campaign in shop.campaigns.values():
-        launch(shop, database, campaign, Occurrence(key="then", nominal_at=then), now=then)
+    for campaign in workspace.campaigns.values():
+        launch(workspace, database, campaign, Occurrence(key="then", nominal_at=then), now=then)
     tidy(database)
 
 
 @contextmanager
-def opened(kind: str, folder: Path, shop: Workspace, people: int, happened: int) -> Iterator[Database]:
-    place = folder / f"planning-{people}x{happened}"
-    place.mkdir(parents=True, exist_ok=True)
-    with server.running(place) if kind == "postgresql" else nullcontext(f"sqlite:///{place / 'shop.db'}") as url:
-        database = open_database(url, secret="benchmark")
-        try:
-            with database.reading() as connection:
-                made = connection.execute(select(func.count()).select_from(customers)).scalar_one()
-            if made < people:
-                began = time.perf_counter()
-                fill(database, people, happened)
-                history(shop, database)
-                say(kind, what="made", seconds=round(time.perf_counter() - began, 1))
-            yield database
-        finally:
-            database.close()
+def opened(kind: str, folder: Path, workspace: Workspace, people: int, happened: int) -> Iterator[Database]:
+    with shop(kind, folder, people, happened) as database:
+        with database.reading() as connection:
+            launched = connection.execute(select(func.count()).select_from(runs)).scalar_one()
+        if launched <= len(NEWSLETTERS):
+            began = time.perf_counter()
+            history(workspace, database)
+            say(kind, what="launched", seconds=round(time.perf_counter() - began, 1))
+        yield database
 
 
-def measured(kind: str, shop: Workspace, database: Database, repeat: int) -> None:
+def measured(kind: str, planned: Workspace, database: Database, repeat: int) -> None:
     before, taken = peak_megabytes(), []
     for _ in range(repeat):
         began = time.perf_counter()
-        told = plan(shop, database, now=NOW)
+        told = plan(planned, database, now=NOW)
         taken.append(time.perf_counter() - began)
     asked = sum(one.audience or 0 for one in told.campaigns)
     seconds = statistics.median(taken)
@@ -153,7 +147,7 @@ def measured(kind: str, shop: Workspace, database: Database, repeat: int) -> Non
     alone = {}
     for one in told.campaigns:
         began = time.perf_counter()
-        plan(shop, database, now=NOW, campaign=one.campaign)
+        plan(planned, database, now=NOW, campaign=one.campaign)
         alone[one.campaign] = (round(time.perf_counter() - began, 2), one.audience)
     slowest = sorted(alone.items(), key=lambda item: -item[1][0])[:5]
     say(kind, what="slowest", campaigns={name: {"seconds": each[0], "people": each[1]} for name, each in slowest})
@@ -174,13 +168,13 @@ def main() -> None:
     os.environ.setdefault("REGULARS_SECRET", "benchmark")
     print(json.dumps(machine()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        shop = workspace(Path(folder))
+        planned = workspace(Path(folder))
         for kind in given.on or ("sqlite", "postgresql"):
             if kind == "postgresql" and server.binaries() is None:
                 say(kind, what="left out", why="no PostgreSQL server is installed")
                 continue
-            with opened(kind, given.data, shop, given.customers, given.events) as database:
-                measured(kind, shop, database, given.repeat)
+            with opened(kind, given.data, planned, given.customers, given.events) as database:
+                measured(kind, planned, database, given.repeat)
 
 
 if __name__ == "__main__":

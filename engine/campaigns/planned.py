@@ -90,10 +90,13 @@ class Tally:
         self._hash = hashlib.blake2b(digest_size=16)
         self._smallest: list[int] = []
 
-    def add(self, ids: Sequence[int]) -> None:
+    def add(self, ids: Sequence[int]) -> list[int]:
+        """Gives the ids' own hashes."""
         self.count += len(ids)
         self._hash.update(struct.pack(f"<{len(ids)}q", *ids))
-        self._smallest = heapq.nsmallest(SKETCH, chain(self._smallest, map(_scattered, ids)))
+        hashes = [_scattered(one) for one in ids]
+        self._smallest = heapq.nsmallest(SKETCH, chain(self._smallest, hashes))
+        return hashes
 
     def people(self) -> People:
         return People(count=self.count, hash=self._hash.hexdigest(), sketch=tuple(self._smallest))

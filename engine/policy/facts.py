@@ -148,7 +148,7 @@ def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Sinc
     )
     return [
         c.id, c.external_id, c.attributes, c.locale, c.time_zone, c.created_at, c.revision,
-        point.id.label("contact_point_id"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
+        point.id.label("contact_point_id"), point.id.is_not(None).label("reached"), point.address, newest_consent.label("consent"), suppression.label("suppressed"),
         replies.waiting(contact_points).label("reply_waits"),
         *(_count(*each).label(f"count_{index}") for index, each in enumerate(since)),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ stops no campaign.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -28,7 +29,6 @@ from sqlalchemy import (
     literal,
     type_coerce,
 )
-
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engine.model import AttributeType
@@ -126,26 +126,26 @@ def _microseconds(moment: ColumnElement[Any] | datetime) -> ColumnElement[Any]:
 
 def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str) -> Typed:
     """A value inside a JSON column, by its declared type."""
-    json = _postgresql(container, name) if dialect == POSTGRESQL else _sqlite(container, name)
+    found = _postgresql(container, name) if dialect == POSTGRESQL else _sqlite(container, name)
     match kind:
         case AttributeType.NUMBER:
-            return numbers(json.number, dialect)
+            return numbers(found.number, dialect)
         case AttributeType.BOOLEAN:
             return Typed(
-                column=json.boolean,
+                column=found.boolean,
                 bind=lambda value: literal("true" if value else "false", String()),
                 dialect=dialect,
-                among=json.is_boolean,
+                among=found.is_boolean,
             )
         case AttributeType.LIST:
-            return texts(json.array, dialect)
+            return texts(found.array, dialect)
         case AttributeType.DATE:
-            return Typed(column=_shaped(json.text, "____-__-__"), bind=_bind_day, dialect=dialect)
+            return Typed(column=_shaped(found.text, "____-__-__"), bind=_bind_day, dialect=dialect)
         case AttributeType.TIME:
-            to_the_second = func.substr(_shaped(json.text, "____-__-__T__:__:__%"), 1, 19)
+            to_the_second = func.substr(_shaped(found.text, "____-__-__T__:__:__%"), 1, 19)
             return Typed(column=to_the_second, bind=_bind_second, dialect=dialect)
         case AttributeType.TEXT:
-            return replace(texts(json.text, dialect), among=json.is_text)
+            return replace(texts(found.text, dialect), among=found.is_text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +167,9 @@ def _sqlite(container: Column[Any], name: str) -> _Json:
 
     def is_text(values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
         """A text never equals a number; but an array comes as a text, too."""
-        mistakable = any(not isinstance(each, BindParameter) or each.value[:1] in ("[", "{") for each in values)
+        mistakable = any(
+            not isinstance(each, BindParameter) or str(each.value).startswith(("[", "{")) for each in values
+        )
         return _one_of(text if mistakable else type_coerce(value, String()), values)
 
     return _Json(
@@ -185,7 +187,8 @@ def _postgresql(container: Column[Any], name: str) -> _Json:
     kind, value = func.jsonb_typeof(container.op("->")(key)), container.op("->>")(key)
 
     def is_one(values: Sequence[ColumnElement[Any]], form: Callable[[Any], object]) -> ColumnElement[bool]:
-        own = [literal(form(each.value), JSONB()) for each in values if isinstance(each, BindParameter)]
+        words = [json.dumps(form(each.value)) for each in values if isinstance(each, BindParameter)]
+        own = [cast(literal(word, String()), JSONB()) for word in words]
         return _one_of(container.op("->", return_type=JSONB())(key), own)
 
     return _Json(

@@ -100,6 +100,11 @@ def audience(
         return None
     condition = audience_condition(workspace, campaign)
     who = matches(workspace, condition, now=now, dialect=dialect, everybody=everybody)
+    return let_in(campaign, who, now=now)
+
+
+def let_in(campaign: Campaign, who: ColumnElement[bool], *, now: datetime) -> Select[tuple[int]]:
+    """The ids of those whom the audience's condition fits (`who`), less those whom the re-entry rule keeps out."""
     chosen = select(customers.c.id).where(who)
     kept_out = keeps_out(campaign, now.astimezone(UTC))
     return chosen if kept_out is None else chosen.where(not_(kept_out))
@@ -160,7 +165,9 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
         case _:
             holds = _leaf(condition, frame)
             if isinstance(condition, Did | Got) and frame.looks_up and frame.dialect == POSTGRESQL:
-                holds = func.coalesce(holds, false())  # bare, EXISTS becomes a join, and that comes after all dearer looks
+                holds = func.coalesce(
+                    holds, false()
+                )  # bare, EXISTS becomes a join, and that comes after all dearer looks
             if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
                 return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds

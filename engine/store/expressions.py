@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Double, Select, case, cast, func, literal, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Double, Select, String, case, cast, func, literal, select, type_coerce
 
 from engine.store.tables import MICROSECOND, Instant
 
@@ -37,3 +38,19 @@ def number_in(column: ColumnElement[Any], name: str, *, dialect: str) -> ColumnE
         )
     path = '$."' + name + '"'
     return case((func.json_type(column, path).in_(("integer", "real")), func.json_extract(column, path, type_=Double)))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value inside a JSON column, whatever it is: its type's name, and the value as text; both NULL where it is missing."""
+
+    type: ColumnElement[str]
+    text: ColumnElement[str]
+
+
+def any_in_json(column: ColumnElement[Any], name: str, *, dialect: str) -> Shown:
+    """The databases call the types by names of their own."""
+    if dialect == "postgresql":
+        return Shown(func.jsonb_typeof(column[name]), func.jsonb_extract_path_text(column, name))
+    path = '$."' + name + '"'
+    return Shown(func.json_type(column, path), func.json_extract(column, path, type_=String()))

@@ -159,7 +159,7 @@ def test_a_new_fact_must_be_thought_about_here() -> None:
     for_sending_alone = {"customer", "revision", "address"}  # gates ask whether there is a customer and an address
     by_kind = {"zone", "contact_point_id", "consent", "suppressed", "reply_waits", "counted"}
     assert {field.name for field in fields(Facts)} == of_a_campaign | for_sending_alone | by_kind
-    assert set(KIND) == {"time_zone", *(by_kind - {"zone", "counted"})}
+    assert set(KIND) == {"time_zone", "reached", *(by_kind - {"zone", "contact_point_id", "counted"})}
 
 
 def test_asking_changes_nothing(tmp_path: Path, database: Database) -> None:

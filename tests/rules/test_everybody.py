@@ -34,8 +34,16 @@ def everybody(database: Database, rule: Rule) -> set[str]:
         return set(connection.execute(select(customers.c.external_id).where(who)).scalars())
 
 
+def sensible(rule: Rule) -> bool:
+    """Not one of those that are refused because they can never hold."""
+    try:
+        return read(rule) is not None
+    except AssertionError:
+        return False
+
+
 @settings(max_examples=max(RULES // AT_ONCE, 1), deadline=None, suppress_health_check=list(HealthCheck))
-@given(several=st.lists(rules(), min_size=AT_ONCE, max_size=AT_ONCE))
+@given(several=st.lists(rules().filter(sensible), min_size=AT_ONCE, max_size=AT_ONCE))
 def test_random_rules_asked_of_everybody_choose_whom_a_plain_reading_chooses(
     loaded: Database, several: list[Rule]
 ) -> None:

@@ -18,15 +18,16 @@ from engine.ledger.holds import holding
 from engine.ledger.schedules import owed_since
 from engine.model import Channel, MessageClass, Reason
 from engine.questions.plan import change
-from engine.questions.plan.change import Change, SegmentChange
+from engine.questions.plan.change import Change, KeptOut, LastRun, SegmentChange
 from engine.questions.plan.cost import Cost, cost_of, together
+from engine.questions.plan.fitting import Fitting
 from engine.questions.plan.gates import Asked, Outlook, outlook
 from engine.questions.plan.head import Head, at_head
 from engine.questions.plan.samples import Sample, posts_of, samples_of
 from engine.questions.plan.warnings import warnings_of
 from engine.questions.plan.writing import Writing
 from engine.rules.campaign import Campaign
-from engine.rules.compile import audience
+from engine.rules.compile import let_in
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import messages
@@ -104,8 +105,9 @@ def plan(workspace: Workspace, database: Database, *, now: datetime, campaign: s
     with ExitStack() as stack:
         head = stack.enter_context(at_head(workspace))
         connection = stack.enter_context(database.reading())
-        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now)
-        planned = [planner.planned(one) for one in asked]
+        fitting = Fitting(connection=connection, workspace=workspace, now=now)
+        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now, fitting=fitting)
+        planned = [planner.planned(one) for one in sorted(asked, key=fitting.rule)]
         since_head = planner.since_head(segments=campaign is None)
     planned.sort(key=lambda one: (one.sends_at is None, one.sends_at or now, one.campaign))
     return Plan(
@@ -136,13 +138,16 @@ class _Planner:
     workspace: Workspace
     head: Head | None
     now: datetime
+    fitting: Fitting
     people: dict[str, People] = field(default_factory=dict)
 
     def planned(self, campaign: Campaign) -> Planned:
         now, connection = self.now, self.connection
-        chosen = audience(self.workspace, campaign, now=now, dialect=connection.dialect.name)
+        fits = self.fitting.fits(campaign)
+        chosen = let_in(campaign, fits, now=now) if fits is not None else None
         old = self.head.workspace if self.head else None
-        comparison = change.compared(connection, campaign, chosen, old, now=now)
+        comparison = change.compared(connection, self.workspace, campaign, old, now=now)
+        kept = change.kept_out(connection, campaign, fits, comparison.run, now=now) if fits is not None else KeptOut()
         sends_at = self._sends_at(campaign)
         writing, problems = self._writing(campaign, sends_at)
         asked = Asked(
@@ -164,9 +169,9 @@ class _Planner:
             seen,
             sends_at=sends_at,
             people=people,
-            since_run=comparison.since_run(
-                connection, self.workspace, size=size, there=flags[change.LAST_RUN], now=now
-            ),
+            run=comparison.run,
+            kept_out=kept.customers,
+            since_run=comparison.since_run(size=size, there=flags[change.LAST_RUN], kept=kept),
             since_head=comparison.since_head(connection, size=size, there=flags[change.HEAD]),
             problems=problems,
         )
@@ -178,12 +183,13 @@ class _Planner:
         *,
         sends_at: datetime | None,
         people: People | None,
+        run: LastRun | None,
+        kept_out: int,
         since_run: Change | None,
         since_head: Change | None,
         problems: tuple[str, ...],
     ) -> Planned:
         campaign, settings = asked.campaign, asked.settings
-        run = change.last_run(self.connection, campaign.campaign)
         cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
         held = holding(self.connection, campaign.campaign)
         warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost, held=held)
@@ -197,7 +203,7 @@ class _Planner:
             last_at=run.launched_at if run else None,
             audience=people.count if people else None,
             digest=people.hash if people else None,
-            kept_out=self._kept_out(campaign) if people and run else 0,
+            kept_out=kept_out,
             since_run=since_run,
             since_head=since_head,
             sent=seen.sent,
@@ -213,9 +219,6 @@ class _Planner:
         if asked.writing is None:
             return ()
         return posts_of(seen.posts) or samples_of(self.connection, asked, asked.writing, seen.picks)
-
-    def _kept_out(self, campaign: Campaign) -> int:
-        return change.kept_out(self.connection, self.workspace, campaign, now=self.now)
 
     def _sends_at(self, campaign: Campaign) -> datetime | None:
         """When the next run is launched: now, where an occurrence is due and was not launched yet."""

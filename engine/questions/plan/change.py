@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select
 
 from engine.campaigns.planned import written
 from engine.questions.audience import count_of
 from engine.rules.campaign import Campaign
-from engine.rules.compile import audience, audience_condition, matches
+from engine.rules.compile import audience, matches
 from engine.rules.reentry import had_it, keeping
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers, messages, runs
@@ -62,13 +62,23 @@ def in_run(run: LastRun, campaign: Campaign) -> ColumnElement[bool]:
     return exists(select(1).where(*mine).correlate(customers))
 
 
-def kept_out(connection: Connection, workspace: Workspace, campaign: Campaign, *, now: datetime) -> int:
-    """Whom the rule fits, and re-entry keeps out."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptOut:
+    """Whom the rule fits, and re-entry keeps out: how many, and how many of them were in the last run."""
+
+    customers: int = 0
+    in_last_run: int = 0
+
+
+def kept_out(
+    connection: Connection, campaign: Campaign, fits: ColumnElement[bool], run: LastRun | None, *, now: datetime
+) -> KeptOut:
     those = keeping(campaign, now)
-    if those is None:
-        return 0
-    fits = matches(workspace, audience_condition(workspace, campaign), now=now, dialect=connection.dialect.name)
-    return count_of(connection, select(customers.c.id).where(customers.c.id.in_(had_it(campaign, *those)), fits))
+    if those is None or run is None:
+        return KeptOut()
+    counted = select(func.count(), func.count(case((in_run(run, campaign), 1)))).select_from(customers)
+    row = connection.execute(counted.where(customers.c.id.in_(had_it(campaign, *those)), fits)).one()
+    return KeptOut(customers=row[0], in_last_run=row[1])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,21 +98,15 @@ class Comparison:
             flags[HEAD] = customers.c.id.in_(self.former.correlate(None))
         return flags
 
-    def since_run(
-        self, connection: Connection, workspace: Workspace, *, size: int, there: int, now: datetime
-    ) -> Change | None:
+    def since_run(self, *, size: int, there: int, kept: KeptOut) -> Change | None:
         """`size` of the audience now; `there`, how many of it were in the last run.
 
         Left has who was in that run and whom the rule does not fit any more: who is only kept out by re-entry did not leave.
         """
         if self.run is None:
             return None
-        fits = matches(
-            workspace, audience_condition(workspace, self.campaign), now=now, dialect=connection.dialect.name
-        )
-        was_there = select(messages.c.customer_id).where(messages.c.run_id == self.run.id)
-        gone = select(customers.c.id).where(customers.c.id.in_(was_there), not_(func.coalesce(fits, false())))
-        return Change(before=self.run.customers, entered=size - there, left=count_of(connection, gone))
+        left = self.run.customers - there - kept.in_last_run
+        return Change(before=self.run.customers, entered=size - there, left=left)
 
     def since_head(self, connection: Connection, *, size: int, there: int) -> Change | None:
         """`there`, how many of the audience are in it by the rules of git HEAD, too."""
@@ -113,14 +117,10 @@ class Comparison:
 
 
 def compared(
-    connection: Connection,
-    campaign: Campaign,
-    chosen: Select[tuple[int]] | None,
-    old: Workspace | None,
-    *,
-    now: datetime,
+    connection: Connection, workspace: Workspace, campaign: Campaign, old: Workspace | None, *, now: datetime
 ) -> Comparison:
     """With the campaign's last run, and with git HEAD (`old`) where it asks another question."""
+    chosen = audience(workspace, campaign, now=now, dialect=connection.dialect.name)
     if chosen is None:
         return Comparison(campaign=campaign, run=None, former=None)
     former = _former(old, campaign, chosen, now=now, dialect=connection.dialect.name) if old else None
@@ -145,8 +145,8 @@ def segment_changes(
     """The segments that both have and that ask another question, each with who came and went by the change of its rule."""
     dialect = connection.dialect.name
     for name in sorted(workspace.segments.keys() & old.segments.keys()):
-        fits = matches(workspace, workspace.segments[name].who, now=now, dialect=dialect)
-        fitted = matches(old, old.segments[name].who, now=now, dialect=dialect)
+        fits = matches(workspace, workspace.segments[name].who, now=now, dialect=dialect, everybody=True)
+        fitted = matches(old, old.segments[name].who, now=now, dialect=dialect, everybody=True)
         if written(_where(fits)) != written(_where(fitted)):
             size, before, both = (
                 count_of(connection, _where(condition)) for condition in (fits, fitted, and_(fits, fitted))

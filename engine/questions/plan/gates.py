@@ -1,7 +1,8 @@
 """What the gates would say to a whole audience, and what each of it would read.
 
-Nobody is guessed at. The audience comes by once, in chunks. Those who are alike in everything that a gate looks at are of
-one kind: the first of them is asked about as a sender asks, by `gather` and `decide`, and the others are counted with it.
+No fate is guessed at. The audience comes by once, in chunks. Those who are alike in everything that a gate looks at are of one
+kind: the first of them is asked about as a sender asks, by `gather` and `decide`, and the others are counted with it. What is
+sent is written out for everybody of an audience of thousands, and for an even draw of a larger one.
 """
 
 from __future__ import annotations
@@ -10,25 +11,34 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nlargest
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal
 
 from engine.addresses import country_of
 from engine.campaigns.launch import STEP
 from engine.campaigns.planned import CHUNK, Tally
 from engine.model import Channel, Claim, Message, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide, gather
-from engine.policy.facts import Terms, recipients
+from engine.policy.facts import Terms, applicable_caps, recipients
+from engine.questions.plan.draw import Draw, spread
 from engine.questions.plan.posting import Posting, posting, publishers
 from engine.questions.plan.writing import Writing, Written
 from engine.rules.campaign import Campaign
 from engine.settings import Settings
-from engine.store.tables import customers
+from engine.store.tables import contact_points, customers
 
 MOST_HOLDS = 10
-KIND = ("time_zone", "contact_point_id", "consent", "suppressed", "reply_waits")
+MOST_SHOWN = 5
+"""So many of those with the longest values are written out in any case."""
+PREFIX = 4
+"""So much of a number tells countries apart, for the most part: + and a country's code."""
+_End = tuple[str, int] | None
+"""A message that can be written, for a number's country in so many parts; None for one that cannot."""
+KIND = ("time_zone", "reached", "consent", "suppressed", "reply_waits")
 """What gates look at, beside the counts under each cap: customers alike in all of it meet the same fate."""
 
 
@@ -46,7 +56,7 @@ class Outlook:
     """A whole audience's fates, added up. Everybody is sent to or withheld; who is held is one of those who are sent to.
 
     texts: an SMS campaign's messages by country and parts. flags: for how many each extra question was answered with yes.
-    picks: customers worth showing, by why. posts: of a post to everybody, what each who publishes it would publish.
+    picks: customers worth showing, by why. posts: of a post to everybody, what each who publishes it would publish. read: how many messages were written out, where that was a draw from more; else None.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -57,6 +67,7 @@ class Outlook:
     flags: Counter[str] = field(default_factory=Counter)
     picks: dict[str, int | None] = field(default_factory=dict)
     posts: list[Posting] = field(default_factory=list)
+    read: int | None = None
 
     @property
     def sent(self) -> int:
@@ -145,10 +156,11 @@ def outlook(
     if chosen is None:
         stream.post()
         return stream.seen
-    query = recipients(chosen, asked.terms, asked.settings, stream.columns, now=asked.at).order_by(customers.c.id)
-    query = query.add_columns(*(flag.label(f"flag_{name}") for name, flag in flags.items()))
+    query = recipients(chosen, asked.terms, asked.settings, ("id", *KIND), now=asked.at).order_by(customers.c.id)
+    query = query.add_columns(*stream.columns, *flags.values())
     for part in connection.execute(query, execution_options={"yield_per": CHUNK}).partitions():
         stream.take(part)
+    stream.read()
     return stream.seen
 
 
@@ -160,26 +172,42 @@ class _Stream:
         self._connection, self._asked, self._flags = connection, asked, tuple(flags)
         self._writing = asked.writing
         self._sms = asked.campaign.channel is Channel.SMS
-        words = self._writing.columns if self._writing else ()
-        self.columns = ("id", *KIND, *words, *(("address",) if self._sms else ()))
-        self._words = slice(1 + len(KIND), 1 + len(KIND) + len(words))
-        self._address = self._words.stop
-        self._counts = slice(len(self.columns), -len(self._flags) or None)
+        shape, size = self._writing.looks(connection.dialect.name) if self._writing else ((), literal(0))
+        prefix = (func.substr(contact_points.c.address, 1, PREFIX),) if self._sms and self._writing else ()
+        self.columns = (*shape, *prefix, size)
         self._fates: dict[Any, Fate] = {}
+        self._draw: Draw[Any] = Draw()
+        self._largest: list[tuple[int, int]] = []
         self._worst = {"longest": 0, "most values missing": 0}
 
     def take(self, rows: Sequence[Any]) -> None:
-        self.seen.tally.add([row[0] for row in rows])
+        ids = [row[0] for row in rows]
+        hashes = self.seen.tally.add(ids)
         for place, name in enumerate(self._flags, start=-len(self._flags)):
             self.seen.flags[name] += sum(bool(row[place]) for row in rows)
-        kinds = [(row[1], row[2] is not None, *row[3 : 1 + len(KIND)], *row[self._counts]) for row in rows]
-        self._learn_fates(rows, kinds)
-        reached = [(row, self._fates[kind]) for row, kind in zip(rows, kinds, strict=True)]
-        if self._writing is None:
-            for fate, times in Counter(fate for _, fate in reached).items():
-                self.seen.count(fate, times)
-            return
-        self._read(self._writing, reached)
+        size = -1 - len(self._flags)
+        gates = 1 + len(KIND) + len(applicable_caps(self._asked.settings, self._asked.terms))
+        kinds = [(row[1:gates], row[gates:size]) for row in rows]
+        self._learn_fates({kind[0]: one for kind, one in zip(reversed(kinds), reversed(ids), strict=True)})
+        self._draw.add(kinds, hashes, ids)
+        sizes = ((row[size] or 0, one) for row, one, kind in zip(rows, ids, kinds, strict=True) if self._is_sent(kind))
+        self._largest = nlargest(MOST_SHOWN, chain(self._largest, sizes), key=lambda each: (each[0], -each[1]))
+
+    def read(self) -> None:
+        """Write out the messages of those who were drawn, and tell from them what all are like."""
+        drawn = self._draw.drawn()
+        sent = [one for kind, some in drawn.items() for one in some if self._is_sent(kind)]
+        written = self._write({*sent, *(one for _, one in self._largest)}) if self._writing else {}
+        for kind, count in self._draw.of.items():
+            fate = self._fates[kind[0]]
+            if not self._is_sent(kind):
+                self.seen.count(fate, count)
+                continue
+            ends = Counter(written[one] for one in drawn[kind])
+            for end, times in spread(ends, count).items():
+                self._account(fate, end, times)
+        if len(sent) < sum(count for kind, count in self._draw.of.items() if self._is_sent(kind)):
+            self.seen.read = len(sent)
 
     def post(self) -> None:
         """A public post: a message for each who publishes it, without a customer."""
@@ -194,40 +222,39 @@ class _Stream:
             withheld = Reason.TEMPLATE_ERROR if post.problem else Reason.REFUSED if post.refusal else None
             self.seen.count(Fate(withheld=withheld) if withheld else fate)
 
-    def _learn_fates(self, rows: Sequence[Any], kinds: Sequence[Any]) -> None:
-        firsts = {kind: row[0] for row, kind in zip(reversed(rows), reversed(kinds), strict=True)}
+    def _is_sent(self, kind: Any) -> bool:
+        return self._writing is not None and self._fates[kind[0]].hour is not None
+
+    def _learn_fates(self, firsts: Mapping[Any, int]) -> None:
+        """The fates of new kinds, by the first customer of each."""
         new = {kind: first for kind, first in firsts.items() if kind not in self._fates}
         if new:
             facts = self._asked.facts(self._connection, list(new.values()))
             self._fates |= {kind: self._asked.fate(facts[first]) for kind, first in new.items()}
 
-    def _read(self, writing: Writing, reached: Sequence[tuple[Any, Fate]]) -> None:
-        """What each of those who are sent to would read."""
-        keys: list[str | None] = [
-            writing.key(tuple(row[self._words]), row[1]) if fate.hour is not None else None for row, fate in reached
-        ]
-        new = {
-            key: row[0]
-            for key, (row, _) in zip(keys, reached, strict=True)
-            if key is not None and writing.known(key) is None
-        }
-        read = {key: known for key in set(keys) - new.keys() if key is not None and (known := writing.known(key))}
-        facts = self._asked.facts(self._connection, list(new.values())) if new else {}
-        for one, customer in new.items():
-            read[one] = self._wrote(customer, writing.write(one, facts[customer].customer))
-        for key, (row, fate) in zip(keys, reached, strict=True):
-            if key is None:
-                self.seen.count(fate)
-            else:
-                self._account(fate, read[key], row)
+    def _write(self, some: Collection[int]) -> dict[int, _End]:
+        """What becomes of the messages of some customers, in the order of their ids."""
+        assert self._writing is not None
+        found: dict[int, _End] = {}
+        everyone = sorted(some)
+        for part in (everyone[start : start + CHUNK] for start in range(0, len(everyone), CHUNK)):
+            facts = self._asked.facts(self._connection, part)
+            for one in part:
+                found[one] = self._end(self._wrote(one, self._writing.write(facts[one].customer)), facts[one].address)
+        return found
 
-    def _account(self, fate: Fate, written: Written, row: Any) -> None:
+    def _end(self, written: Written, address: str | None) -> _End:
         if written.problem:
-            self.seen.count(Fate(withheld=Reason.TEMPLATE_ERROR))
+            return None
+        return (country_of(address) if self._sms and address else "", written.parts)
+
+    def _account(self, fate: Fate, end: _End, times: int) -> None:
+        if end is None:
+            self.seen.count(Fate(withheld=Reason.TEMPLATE_ERROR), times)
             return
-        self.seen.count(fate)
-        if self._sms and row is not None:
-            self.seen.texts[country_of(row[self._address]), written.parts] += 1
+        self.seen.count(fate, times)
+        if self._sms:
+            self.seen.texts[end] += times
 
     def _wrote(self, customer: int | None, written: Written) -> Written:
         """Remember who is worth showing: the first, the longest, one that cannot be written, or lacks the most."""

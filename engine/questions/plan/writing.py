@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, func, literal
+
 from engine.content import sms
 from engine.content.links import Links
 from engine.content.render import Rendered, Renderer
@@ -19,8 +21,10 @@ from engine.provider import Content, EmailContent
 from engine.questions.plan.needs import needs
 from engine.rules.campaign import Campaign
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
+from engine.store.expressions import any_in_json
+from engine.store.tables import customers
 
-REMEMBERED = 100_000
+REMEMBERED = 20_000
 """So many different texts are kept; then they are forgotten and rendered anew."""
 
 
@@ -47,43 +51,46 @@ class Writing:
         # signed with no key of this workspace: a link in a plan opens nothing
         self._links = Links("a plan's links lead nowhere", settings.public_url).of_reader(message_id)
         self._known: dict[str, Written] = {}
-        self.columns = self._columns()
 
-    def _columns(self) -> tuple[str, ...]:
-        """The columns that `key` wants, of those that `policy.recipients` has."""
+    def looks(self, dialect: str) -> tuple[tuple[ColumnElement[Any], ...], ColumnElement[int]]:
+        """In SQL, what tells customers apart who are written different things: the locale, and which values are known, and
+        of what type. And how long those values are together.
+        """
+        asked = sorted((self._needs.attributes or self._settings.attributes.keys()) - set(BUILT_IN_ATTRIBUTES))
+        seen = [any_in_json(customers.c.attributes, name, dialect=dialect) for name in asked]
+        lengths = (func.coalesce(func.length(each.text), 0) for each in seen)
+        return (customers.c.locale, *(each.type for each in seen)), sum(lengths, start=literal(0))
+
+    def key(self, customer: Mapping[str, Plain] | None) -> str:
+        """The same for all who would read the same."""
+        if customer is None:
+            return ""
         asked = self._needs.attributes
-        columns = ["locale"]
-        if asked is None or asked - set(BUILT_IN_ATTRIBUTES):
-            columns.append("attributes")
-        columns += [column for column, name in _OWN.items() if asked is None or name in asked]
-        return tuple(columns)
+        names = [
+            "locale",
+            *(customer if asked is None else sorted(asked)),
+            *(["time_zone"] if self._needs.clock else ()),
+        ]
+        return repr([(name, customer.get(name)) for name in names])  # 1, 1.0, True and "1" are not the same
 
-    def key(self, values: tuple[Any, ...], time_zone: str | None) -> str:
-        """The same for all who would read the same. `values` are those of `columns`."""
-        if "attributes" in self.columns and self._needs.attributes is not None:
-            attributes = values[1]
-            asked = [attributes.get(name) for name in sorted(self._needs.attributes)]
-            values = (values[0], *values[2:], *asked)
-        return repr((time_zone if self._needs.clock else None, values))  # 1, 1.0, True and "1" are not the same
+    def write(self, customer: Mapping[str, Plain] | None) -> Written:
+        """Render for one customer, or remember what was rendered for another who reads the same."""
+        key = self.key(customer)
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = self._written(customer)
+        return self._known[key]
 
-    def known(self, key: str) -> Written | None:
-        return self._known.get(key)
-
-    def write(self, key: str, customer: Mapping[str, Plain] | None) -> Written:
-        """Render for one customer, and remember it for all with this key."""
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
+    def _written(self, customer: Mapping[str, Plain] | None) -> Written:
         asked = self._needs.attributes or frozenset()
         missing = sum((customer or {}).get(name) is None for name in asked)
         try:
             content = self.render(customer).content
         except ContentError as error:
-            written = Written(missing=missing, problem=str(error))
-        else:
-            parts = sms.segments(content.text).count if self._campaign.channel is Channel.SMS else 1
-            written = Written(size=size_of(content), parts=parts, missing=missing)
-        self._known[key] = written
-        return written
+            return Written(missing=missing, problem=str(error))
+        parts = sms.segments(content.text).count if self._campaign.channel is Channel.SMS else 1
+        return Written(size=size_of(content), parts=parts, missing=missing)
 
     def render(self, customer: Mapping[str, Plain] | None, *, provider: str = "") -> Rendered:
         """As a sender would; a post to everybody as its `provider` publishes it. Raises ContentError for whatever a sender would withhold the message for."""
@@ -106,10 +113,6 @@ class Writing:
         ):
             raise ContentError("the unsubscribe link does not show in every part", where=f"templates/{rendered.path}")
         return rendered
-
-
-_OWN = {"external_id": "id", "created_at": "created_at"}
-"""Columns of a customer beside the attributes, and what a template calls them."""
 
 
 def size_of(content: Content) -> int:
