@@ -161,7 +161,11 @@ _LETTER = (
 
 def fill(database: Database, customers_count: int, events_count: int) -> None:
     """Write the shop into the tables: rows in bulk, the index over events afterwards, then the planner's statistics."""
-    kept = [index for index in events.indexes if not index.name.startswith("ix_events_message_id") and _is_ours(index, database)]
+    kept = [
+        index
+        for index in events.indexes
+        if not index.name.startswith("ix_events_message_id") and _is_ours(index, database)
+    ]
     with database.writing() as connection:
         for index in kept:
             index.drop(connection)

@@ -163,6 +163,8 @@ def _about(one: Planned) -> Iterator[str]:
         for what, counts in (("withheld", one.withheld), ("held, then sent", one.held))
         if counts
     ]
+    if one.read is not None:
+        told.append(f"written out: {one.read:,}, drawn evenly; SMS parts and what cannot be written are told from them")
     if one.kept_out:
         told.append(f"kept out by re-entry: {one.kept_out:,}")
     if one.channel is Channel.SMS and one.sent:

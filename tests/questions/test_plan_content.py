@@ -151,7 +151,7 @@ def test_every_part_is_counted_and_paid(tmp_path: Path, database: Database) -> N
     writing = Writing(
         shop.workspace.settings, campaign, read_template(tmp_path / "templates", "texts"), message_id=1, at=NOW
     )
-    alone = Asked(campaign=campaign, settings=shop.workspace.settings, at=NOW, writing=writing)
+    alone = Asked(campaign=campaign, settings=shop.workspace.settings, at=NOW, writing=writing, folder=tmp_path)
     parts, amount = 0, Decimal()
     with database.reading() as connection:
         ids = [row.id for row in connection.execute(select(customers.c.id))]

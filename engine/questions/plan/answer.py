@@ -40,7 +40,8 @@ class Planned:
     audience = sent + withheld, person by person; a campaign that is never sent again has an audience and no more.
     held: how many of those sent to wait first, by reason. hours: sendings by the recipients' own clocks (`2026-03-02T10` →
     how many). kept_out: whom the rule fits and re-entry keeps out; they are not in the audience. sends_at, last_at: UTC;
-    sends_at is now where an occurrence is due already. digest: a hash over the ids of the audience. since_head: None where
+    read: how many messages were written out, where that was an even draw of more: then what cannot be written, and the parts of
+    SMS, are told from them. sends_at is now where an occurrence is due already. digest: a hash over the ids of the audience. since_head: None where
     the rules of git HEAD ask the same.
     """
 
@@ -60,6 +61,7 @@ class Planned:
     hours: Mapping[str, int]
     held: Mapping[Reason, int]
     withheld: Mapping[Reason, int]
+    read: int | None
     cost: Cost
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
@@ -210,6 +212,7 @@ class _Planner:
             hours=dict(sorted(seen.hours.items())),
             held=dict(seen.held.most_common()),
             withheld=dict(seen.withheld.most_common()),
+            read=seen.read,
             cost=cost,
             samples=self._samples(asked, seen),
             warnings=(*problems, *warned),

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-MOST = 4_000
+MOST = 2_000
 """About so many are drawn of all; fewer are all drawn."""
 FEWEST = 20
 """At least so many of each kind, or all of it."""

@@ -175,7 +175,9 @@ class _Stream:
         shape, size = self._writing.looks(connection.dialect.name) if self._writing else ((), literal(0))
         prefix = (func.substr(contact_points.c.address, 1, PREFIX),) if self._sms and self._writing else ()
         self.columns = (*shape, *prefix, size)
-        self._fates: dict[Any, Fate] = {}
+        self._gates = len(KIND) + len(applicable_caps(asked.settings, asked.terms))
+        self._met: dict[Any, Fate] = {}  # by what gates look at
+        self._fates: dict[Any, Fate] = {}  # by that, and what tells wordings apart
         self._draw: Draw[Any] = Draw()
         self._largest: list[tuple[int, int]] = []
         self._worst = {"longest": 0, "most values missing": 0}
@@ -186,20 +188,20 @@ class _Stream:
         for place, name in enumerate(self._flags, start=-len(self._flags)):
             self.seen.flags[name] += sum(bool(row[place]) for row in rows)
         size = -1 - len(self._flags)
-        gates = 1 + len(KIND) + len(applicable_caps(self._asked.settings, self._asked.terms))
-        kinds = [(row[1:gates], row[gates:size]) for row in rows]
-        self._learn_fates({kind[0]: one for kind, one in zip(reversed(kinds), reversed(ids), strict=True)})
+        kinds = [row[1:size] for row in rows]
+        self._learn_fates(dict(zip(reversed(kinds), reversed(ids), strict=True)))
         self._draw.add(kinds, hashes, ids)
-        sizes = ((row[size] or 0, one) for row, one, kind in zip(rows, ids, kinds, strict=True) if self._is_sent(kind))
-        self._largest = nlargest(MOST_SHOWN, chain(self._largest, sizes), key=lambda each: (each[0], -each[1]))
+        sent = {kind for kind in set(kinds) if self._is_sent(kind)}
+        sizes = [(row[size], -one) for row, one, kind in zip(rows, ids, kinds, strict=True) if kind in sent]
+        self._largest = nlargest(MOST_SHOWN, chain(self._largest, sizes))
 
     def read(self) -> None:
         """Write out the messages of those who were drawn, and tell from them what all are like."""
         drawn = self._draw.drawn()
         sent = [one for kind, some in drawn.items() for one in some if self._is_sent(kind)]
-        written = self._write({*sent, *(one for _, one in self._largest)}) if self._writing else {}
+        written = self._write({*sent, *(-one for _, one in self._largest)})
         for kind, count in self._draw.of.items():
-            fate = self._fates[kind[0]]
+            fate = self._fates[kind]
             if not self._is_sent(kind):
                 self.seen.count(fate, count)
                 continue
@@ -223,19 +225,22 @@ class _Stream:
             self.seen.count(Fate(withheld=withheld) if withheld else fate)
 
     def _is_sent(self, kind: Any) -> bool:
-        return self._writing is not None and self._fates[kind[0]].hour is not None
+        return self._writing is not None and self._fates[kind].hour is not None
 
     def _learn_fates(self, firsts: Mapping[Any, int]) -> None:
         """The fates of new kinds, by the first customer of each."""
         new = {kind: first for kind, first in firsts.items() if kind not in self._fates}
-        if new:
-            facts = self._asked.facts(self._connection, list(new.values()))
-            self._fates |= {kind: self._asked.fate(facts[first]) for kind, first in new.items()}
+        ahead = {kind[: self._gates]: first for kind, first in new.items() if kind[: self._gates] not in self._met}
+        if ahead:
+            facts = self._asked.facts(self._connection, list(ahead.values()))
+            self._met |= {gates: self._asked.fate(facts[first]) for gates, first in ahead.items()}
+        self._fates |= {kind: self._met[kind[: self._gates]] for kind in new}
 
     def _write(self, some: Collection[int]) -> dict[int, _End]:
         """What becomes of the messages of some customers, in the order of their ids."""
-        assert self._writing is not None
         found: dict[int, _End] = {}
+        if self._writing is None:
+            return found
         everyone = sorted(some)
         for part in (everyone[start : start + CHUNK] for start in range(0, len(everyone), CHUNK)):
             facts = self._asked.facts(self._connection, part)

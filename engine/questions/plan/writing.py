@@ -56,8 +56,9 @@ class Writing:
         """In SQL, what tells customers apart who are written different things: the locale, and which values are known, and
         of what type. And how long those values are together.
         """
-        asked = sorted((self._needs.attributes or self._settings.attributes.keys()) - set(BUILT_IN_ATTRIBUTES))
-        seen = [any_in_json(customers.c.attributes, name, dialect=dialect) for name in asked]
+        asked = self._needs.attributes if self._needs.attributes is not None else self._settings.attributes.keys()
+        own = sorted(asked - set(BUILT_IN_ATTRIBUTES))
+        seen = [any_in_json(customers.c.attributes, name, dialect=dialect) for name in own]
         lengths = (func.coalesce(func.length(each.text), 0) for each in seen)
         return (customers.c.locale, *(each.type for each in seen)), sum(lengths, start=literal(0))
 
