@@ -22,6 +22,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from engine.provider import Webhook
 
+TLS_HANDSHAKE = b"\x16"  # how a connection begins that wants TLS (RFC 8446 §5.1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
@@ -275,6 +277,8 @@ def _drip(connection: socket.socket, wire: bytes, fault: Drip, stopping: threadi
 
 def _read(stream: Any) -> Request | None:
     """The next request of a connection; None when there is none. Raises ValueError for what is no HTTP."""
+    if stream.peek(1)[:1] == TLS_HANDSHAKE:
+        return None  # it speaks no TLS, and hangs up at once, as servers do
     line = stream.readline(65536)
     if not line.strip():
         return None
