@@ -246,6 +246,7 @@ def main() -> None:
     os.environ["REGULARS_API_KEYS"] = "key-of-the-benchmark"
     say(**machine())
     root = Path(tempfile.mkdtemp(prefix="regulars-events-"))
+    root.chmod(0o755)  # the PostgreSQL server has a user of its own
     try:
         for kind in asked.databases:
             if kind == "sqlite":

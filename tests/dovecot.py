@@ -28,11 +28,17 @@ ssl_key = <{chain}
 disable_plaintext_auth = yes
 auth_failure_delay = 0
 listen = 127.0.0.1
+{more}
 default_internal_user = {internal}
 default_internal_group = {group}
 default_login_user = {login}
 mail_location = maildir:{home}/Maildir
 first_valid_uid = 1
+namespace inbox {{
+  inbox = yes
+  separator = .
+  prefix = {prefix}
+}}
 passdb {{
   driver = static
   args = password=right
@@ -83,8 +89,8 @@ def program() -> str | None:
 
 
 @contextmanager
-def running(chain: Path, ca_file: Path) -> Iterator[Dovecot]:
-    """Started, and stopped at the end. Skips where Dovecot 2.3 is not installed, and fails there in CI."""
+def running(chain: Path, ca_file: Path, old: bool = False) -> Iterator[Dovecot]:
+    """Started, and stopped at the end; an `old` one cannot move mails and names no namespace. Skips where Dovecot 2.3 is not installed, and fails there in CI."""
     binary = program()
     if binary is None:
         message = "Dovecot is not installed: `apt-get install dovecot-imapd`"
@@ -102,7 +108,7 @@ def running(chain: Path, ca_file: Path) -> Iterator[Dovecot]:
         for path in (home, *home.rglob("*")) if os.geteuid() == 0 else ():
             os.chown(path, me.pw_uid, me.pw_gid)
         plain, tls = _free(), _free()
-        (home / "dovecot.conf").write_text(_config(home, me, chain, plain, tls), encoding="utf-8")
+        (home / "dovecot.conf").write_text(_config(home, me, chain, plain, tls, old), encoding="utf-8")
         server = subprocess.Popen([binary, "-F", "-c", str(home / "dovecot.conf")], stderr=subprocess.PIPE)
         _wait(server, tls, home)
         yield Dovecot(plain=plain, tls=tls, maildir=home / "Maildir", ca_file=ca_file, uid=me.pw_uid)
@@ -113,11 +119,13 @@ def running(chain: Path, ca_file: Path) -> Iterator[Dovecot]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _config(home: Path, me: pwd.struct_passwd, chain: Path, plain: int, tls: int) -> str:
+def _config(home: Path, me: pwd.struct_passwd, chain: Path, plain: int, tls: int, old: bool) -> str:
     root, mine = os.geteuid() == 0, getgrgid(me.pw_gid).gr_name
     return CONFIG.format(
         home=home,
         chain=chain,
+        more="imap_capability = IMAP4rev1" if old else "",
+        prefix="" if old else "INBOX.",
         internal="dovecot" if root else me.pw_name,
         group="dovecot" if root else mine,
         login="dovenull" if root else me.pw_name,

@@ -34,8 +34,9 @@ class Imap(Inbox):
             try:
                 step = "log in"
                 server.login(*account)
+                able = _able(server)
                 step = "open the folder"
-                taken, aside = (_folder(server, name) for name in (TAKEN, ASIDE))
+                taken, aside = (_folder(server, able, name) for name in (TAKEN, ASIDE))
                 _ok(server.select(f'"{self.settings.folder}"'))
                 step = "read"
                 for uid in _uids(server):
@@ -44,11 +45,11 @@ class Imap(Inbox):
                         continue
                     told = read(raw, key_of, now=now)
                     yield told
-                    _move(server, uid, aside if told.problem else taken)
+                    _move(server, able, uid, aside if told.problem else taken)
                 self.aside = _count(server, aside)
             finally:
                 _leave(server)
-        except (OSError, imaplib.IMAP4.error) as error:  # whose words may hold the account's name
+        except (OSError, ValueError, imaplib.IMAP4.error) as error:  # whose words may hold the account's name
             raise ProviderError(
                 f"the IMAP server cannot be used: it failed to {step} ({type(error).__name__})",
                 remedy="Check host, port, security, username, password and folder.",
@@ -75,10 +76,15 @@ def _ok(answer: tuple[str, list[Any]]) -> list[Any]:
     return answer[1]
 
 
-def _folder(server: imaplib.IMAP4, name: str) -> str:
+def _able(server: imaplib.IMAP4) -> frozenset[str]:
+    """What the server can do; many say so only to whom they know, and imaplib asks before that."""
+    return frozenset((_ok(server.capability())[-1] or b"").decode("ascii", "replace").upper().split())
+
+
+def _folder(server: imaplib.IMAP4, able: frozenset[str], name: str) -> str:
     """A folder beside the inbox, made where it is missing; some servers want all of them under INBOX (RFC 2342)."""
     prefix = b""
-    if "NAMESPACE" in server.capabilities:
+    if "NAMESPACE" in able:
         match = _NAMESPACE.match(_ok(server.namespace())[0] or b"")
         prefix = match[1] if match else b""
     full = f'"{prefix.decode("ascii", "replace")}{name}"'
@@ -101,13 +107,13 @@ def _mail(server: imaplib.IMAP4, uid: str) -> bytes | None:
     return None
 
 
-def _move(server: imaplib.IMAP4, uid: str, folder: str) -> None:
-    if "MOVE" in server.capabilities:  # RFC 6851
+def _move(server: imaplib.IMAP4, able: frozenset[str], uid: str, folder: str) -> None:
+    if "MOVE" in able:  # RFC 6851
         _ok(server.uid("MOVE", uid, folder))
         return
     _ok(server.uid("COPY", uid, folder))
     _ok(server.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)"))
-    _ok(server.uid("EXPUNGE", uid) if "UIDPLUS" in server.capabilities else server.expunge())
+    _ok(server.uid("EXPUNGE", uid) if "UIDPLUS" in able else server.expunge())
 
 
 def _count(server: imaplib.IMAP4, folder: str) -> int:

@@ -209,11 +209,11 @@ def test_a_maildir_that_is_none_is_said_so(tmp_path: Path) -> None:
             look(Maildir(MaildirSettings(maildir=folder)))
 
 
-@pytest.fixture(scope="module")
-def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+@pytest.fixture(scope="module", params=[False, True], ids=["", "old"])
+def dovecot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
     folder = tmp_path_factory.mktemp("certificates")
     ca_file, _ = authority(folder)
-    with running(folder / "server.pem", ca_file) as server:
+    with running(folder / "server.pem", ca_file, old=request.param) as server:
         yield server
 
 
