@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, bindparam, or_, update
+from sqlalchemy import Column, Connection, Row
 
 from engine.ledger import consent, posts, replies
 from engine.ledger.about import Report, find
@@ -24,7 +24,7 @@ from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
 from engine.provider import ProviderEvent
 from engine.store import Database
-from engine.store.bulk import ReportRow, insert_reports, known_reports
+from engine.store.bulk import ReportRow, insert_reports, stamp_messages
 from engine.store.tables import messages
 
 
@@ -116,9 +116,7 @@ def record_events(
         named.setdefault(f"{provider}:{event.dedupe}", event)
     ordered = sorted(named.items(), key=lambda each: (each[1].message_key or "", each[1].provider_message_id or ""))
     with database.writing() as connection:
-        old = known_reports(connection, named)
-        coming = [each for each in ordered if each[0] not in old]
-        reports = find(connection, database, coming, provider=provider, channel=channel, invited=invited)
+        reports = find(connection, database, ordered, provider=provider, channel=channel, invited=invited)
         stored = _store(connection, reports, now)
         new = [report for report in reports if report.external_id in stored]
         _take_effect(connection, database, new, now, answer)
@@ -202,7 +200,7 @@ def _take_effect(
                 consent.opt_out_of(connection, row.id, at=event.at, source="webhook", proof=proof)
         _about_the_address(connection, database, report, event.suppress or effect.suppress, answer)
     for name, times in sorted(stamps.items()):
-        _stamp(connection, name, times)
+        stamp_messages(connection, name, times)  # the earliest report's: order and repetition change nothing
 
 
 def _about_the_address(
@@ -237,16 +235,6 @@ BAD: Mapping[str, str] = {"bounced_at": "bounces", "complained_at": "complaints"
 """What guards count, once a message, under the time it was handed over."""
 
 
-def _stamp(connection: Connection, name: str, times: Mapping[int, datetime]) -> None:
-    """Give messages the time of the earliest report: order and repetition change nothing."""
-    column = messages.c[name]
-    moment = bindparam("moment", type_=column.type)
-    query = update(messages).where(_m.id == bindparam("message"), or_(column.is_(None), column > moment))
-    connection.execute(
-        query.values({name: moment}), [{"message": number, "moment": at} for number, at in sorted(times.items())]
-    )
-
-
 def _obey(
     connection: Connection, database: Database, report: Report, channel: Channel, address: str, answer: Answer
 ) -> None:
@@ -258,7 +246,7 @@ def _obey(
             reason = SuppressionReason.OPTED_OUT
             changed = consent.suppress_hash(connection, database, channel, hashed, reason, at=at, source="keyword")
             if report.row is not None:
-                _stamp(connection, "opted_out_at", {report.row.id: at})
+                stamp_messages(connection, "opted_out_at", {report.row.id: at})
         case Wish.OPT_IN:
             changed = consent.lift_opt_out(connection, database, channel, address, at=at)
         case Wish.REVIEW:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ARRAY, Column, ColumnElement, Connection, any_, func, literal, select
 
 from engine.model import Plain
-from engine.store.tables import customers, events, microseconds
+from engine.store.tables import customers, events, messages, microseconds
 
 
 class EventRow(NamedTuple):
@@ -87,35 +87,54 @@ class ReportRow(NamedTuple):
     message_id: int | None
 
 
-def known_reports(connection: Connection, external_ids: Collection[str]) -> set[str]:
-    """Which of these are stored already."""
-    e = events.c.external_id
-    return set(connection.execute(select(e).where(among(connection, e, external_ids))).scalars())
-
-
 def insert_reports(connection: Connection, rows: Collection[ReportRow], *, received_at: datetime) -> set[str]:
-    """Store reports; the external ids of those that were not there before, also when another stores them meanwhile."""
+    """Store reports; the external ids of those that were not there before."""
     if not rows:
         return set()
-    if connection.dialect.name == "sqlite":  # the one writer: what was not known is new
-        at = microseconds(received_at)
-        connection.exec_driver_sql(
-            "INSERT INTO events (external_id, customer_id, name, at, properties, message_id, received_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (row.external_id, row.customer_id, row.name, microseconds(row.at), properties, row.message_id, at)
-                for row, properties in zip(rows, _json(rows), strict=True)
-            ],
-        )
-        return {row.external_id for row in rows}
-    external_ids, owners, names, times, _, about = (list(column) for column in zip(*rows, strict=True))
-    made = connection.exec_driver_sql(
+    if connection.dialect.name == "sqlite":  # has one writer: what is not known now is new
+        known = among(connection, events.c.external_id, [row.external_id for row in rows])
+        old = set(connection.execute(select(events.c.external_id).where(known)).scalars())
+        new, at = [row for row in rows if row.external_id not in old], microseconds(received_at)
+        if new:
+            connection.exec_driver_sql(
+                "INSERT INTO events (external_id, customer_id, name, at, properties, message_id, received_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (row.external_id, row.customer_id, row.name, microseconds(row.at), properties, row.message_id, at)
+                    for row, properties in zip(new, _json(new), strict=True)
+                ],
+            )
+        return {row.external_id for row in new}
+    given = [
+        {"e": row.external_id, "c": row.customer_id, "n": row.name, "a": row.at.isoformat(), "p": row.properties,
+         "m": row.message_id}
+        for row in rows
+    ]  # fmt: skip
+    made = connection.exec_driver_sql(  # one text: psycopg takes longer for arrays than the server for the insert
         "INSERT INTO events (received_at, external_id, customer_id, name, at, properties, message_id)"
-        " SELECT %s, e, c, n, a, p::jsonb, m FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[],"
-        " %s::text[], %s::bigint[]) AS given (e, c, n, a, p, m) ON CONFLICT (external_id) DO NOTHING RETURNING external_id",
-        (received_at, external_ids, owners, names, times, _json(rows), about),
+        " SELECT %s, e, c, n, a, p, m FROM jsonb_to_recordset(%s::jsonb)"
+        " AS given (e text, c bigint, n text, a timestamptz, p jsonb, m bigint)"
+        " ON CONFLICT (external_id) DO NOTHING RETURNING external_id",
+        (received_at, json.dumps(given)),
     )
     return set(made.scalars())
+
+
+def stamp_messages(connection: Connection, stamp: str, times: Mapping[int, datetime]) -> None:
+    """Give messages a time, where they have none or a later one. `stamp` is a column's name."""
+    column = messages.c[stamp].name
+    if connection.dialect.name == "sqlite":
+        rows = [(microseconds(at), number, microseconds(at)) for number, at in sorted(times.items())]
+        connection.exec_driver_sql(
+            f"UPDATE messages SET {column} = ? WHERE id = ? AND ({column} IS NULL OR {column} > ?)",  # noqa: S608
+            rows,
+        )
+        return
+    connection.exec_driver_sql(
+        f"UPDATE messages SET {column} = a FROM jsonb_to_recordset(%s::jsonb) AS given (m bigint, a timestamptz)"  # noqa: S608
+        f" WHERE messages.id = m AND ({column} IS NULL OR {column} > a)",
+        (json.dumps([{"m": number, "a": at.isoformat()} for number, at in times.items()]),),
+    )
 
 
 def update_events(connection: Connection, rows: Collection[EventRow]) -> None:
