@@ -187,15 +187,12 @@ class TestVonage(HttpContract, WebhookContract):
         return self.vendor.receipt(about, word, at=now)
 
 
-class TestHook(HttpContract, WebhookContract):
+class AHook:
     vendor: WebhookReceiver
     environment: ClassVar[Mapping[str, str]] = {
         "T_HOOK_SECRET": "whsec_Y2FuYXJ5LXNlY3JldC0wMTIzNDU2Nzg5YWJj",
         "T_HOOK_REPORTS": "whsec_Y2FuYXJ5LXJlcG9ydHMtMDEyMzQ1Njc4OWFi",
     }
-    words = HOOK_WORDS
-    signature_headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    signs_time = True
     channel: Channel = Channel.WEBHOOK
     remembers = False
 
@@ -215,15 +212,27 @@ class TestHook(HttpContract, WebhookContract):
         }
         return Hook(WebhookSettings.model_validate(settings), http=http)
 
+
+class TestHook(AHook, HttpContract, WebhookContract):
+    words = HOOK_WORDS
+    signature_headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    signs_time = True
+
     def report(self, word: str, *, key: str, now: datetime) -> Webhook:
         return self.vendor.report("https://shop.example/w", word, {"key": key}, identity=f"{key}:{word}", now=now)
 
 
-class TestHookThatRemembers(TestHook):
+class TestHookThatRemembers(AHook, ProviderContract):
     """Its channel is email here, which has the most in it."""
 
     channel = Channel.EMAIL
     remembers = True
+
+    def make(self, http: Http) -> Provider:
+        return self.make_at(self.vendor.url, http)
+
+    def received(self) -> Sequence[Received]:
+        return self.vendor.accepted
 
 
 class TestTelegram(HttpContract, WebhookContract):
