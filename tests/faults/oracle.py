@@ -220,7 +220,8 @@ def _fired_twice(seen: Evidence) -> str:
     return _few(f"{name} {count} times" for name, count in fired.items() if count > 1)
 
 
-_STAMPED = {"delivered": "delivered_at", "opened": "opened_at", "clicked": "clicked_at", "bounced": "bounced_at"}
+_STAMPED = {"delivered": "delivered_at", "bounced": "bounced_at"}
+"""Which opens and clicks are a person's is another question; that those of a message are kept once is asked of all."""
 
 
 def _events_lost(seen: Evidence) -> str:
