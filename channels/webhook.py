@@ -7,11 +7,12 @@ docs/channels.md has what is sent, what the answers mean, and what may be report
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from channels import standard_webhooks
 from engine.errors import ForgedWebhook, IntakeError, ProviderError, SecretMissing
@@ -30,16 +31,20 @@ from engine.provider import (
     ProviderEvent,
     ProviderSettings,
     Rejected,
+    Secret,
     SecretRef,
+    TextOrSecret,
     Verified,
     Webhook,
     counted,
     outcome_of_status,
+    reveal,
     storable,
     verified,
     without_personal,
 )
 
+_ADDRESS = re.compile(r"^https?://\S+\Z")
 SEND, PING = "message.send", "ping"
 WORDS: Mapping[str, EventName] = {f"message.{name}": name for name in EventName if name is not EventName.OTHER}
 """A report's type in our words; every other one is kept as `other`."""
@@ -49,20 +54,27 @@ COUNTS = ("likes", "shares", "replies", "clicks", "views")
 
 
 class WebhookSettings(ProviderSettings):
-    """url: where messages are posted. signing_secrets: sign them, each with a signature of its own: while a key is
+    """url: where messages are posted; in the environment, where it is a secret itself. signing_secrets: sign them, each with a signature of its own: while a key is
     changed there are two. report_secrets: sign what the receiver reports; none, and it reports nothing.
 
     channel: whose messages these are. idempotent: the receiver takes a webhook-id once, and remembers it for so many
     `remembers_hours`. webhook_tolerance_seconds: how old a report's signature may be.
     """
 
-    url: str = Field(pattern=r"^https?://[^\s]+$")
+    url: TextOrSecret
     signing_secrets: tuple[SecretRef, ...] = Field(min_length=1)
     report_secrets: tuple[SecretRef, ...] = ()
     channel: Channel = Channel.WEBHOOK
     idempotent: bool = False
     remembers_hours: float = Field(default=24, gt=0, le=24 * 365)
     webhook_tolerance_seconds: int = Field(default=300, ge=1)
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, url: Secret | str) -> Secret | str:
+        if isinstance(url, str) and not _ADDRESS.match(url):
+            raise ValueError("an address begins with https://")
+        return url
 
 
 class Hook(Provider):
@@ -108,14 +120,17 @@ class Hook(Provider):
         self, identity: str, kind: str, at: datetime, data: Mapping[str, Any], deadline: float
     ) -> Answer | NotSent | Ambiguous:
         try:
+            url = reveal(self.settings.url)
             keys = [standard_webhooks.key(secret) for secret in self.settings.signing_secrets]
         except (SecretMissing, ProviderError) as error:
             return NotSent(code="set_up", detail=error.what)
+        if not _ADDRESS.match(url):
+            return NotSent(code="set_up", detail="what url refers to is no address")
         body = json.dumps({"type": kind, "timestamp": at.isoformat(), "data": data}).encode()
         # The time of signing is this attempt's, so that a receiver may refuse what is old.
         signed = standard_webhooks.headers(keys, identity, body, now=datetime.now(UTC))
         headers = {"Content-Type": "application/json", **signed}
-        return self.http.call("POST", self.settings.url, deadline=deadline, headers=headers, body=body)
+        return self.http.call("POST", url, deadline=deadline, headers=headers, body=body)
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:
         if not self.settings.report_secrets:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 import responses
+from pydantic import ValidationError
 
 from channels import standard_webhooks
 from channels.webhook import Hook, WebhookSettings
@@ -133,6 +134,18 @@ def test_what_is_no_secret_signs_nothing(receiver: WebhookReceiver) -> None:
     outcome = provider(receiver.url, "T_WRONG").send(PUSH, deadline=soon())
     assert outcome == NotSent(code="set_up", detail="T_WRONG is no secret of Standard Webhooks")
     assert not receiver.requests
+
+
+def test_an_address_may_be_a_secret(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever knows some addresses may post there: it can stand in the environment. What is no address is told."""
+    monkeypatch.setenv("T_URL", f"{receiver.url}/in/9f8e7d6c")
+    opened = provider("${env:T_URL}")
+    assert isinstance(opened.send(PUSH, deadline=soon()), Accepted)
+    assert Secret("T_URL") in opened.settings.secrets() and "9f8e7d6c" not in repr(opened.settings)
+    monkeypatch.setenv("T_URL", "nowhere")
+    assert opened.send(PUSH, deadline=soon()) == NotSent(code="set_up", detail="what url refers to is no address")
+    with pytest.raises(ValidationError, match="begins with https"):
+        provider("ftp://x")
 
 
 def test_doctor_asks_by_a_ping(receiver: WebhookReceiver) -> None:
