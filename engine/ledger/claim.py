@@ -63,7 +63,7 @@ def claim(
 
 @cache
 def _due(lane: Lane, one_run: bool) -> Prepared:
-    return Prepared(lambda _: _select_due(lane, one_run))
+    return Prepared(lambda _: _select_due(lane, one_run), growing=True)
 
 
 def _select_due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
@@ -79,7 +79,7 @@ def _select_due(lane: Lane, one_run: bool) -> Select[tuple[int]]:
 
 @cache
 def _taking(lane: Lane, one_run: bool) -> Prepared:
-    return Prepared(lambda _: _take_due(lane, one_run))
+    return Prepared(lambda _: _take_due(lane, one_run), growing=True)
 
 
 def _take_due(lane: Lane, one_run: bool) -> Any:

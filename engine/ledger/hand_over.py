@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select, update
 
 from engine.ledger.brakes import braked
-from engine.ledger.moves import in_state, move_claimed
+from engine.ledger.moves import move_claimed, stands_in
 from engine.ledger.spending import FREE, Cost, reserve
 from engine.ledger.tallies import note
 from engine.model import Message, Plain, Reason, State
@@ -92,13 +92,13 @@ def _held(dialect: str) -> Select[Any]:
     return (
         select(m.id, m.epoch, m.lease_until, runs.c.cancelled_at)
         .join(runs, runs.c.id == m.run_id)
-        .where(among(dialect, m.id, "ids"), in_state(State.CLAIMED))
+        .where(among(dialect, m.id, "ids"), stands_in(State.CLAIMED))
         .order_by(m.id)
         .with_for_update(of=messages)
     )
 
 
-_HELD = Prepared(_held)
+_HELD = Prepared(_held, growing=True)
 
 
 def _revisions(connection: Connection, intents: Sequence[Intent]) -> dict[int, int]:

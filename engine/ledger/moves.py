@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, case, literal_column, update
+from sqlalchemy import ColumnElement, Connection, Update, case, func, literal_column, update
 
 from engine.model import TRANSITIONS, Claim, State, Transition
 from engine.store.prepared import PreparedMany
@@ -21,6 +21,14 @@ def in_state(*states: State) -> ColumnElement[bool]:
     """Messages in these states. Written as literals, so that the partial indexes on states are used."""
     written: list[ColumnElement[str]] = [literal_column(f"'{state.value}'") for state in sorted(states)]
     return messages.c.state == written[0] if len(written) == 1 else messages.c.state.in_(written)
+
+
+def stands_in(*states: State) -> ColumnElement[bool]:
+    """The same for messages that are found by their ids: the indexes on states are kept out of it. They are full of messages
+    that went on since, and PostgreSQL takes them for small.
+    """
+    state = func.coalesce(messages.c.state, "")
+    return state.in_([literal_column(f"'{one.value}'") for one in sorted(states)])
 
 
 def _target(step: Transition, doubt: ColumnElement[Any] = messages.c.doubt_since) -> ColumnElement[str] | str:
@@ -68,7 +76,7 @@ def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Prepare
     step, m = TRANSITIONS[transition], messages.c
 
     def written(given: Mapping[str, ColumnElement[Any]]) -> Update:
-        mine = (m.id == given["mine"], m.epoch == given["mine_epoch"], in_state(*step.origins))
+        mine = (m.id == given["mine"], m.epoch == given["mine_epoch"], stands_in(*step.origins))
         lasting = (m.lease_until > given["moment"],) if leased else ()
         values = {name: given[f"new_{name}"] for name in changed}
         target = _target(step, values.get("doubt_since", m.doubt_since))
@@ -80,4 +88,4 @@ def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Prepare
         "moment": m.changed_at,
         **{f"new_{name}": m[name] for name in changed},
     }
-    return PreparedMany(written, {name: column.type for name, column in columns.items()})
+    return PreparedMany(written, {name: column.type for name, column in columns.items()}, found_by=("mine", m.id))

@@ -123,6 +123,7 @@ _CLOSING = PreparedMany(
         "end_code": attempts.c.code.type,
         "end_detail": attempts.c.detail.type,
     },
+    found_by=("message", attempts.c.message_id),
 )
 
 

@@ -39,17 +39,21 @@ Values = Mapping[str, Any]
 
 
 class Prepared:
-    """A statement, as `write` gives it for a dialect ("sqlite", "postgresql"). Its parameters are `bindparam`s without values."""
+    """A statement, as `write` gives it for a dialect ("sqlite", "postgresql"). Its parameters are `bindparam`s without values.
 
-    def __init__(self, write: Callable[[str], Any]) -> None:
-        self._write = write
+    `growing`: it looks for rows of a table that may be many times as large in a minute. PostgreSQL plans it each time, or it
+    would read all of the large table as it did with the small one.
+    """
+
+    def __init__(self, write: Callable[[str], Any], *, growing: bool = False) -> None:
+        self._write, self._growing = write, growing
         self._written: dict[str, _Written] = {}
 
     def rows(self, connection: Connection, **values: Any) -> list[Any]:
         """What it answers, as named tuples."""
         written = self._of(connection)
         with _cursor(connection, written) as cursor:
-            cursor.execute(written.text, written.parameters(values))
+            self._execute(cursor, written, values)
             found = cursor.fetchall()
         return [written.read(row) for row in found] if written.given else list(map(written.record, found))
 
@@ -57,8 +61,12 @@ class Prepared:
         """How many rows it changed."""
         written = self._of(connection)
         with _cursor(connection, written) as cursor:
-            cursor.execute(written.text, written.parameters(values))
+            self._execute(cursor, written, values)
             return int(cursor.rowcount)
+
+    def _execute(self, cursor: Any, written: _Written, values: Values) -> None:
+        planned = {"prepare": False} if self._growing and not written.positional else {}
+        cursor.execute(written.text, written.parameters(values), **planned)
 
     def run_each(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Once for each of these; how many rows all changed together."""
@@ -77,22 +85,32 @@ class Prepared:
 class PreparedMany:
     """A statement for many rows at once. `write` gets each row's values as columns: parameters in SQLite, which takes row after
     row quickest; on PostgreSQL those of one JSON text, else each row would be a statement, and arrays take the driver longer.
+    `found_by`: a value's name and the column that it is looked up in. PostgreSQL is told it once more as a list, or, while a
+    table grows faster than its statistics, it reads all of it.
     """
 
     def __init__(
-        self, write: Callable[[Mapping[str, ColumnElement[Any]]], Any], columns: Mapping[str, TypeEngine[Any]]
+        self,
+        write: Callable[[Mapping[str, ColumnElement[Any]]], Any],
+        columns: Mapping[str, TypeEngine[Any]],
+        *,
+        found_by: tuple[str, ColumnElement[Any]] | None = None,
     ) -> None:
-        self._columns = dict(columns)
+        self._columns, self._found_by = dict(columns), found_by
         self._each = Prepared(
             lambda _: write({name: bindparam(name, type_=kind) for name, kind in self._columns.items()})
         )
-        self._whole = Prepared(lambda _: write(self._given()))
+        self._whole = Prepared(lambda dialect: self._found(write(self._given()), dialect), growing=found_by is not None)
 
     def run(self, connection: Connection, rows: Sequence[Values]) -> int:
         """How many rows it changed."""
         if connection.dialect.name == SQLITE:
             return self._each.run_each(connection, rows)
-        return self._whole.run(connection, rows=json.dumps(rows, default=datetime.isoformat))
+        keys = {"keys": [row[self._found_by[0]] for row in rows]} if self._found_by else {}
+        return self._whole.run(connection, rows=json.dumps(rows, default=datetime.isoformat), **keys)
+
+    def _found(self, statement: Any, dialect: str) -> Any:
+        return statement.where(among(dialect, self._found_by[1], "keys")) if self._found_by else statement
 
     def _given(self) -> Mapping[str, ColumnElement[Any]]:
         names = [column(name, kind) for name, kind in self._columns.items()]
