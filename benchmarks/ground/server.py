@@ -24,8 +24,11 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """The URL of the database `shop` in a server that runs on `folder` for the length of the block; made where it is not there."""
+def running(folder: Path, *, options: str = "") -> Iterator[str]:
+    """The URL of the database `shop` in a server that runs on `folder` for the length of the block; made where it is not there.
+
+    `options`: more of the server's own, like `-c name=value`.
+    """
     data = folder / "postgresql"
     fresh = not (data / "PG_VERSION").exists()
     data.mkdir(parents=True, exist_ok=True)
@@ -36,7 +39,7 @@ def running(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    _run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "log"), "-o", f"-p {port} {OPTIONS}", "start")
+    _run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "log"), "-o", f"-p {port} {OPTIONS} {options}", "start")
     try:
         if fresh:
             with psycopg.connect(f"postgresql://regulars@127.0.0.1:{port}/postgres", autocommit=True) as connection:
