@@ -131,8 +131,10 @@ def stamp_messages(connection: Connection, stamp: str, times: Mapping[int, datet
         )
         return
     connection.exec_driver_sql(
-        f"UPDATE messages SET {column} = a FROM jsonb_to_recordset(%s::jsonb) AS given (m bigint, a timestamptz)"  # noqa: S608
-        f" WHERE messages.id = m AND ({column} IS NULL OR {column} > a)",
+        f"UPDATE messages SET {column} = a FROM (SELECT held.id, a"  # noqa: S608
+        " FROM jsonb_to_recordset(%s::jsonb) AS given (m bigint, a timestamptz) JOIN messages AS held ON held.id = m"
+        f" WHERE held.{column} IS NULL OR held.{column} > a"
+        " ORDER BY held.id FOR UPDATE OF held) AS mine WHERE messages.id = mine.id",  # in one order: nobody waits in a circle
         (json.dumps([{"m": number, "a": at.isoformat()} for number, at in times.items()]),),
     )
 
