@@ -249,7 +249,7 @@ def _obey(
                 stamp_messages(connection, "opted_out_at", {report.row.id: at})
         case Wish.OPT_IN:
             changed = consent.lift_opt_out(connection, database, channel, address, at=at)
-        case Wish.REVIEW:
+        case Wish.REVIEW if report.customer_id is not None:  # to a stranger nothing is sent
             replies.keep(connection, channel, hashed, customer_id=report.customer_id, text=report.event.text, at=at)
     if changed and report.customer_id is not None and not report.event.answered:
         when = at.replace(second=0, microsecond=0) if asked is Wish.HELP else at  # one HELP a minute is answered

@@ -152,6 +152,7 @@ def test_what_may_be_a_no_waits_for_a_person_and_holds_what_is_commercial(shop: 
     """Nobody is suppressed and nothing commercial leaves until somebody has read it; then as that person says."""
     shop.hear("when does it end?")
     shop.hear("stpo", sender=BEN)
+    shop.hear("when does it end?", sender="+358409999999")  # nobody we write to
     shop.launch()
     assert (shop.said(), shop.suppressed()) == ([], [])
     assert {row.reason for row in shop.rows()} == {Reason.REPLY_WAITS}
