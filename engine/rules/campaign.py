@@ -206,7 +206,7 @@ class Campaign(Block):
     purpose: Slug = Field(description="Write one of the purposes of config.yaml: what the customer agreed to.")
     goal: Goal | None = Field(
         default=None,
-        description="What the campaign is measured by, like `{event: purchase, within: 14 days, value: amount}`; a commercial one must have it.",
+        description="What the campaign is measured by, like `{event: purchase, within: 14 days, value: amount}`; a commercial one must have it, but for a post, of which nobody knows who read it.",
     )
     reentry: Reentry = Field(
         default_factory=_no_reentry,

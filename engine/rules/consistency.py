@@ -143,6 +143,11 @@ def _goal(reading: Reading, draft: Draft) -> None:
     goal = draft.pairs.get("goal")
     if isinstance(goal, Pairs):
         _goal_names(reading, goal)
+        if draft.says("audience", PUBLIC):
+            remedy = "Leave `goal` out: `regulars report` shows how posts fare."
+            reading.warn(_key(draft, "goal").at, "nobody knows who reads a post, so its goal counts nothing.", remedy)
+    elif draft.says("audience", PUBLIC):
+        return
     elif draft.says("class", "commercial") and draft.misses("goal"):
         remedy = "Add for example `goal: {event: purchase, within: 14 days, value: amount}`."
         reading.error(draft.pairs.at, "a commercial campaign needs a goal, so that its worth can be told.", remedy)

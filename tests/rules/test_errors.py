@@ -12,7 +12,7 @@ from engine import document
 from engine.errors import WorkspaceError
 from engine.rules.read import Reading, read_condition
 from engine.rules.vocabulary import Vocabulary
-from engine.rules.workspace import load_workspace
+from engine.rules.workspace import load_workspace, survey
 from tests.rules import shop
 
 
@@ -319,6 +319,20 @@ def test_who_publishes_a_post_carries_its_channel(tmp_path: Path, named: str, ex
     campaign = CAMPAIGN.replace("channel: email", f"channel: social\nproviders: {named}").replace("lapsing", "public")
     found = told(tmp_path, config=config, a=SEGMENTS, b=campaign)
     assert [line for line in found if line.startswith("rules/b")] == expected
+
+
+def test_a_post_has_no_goal(tmp_path: Path) -> None:
+    """Nobody knows who reads it: it needs none, and one that is there counts nothing."""
+    config = CONFIG.replace("channels:\n", "channels:\n  social: {commercial: {provider: one, from: Shop}}\n")
+    campaign = CAMPAIGN.replace("channel: email", "channel: social").replace("lapsing", "public")
+    goal = "goal: {event: purchase, within: 14 days, value: amount}\n"
+    found = told(tmp_path, config=config, a=SEGMENTS, b=campaign.replace(goal, ""))
+    assert not [line for line in found if "rules/b" in line]
+    (tmp_path / "rules/b.yaml").write_text(campaign, encoding="utf-8")
+    said = [str(one) for one in survey(tmp_path).problems if "rules/b" in str(one.at)]
+    assert said == [
+        "rules/b.yaml:7:1: warning: nobody knows who reads a post, so its goal counts nothing. Leave `goal` out: `regulars report` shows how posts fare."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.document import Position, suggestion
-from engine.errors import Problem
+from engine.errors import Problem, Severity
 from engine.rules.vocabulary import Vocabulary
 
 
@@ -19,6 +19,9 @@ class Reading:
 
     def error(self, at: Position, what: str, remedy: str = "") -> None:
         self.problems.append(Problem(at=at, what=what, remedy=remedy))
+
+    def warn(self, at: Position, what: str, remedy: str = "") -> None:
+        self.problems.append(Problem(at=at, what=what, remedy=remedy, severity=Severity.WARNING))
 
 
 def advice(word: str, known: Iterable[str], also_called: Mapping[str, str]) -> str:
