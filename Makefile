@@ -3,13 +3,14 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: run test lint bench faults clean help
+.PHONY: run test lint bench faults rules clean help
 
 help:
 	@echo "make run    install and show the whole path on real purchases (about a minute)"
 	@echo "make test   install and run all tests"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make faults the daemon killed, paused, starved, 600 times over: about an hour (ARGS='--seeds 10' for less)"
+	@echo "make rules  20,000 random rules on SQLite, PostgreSQL and in plain Python: about ten minutes (ARGS='--rules 2000' for less)"
 	@echo "make bench  the benchmarks: JSON lines, ratios against a baseline in the same run"
 
 run: .venv/.run
@@ -29,6 +30,9 @@ bench: .venv/.dev
 
 faults: .venv/.dev
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+rules: .venv/.dev
+	@$(BIN)/python -m tests.rules $(ARGS)
 
 clean:
 	rm -rf .venv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -42,8 +42,8 @@ REACHED = {
 DAY = timedelta(days=1)
 
 
-def chosen(rule: Mapping[str, Any], everybody: Sequence[Person], now: datetime) -> set[str]:
-    plainly = Plainly(everybody=everybody, now=now)
+def chosen(rule: Mapping[str, Any], everybody: Sequence[Person], now: datetime, zone: ZoneInfo = ZONE) -> set[str]:
+    plainly = Plainly(everybody=everybody, now=now, zone=zone)
     return {person.id for person in everybody if plainly.holds(rule, person)}
 
 
@@ -58,6 +58,8 @@ class Plainly:
 
     everybody: Sequence[Person]
     now: datetime
+    zone: ZoneInfo = ZONE
+    known: dict[int, Any] = field(default_factory=dict)  # what is the same for everybody, by the rule
 
     def holds(self, rule: Mapping[str, Any], person: Person) -> bool:
         if "did" in rule:
@@ -175,11 +177,12 @@ class Plainly:
 
     def _among_best(self, rule: Mapping[str, Any], person: Person, word: str, measure: Any) -> bool:
         """Fewer than so many percent are better, of those who did it and have the measure."""
-        values = {}
-        for one in self.everybody:
+        values = self.known.get(id(rule), {})
+        for one in self.everybody if id(rule) not in self.known else ():
             counted = self._counted(rule, one) if word == "did" else self._letters(rule, one, word, REACHED[word])
             if counted and (value := measure(self, rule, counted)) is not None:
                 values[one.id] = value
+        self.known[id(rule)] = values
         if person.id not in values:
             return False
         name = next(name for name in _MEASURES if name in rule)
@@ -188,7 +191,9 @@ class Plainly:
         return better * 100 < percent * len(values)
 
     def _rfm(self, rule: Mapping[str, Any], person: Person) -> bool:
-        scores = self._scores(rule).get(person.id)
+        if id(rule) not in self.known:
+            self.known[id(rule)] = self._scores(rule)
+        scores = self.known[id(rule)].get(person.id)
         if scores is None:
             return False
         asked = [name for name in ("recency", "frequency", "monetary", "total") if name in rule]
@@ -244,14 +249,14 @@ class Plainly:
         return self._moment(written) if kind == "time" else written
 
     def _today(self) -> date:
-        return self.now.astimezone(ZONE).date()
+        return self.now.astimezone(self.zone).date()
 
     def _moment(self, written: str) -> datetime:
         back = _back(written)
         if back is not None:
             return self.now - back
         at = datetime.fromisoformat(written)
-        return at if at.tzinfo else at.replace(tzinfo=ZONE).astimezone(UTC)
+        return at if at.tzinfo else at.replace(tzinfo=self.zone).astimezone(UTC)
 
 
 def _comes_round(born: date, day: date) -> bool:

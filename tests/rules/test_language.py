@@ -8,23 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 
-from engine import document
 from engine.rules.compile import matches
-from engine.rules.read import Reading, read_condition
-from engine.rules.syntax import Condition
-from engine.rules.vocabulary import Vocabulary
 from engine.store import Database
 from engine.store.tables import customers, events, metadata
 from tests.rules import plainly, shop
+from tests.rules.agreeing import AT_ONCE, WORKSPACE, Asked, answers, questions, read
 from tests.rules.language import Rule, rules
 from tests.rules.shop import NOW
 
-WORKSPACE = shop.workspace()
 PEOPLE = shop.people(150)
 
 
@@ -34,23 +28,6 @@ def loaded(database: Database) -> Iterator[Database]:
     yield database
 
 
-class _WithoutAliases(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def read(rule: Mapping[str, Any]) -> Condition:
-    """Through YAML text, as a marketer's rule would come."""
-    written = yaml.dump(rule, Dumper=_WithoutAliases, allow_unicode=True, sort_keys=False)
-    vocabulary = Vocabulary.of(
-        shop.SETTINGS, frozenset(shop.SEGMENTS), campaigns=frozenset(shop.CAMPAIGNS), lists=shop.LISTS
-    )
-    reading = Reading(vocabulary=vocabulary)
-    condition = read_condition(reading, document.parse(written, "rule.yaml"))
-    assert condition is not None, (written, [str(problem) for problem in reading.problems])
-    return condition
-
-
 def chosen(database: Database, rule: Mapping[str, Any], now: datetime = NOW) -> set[str]:
     who = matches(WORKSPACE, read(rule), now=now, dialect=database.dialect)
     with database.reading() as connection:
@@ -58,24 +35,19 @@ def chosen(database: Database, rule: Mapping[str, Any], now: datetime = NOW) -> 
 
 
 RULES = int(os.environ.get("REGULARS_RANDOM_RULES", "100"))
-"""How many random rules each database answers. `make test` asks few; 20,000 take some minutes."""
-AT_ONCE = 5
+"""How many random rules each database answers here: few. `make rules` asks 20,000."""
 
 
 @settings(max_examples=max(RULES // AT_ONCE, 1), deadline=None, suppress_health_check=list(HealthCheck))
-@given(several=st.lists(rules(), min_size=AT_ONCE, max_size=AT_ONCE))
-def test_random_rules_choose_whom_a_plain_reading_chooses(loaded: Database, several: list[Rule]) -> None:
+@given(asked=questions())
+def test_random_rules_choose_whom_a_plain_reading_chooses(loaded: Database, asked: Asked) -> None:
     """One evaluator, two databases, no drift: the same customers, whatever is missing, mistyped, awkward or on the edge.
 
     Several rules are asked in one query, one column each.
     """
-    asked = [matches(WORKSPACE, read(rule), now=NOW, dialect=loaded.dialect) for rule in several]
-    columns = [case((who, 1), else_=0).label(f"rule_{number}") for number, who in enumerate(asked)]
-    with loaded.reading() as connection:
-        rows = connection.execute(select(customers.c.external_id, *columns)).all()
-    for number, rule in enumerate(several):
-        found = {row[0] for row in rows if row[number + 1]}
-        assert found == plainly.chosen(rule, PEOPLE, NOW), rule
+    found = answers(loaded, asked, asked.read())
+    for rule, chosen, plain in zip(asked.several, found, asked.plainly(PEOPLE), strict=True):
+        assert chosen == plain, rule
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

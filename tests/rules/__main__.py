@@ -1,0 +1,92 @@
+"""The long form: thousands of random rules, each on SQLite, on PostgreSQL and read in plain Python, over one shop after another.
+
+python -m tests.rules --rules 20000              # what `make rules` does: about ten minutes
+python -m tests.rules --rules 10000 --first 21   # other shops and other rules
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, seed, settings
+
+from engine.store import Database, open_database
+from tests import memory
+from tests.postgres import Server
+from tests.rules import shop
+from tests.rules.agreeing import AT_ONCE, Asked, answers, questions, refused
+
+SECRET = "a secret for tests, long enough"
+A_SHOP = 500
+"""So many rules are asked of one shop's customers."""
+PEOPLE = 150
+
+
+@contextmanager
+def databases(server: Server, folder: Path, everybody: list[shop.Person], number: int) -> Iterator[list[Database]]:
+    """One shop's customers, on both."""
+    name, url = server.copy("template_regulars")
+    opened = [open_database(f"sqlite:///{folder}/{number}.db", secret=SECRET), open_database(url, secret=SECRET)]
+    rows = []
+    for database in opened:
+        shop.load(database, everybody)
+        rows.append([one.row for one in everybody])
+        with database.writing() as connection:
+            connection.exec_driver_sql("ANALYZE")
+    assert rows[0] == rows[1]  # lots are drawn by the row
+    yield opened
+    for database in opened:
+        database.close()
+    server.drop(name)
+
+
+def agree(opened: list[Database], everybody: list[shop.Person], number: int, count: int) -> Counter[str]:
+    """Ask so many rules of one shop. Raises AssertionError, with the smallest rule that shows it, where two answers differ."""
+    told = Counter[str]()
+
+    @seed(number)
+    @settings(max_examples=-(-count // AT_ONCE), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(asked=questions())
+    def ask(asked: Asked) -> None:
+        conditions, expected = asked.read(), asked.plainly(everybody)
+        for database in opened:
+            for rule, found, plain in zip(asked.several, answers(database, asked, conditions), expected, strict=True):
+                assert found == plain, (database.dialect, asked.now, asked.zone, rule, sorted(found ^ plain)[:5])
+        told.update(rules=len(expected), chose_somebody=sum(bool(one) for one in expected))
+        told.update(chose_all=sum(len(one) == len(everybody) for one in expected))
+        told.update(told_by_check=refused(opened[0], asked, conditions))
+
+    ask()
+    return told
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.rules", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--rules", type=int, default=20_000, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first shop's number, and seed")
+    wanted = parser.parse_args()
+    os.environ.setdefault("REGULARS_SECRET", SECRET)
+    began, whole, number = time.monotonic(), Counter[str](), wanted.first
+    with Server() as server, tempfile.TemporaryDirectory(dir=memory.root()) as folder:
+        open_database(server.create("template_regulars"), secret=SECRET).close()
+        while whole["rules"] < wanted.rules:
+            everybody = shop.people(PEOPLE, seed=number)
+            with databases(server, Path(folder), everybody, number) as opened:
+                whole += agree(opened, everybody, number, min(A_SHOP, wanted.rules - whole["rules"]))
+            print(json.dumps({"shops": number, **whole, "seconds": round(time.monotonic() - began)}), flush=True)
+            number += 1
+    print(f"{whole['rules']:,} rules: SQLite, PostgreSQL and the plain reading agree on each.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
