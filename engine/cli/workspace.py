@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Annotated
 import typer
 
 from engine import shipped
+from engine.cli import editor
 from engine.cli.app import HERE, AsJson, Where, notes, screen, show_json, show_problems
 from engine.errors import RegularsError, Severity
 from engine.questions.check import check as check_workspace
-from engine.questions.examples.schema import with_tests
-from engine.rules.schema import config_schema, rules_schema
 from engine.rules.workspace import load_workspace
 from engine.settings import load_environment
 
@@ -44,23 +42,10 @@ def init(
     environment.write_text(
         f"REGULARS_SECRET={secrets.token_hex(32)}\nREGULARS_API_KEYS={secrets.token_hex(24)}\n", encoding="utf-8"
     )
-    write_schemas(folder)
+    load_environment(folder)
+    editor.set_up(load_workspace(folder))
     screen.print(f"Made {folder}: config.yaml, rules/, templates/, and .env with fresh secrets (kept out of git).")
     screen.print(f"Next: cd {folder} && regulars check")
-
-
-def write_schemas(folder: Path) -> None:
-    """JSON Schemas for editors, from the same tables as the checks, with the workspace's own names in them."""
-    load_environment(folder)
-    target = folder / ".vscode"
-    target.mkdir(exist_ok=True)
-    workspace = load_workspace(folder)
-    rules = with_tests(rules_schema(workspace.settings), workspace)
-    written = {"rules.schema.json": rules, "config.schema.json": config_schema()}
-    for name, schema in written.items():
-        (target / name).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
-    associations = {".vscode/rules.schema.json": "rules/**/*.yaml", ".vscode/config.schema.json": "config.yaml"}
-    (target / "settings.json").write_text(json.dumps({"yaml.schemas": associations}, indent=2) + "\n", encoding="utf-8")
 
 
 def check(folder: Where = HERE, as_json: AsJson = False) -> None:
@@ -75,4 +60,6 @@ def check(folder: Where = HERE, as_json: AsJson = False) -> None:
         notes.print(
             "All good." if not problems else f"{errors} errors, {len(problems) - errors} warnings.", highlight=False
         )
+    if not errors:
+        editor.refresh(load_workspace(folder))
     raise typer.Exit(1 if errors else 0)

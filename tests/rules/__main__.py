@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from engine.store import Database, open_database
 from tests import memory
@@ -53,8 +53,12 @@ def agree(opened: list[Database], everybody: list[shop.Person], number: int, cou
     """Ask so many rules of one shop. Raises AssertionError, with the smallest rule that shows it, where two answers differ."""
     told = Counter[str]()
 
+    how = settings(
+        deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate, Phase.shrink]
+    )
+
     @seed(number)
-    @settings(max_examples=-(-count // AT_ONCE), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(how, max_examples=-(-count // AT_ONCE))
     @given(asked=questions())
     def ask(asked: Asked) -> None:
         conditions, expected = asked.read(), asked.plainly(everybody)

@@ -109,8 +109,9 @@ class Plainly:
                     for address in person.addresses
                 )
         built_in = {"id": person.id, "locale": person.locale, "created_at": person.created_at}
-        value = built_in[word] if word in built_in else _typed(person.attributes.get(word), TYPES[word])
-        return self._passes(value, under, TYPES[word])
+        if word in built_in:
+            return self._passes(built_in[word], under, TYPES[word])
+        return self._passes(_typed(person.attributes.get(word), TYPES[word]), under, _kept(word))
 
     def _counted(self, rule: Mapping[str, Any], person: Person) -> list[Happened]:
         return [
@@ -148,7 +149,7 @@ class Plainly:
 
     def _where(self, rule: Mapping[str, Any], event: Happened) -> bool:
         return all(
-            self._passes(_property(event, name), tests, TYPES[name]) for name, tests in rule.get("where", {}).items()
+            self._passes(_property(event, name), tests, _kept(name)) for name, tests in rule.get("where", {}).items()
         )
 
     def _followed(self, rule: Mapping[str, Any], first: Happened, person: Person, wanted: bool) -> bool:
@@ -246,6 +247,8 @@ class Plainly:
                 return self._today()
             back = _back(written)
             return date.fromisoformat(written) if back is None else self._today() - back
+        if kind == "second":
+            return self._moment(written).replace(microsecond=0)
         return self._moment(written) if kind == "time" else written
 
     def _today(self) -> date:
@@ -257,6 +260,11 @@ class Plainly:
             return self.now - back
         at = datetime.fromisoformat(written)
         return at if at.tzinfo else at.replace(tzinfo=self.zone).astimezone(UTC)
+
+
+def _kept(name: str) -> str:
+    """Attributes and properties keep a time to the second, and are compared to the second."""
+    return "second" if TYPES[name] == "time" else TYPES[name]
 
 
 def _comes_round(born: date, day: date) -> bool:
