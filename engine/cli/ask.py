@@ -23,10 +23,10 @@ def audience(
     segment: Annotated[str, typer.Argument(help="A segment, or a campaign for its audience.")],
     folder: Where = HERE,
     now: Now = None,
-    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL too.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL too, and the database's query plan.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who is in a segment: how many, a sample, and the SQL."""
+    """Who is in a segment: how many, a sample, the SQL, and the query plan."""
     with opened(folder) as (workspace, database):
         found = ask_audience(workspace, database, segment, now=moment(now))
     if as_json:

@@ -26,6 +26,7 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
         screen.print(f"[dim]for example[/dim] {escape(', '.join(found.sample))}", highlight=False)
     if sql:
         screen.print(Syntax(found.sql, "sql", word_wrap=True, background_color="default"))
+        screen.print("[dim]query plan[/dim]", *(escape(line) for line in found.query_plan), sep="\n", highlight=False)
 
 
 def report_page(screen: Console, read: Report, *, currency: str) -> None:

@@ -1,7 +1,8 @@
-"""Who is in a segment, or in a campaign's audience: how many, a sample, and the SQL that answers it."""
+"""Who is in a segment, or in a campaign's audience: how many, a sample, the SQL that answers it, and the way the database takes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +22,10 @@ SAMPLE = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audience:
-    """The answer as of an instant. `sample` holds customers' external ids, the first by the order of their taking in."""
+    """The answer as of an instant. `sample` holds customers' external ids, the first by the order of their taking in.
+
+    query_plan: the database's own words on how it finds them, a line a step.
+    """
 
     name: str
     as_of: datetime
@@ -29,6 +33,7 @@ class Audience:
     customers: int
     sample: tuple[str, ...]
     sql: str
+    query_plan: tuple[str, ...]
 
 
 def audience(workspace: Workspace, database: Database, name: str, *, now: datetime) -> Audience:
@@ -38,13 +43,15 @@ def audience(workspace: Workspace, database: Database, name: str, *, now: dateti
         raise UnknownName(f'"{name}" is a public post: it has no audience of customers')
     with database.reading() as connection:
         total = connection.execute(select(func.count()).select_from(customers)).scalar_one()
+        sql = _sql(chosen, database.dialect)
         return Audience(
             name=name,
             as_of=now,
             count=count_of(connection, chosen),
             customers=total,
             sample=sample_of(connection, chosen),
-            sql=_sql(chosen, database.dialect),
+            sql=sql,
+            query_plan=tuple(_query_plan(connection, sql, database.dialect)),
         )
 
 
@@ -72,3 +79,14 @@ def _sql(chosen: Select[tuple[int]], dialect: str) -> str:
     """The statement with its values written in, for reading and for EXPLAIN."""
     written: Dialect = postgresql.dialect() if dialect == "postgresql" else sqlite.dialect()  # type: ignore[no-untyped-call]
     return str(chosen.compile(dialect=written, compile_kwargs={"literal_binds": True}))
+
+
+def _query_plan(connection: Connection, sql: str, dialect: str) -> Iterator[str]:
+    """As the database tells it; SQLite's steps are indented under the step that they are part of, as PostgreSQL's are."""
+    if dialect == "postgresql":
+        yield from connection.exec_driver_sql(f"EXPLAIN {sql}").scalars()
+        return
+    depths = {0: -1}
+    for step, parent, _, detail in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"):
+        depths[step] = depths.get(parent, -1) + 1
+        yield f"{'  ' * depths[step]}{detail}"

@@ -43,6 +43,10 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
     definitions = campaign.pop("$defs")
     campaign["properties"].update(_workspace_keys(settings, segments))
     campaign["title"] = "A campaign"
+    campaign["oneOf"] = [{"required": [start]} for start in ("schedule", "trigger")]
+    campaign["if"] = {"required": ["class"], "properties": {"class": {"const": "commercial"}}}
+    campaign["then"] = {"required": ["goal"]}
+    definitions["Goal"]["properties"] |= _goal(definitions["Goal"]["properties"], settings)
     definitions["Schedule"]["oneOf"] = [{"required": [rhythm]} for rhythm in ("cron", "every", "at")]
     definitions["Schedule"]["required"] = []  # the time zone is the workspace's where it is left out
     definitions |= {
@@ -66,6 +70,22 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
         },
         "$defs": definitions,
     }
+
+
+def _goal(properties: Mapping[str, Any], settings: Settings) -> Schema:
+    """The events that there are, and the numbers that can be summed."""
+    numbers = _numbers(settings)
+    return {
+        "event": {"enum": sorted(settings.events), "description": properties["event"]["description"]},
+        "value": {"enum": [*numbers, None], "description": properties["value"]["description"]},
+    }
+
+
+def _numbers(settings: Settings) -> list[str]:
+    """The properties of any event that are numbers."""
+    return sorted(
+        {name for of in settings.events.values() for name, kind in of.items() if kind is AttributeType.NUMBER}
+    )
 
 
 def config_schema() -> Schema:
@@ -231,11 +251,10 @@ def _then(settings: Settings, *, happened: bool) -> Schema:
 def _rfm(settings: Settings) -> Schema:
     score = {"anyOf": [{"type": ["integer", "string"]}, _whole_tests()]}
     band = {"enum": list(BANDS)}
-    numbers = {name for of in settings.events.values() for name, kind in of.items() if kind is AttributeType.NUMBER}
     return {
         **{name: {**score, "description": says} for name, says in SCORES.items()},
         BAND: {"anyOf": [band, {"type": "array", "items": band, "minItems": 1}], "description": "In one of these bands."},
-        MONEY: {"enum": sorted(numbers), "description": "The property that says how much was spent."},
+        MONEY: {"enum": _numbers(settings), "description": "The property that says how much was spent."},
         "within": {**_SPAN, "description": "Only events at most so old count."},
     }  # fmt: skip
 

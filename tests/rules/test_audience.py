@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from engine.errors import UnknownName, WorkspaceError
 from engine.model import State
+from engine.questions.audience import audience as ask
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience
 from engine.store import Database
@@ -147,6 +148,15 @@ def test_the_statement_can_be_shown_with_its_values_in_it() -> None:
     assert chosen is not None
     shown = str(chosen.compile(dialect=PGDialect(), compile_kwargs={"literal_binds": True}))  # type: ignore[no-untyped-call]
     assert "'2026-03-02 12:00:00+00:00'" in shown and "%(" not in shown
+
+
+def test_the_question_shows_the_databases_own_plan(database: Database) -> None:
+    """Beside count, sample and SQL: where a rule is slow, the plan says what the database reads."""
+    shop.load(database, shop.people(20))
+    told = ask(WORKSPACE, database, "quiet", now=NOW)
+    assert 0 < told.count < told.customers == 20 and len(told.sample) == min(told.count, 10)
+    assert any("events" in line and ("Index" in line or "INDEX" in line) for line in told.query_plan), told.query_plan
+    assert told.query_plan[0][0] != " "
 
 
 def test_the_index_serves_an_event_condition(database: Database) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from docs import make_errors
 from engine.rules.files import rule_files
 from engine.rules.measures import MEASURES
 from engine.rules.operators import NAMES
@@ -129,6 +130,34 @@ def test_a_mistake_in_a_campaign_is_marked(old: str, new: str) -> None:
     """As in a segment."""
     assert marked(CAMPAIGN) == []
     assert marked(CAMPAIGN.replace(old, new, 1)) != []
+
+
+ONLY_CHECK_CAN_TELL = {
+    "The same key twice", "The same segment twice in one file", "Anchors and aliases", "A tag",  # an editor's YAML tells
+    "`on` is no value of true or false",  # to an editor it is a text, to this test's reader a truth value
+    "A misspelt segment", "Segments that contain each other", "A template that is not there",  # what stands in other files
+    "A range that goes backwards", "An hour that does not exist",
+    "A time zone that is none", "A provider that is not installed", "Tickets without PostgreSQL",
+}  # fmt: skip
+"""Of the gallery of broken files; and all conditions that can never hold."""
+
+
+def test_every_broken_file_is_marked_but_for_what_only_check_can_tell() -> None:
+    """While it is typed: of the gallery of errors, whatever is a matter of one file's shape."""
+    known = load_settings(make_errors.GALLERY / "workspace")
+    schemas = {"config.yaml": config_schema(), "rules": rules_schema(known, ["lapsing"])}
+    passed = set()
+    for case in make_errors.cases():
+        if not case.file.endswith(".yaml") or case.chapter == "Conditions that can never hold":
+            continue
+        try:
+            written = yaml.load(case.text, Loader=_Editor)
+        except yaml.YAMLError:
+            continue
+        schema = schemas[case.file if case.file in schemas else "rules"]
+        if Draft202012Validator(schema).is_valid(written):
+            passed.add(case.title)
+    assert passed == ONLY_CHECK_CAN_TELL
 
 
 def test_every_row_of_the_tables_can_be_completed() -> None:
