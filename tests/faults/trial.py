@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -28,12 +29,13 @@ from tests.faults.oracle import Evidence, Verdict, judge, read_ledger
 from tests.faults.plan import POINTS, Act, Blow, Missing, Plan, Store
 from tests.faults.proxy import Proxy, Strike
 from tests.faults.readers import Readers
-from tests.faults.shop import CONNECTIONS, DEADLINE, LEASE, THREADS, Address
+from tests.faults.shop import CONNECTIONS, LEASE, THREADS, Address
 from tests.faults.vendor import API_KEY, CourierVendor
 from tests.faults.watch import Watch
 from tests.postgres import Server
 
-PATIENCE = 120.0
+PATIENCE = float(os.environ.get("FAULTS_PATIENCE", "120"))
+"""Seconds until all should be quiet; more, where the trials have little of the machine."""
 IN_FLIGHT = max(CONNECTIONS, THREADS + 1)
 """How many messages one sender has on their way at once, and so how many a fault can leave in doubt."""
 
@@ -362,7 +364,7 @@ class Trial:
             left_behind=self.left_behind,
             healthy_first=self.healthy_first,
             samples=self.watch.samples,
-            deadline=DEADLINE,
+            deadline=LEASE,
             log=self.log(),
             secrets=(shop.SECRET, shop.CALLER, API_KEY),
         )
