@@ -17,7 +17,7 @@ BEGIN, END = "<!-- scoreboard: made by docs/make_scoreboard.py -->\n", "<!-- end
 
 Result = Mapping[str, Any]
 
-KILLS, CRASHES, PAUSES = ("kill", "commit", "byte", "fsync"), ("crash",), ("pause", "freeze")
+KILLS, CRASHES, PAUSES, RESTORES = ("kill", "commit", "byte", "fsync"), ("crash",), ("pause", "freeze"), ("restore",)
 WHO: Mapping[str, str] = {
     "blind": "Regulars, a vendor that cannot be asked and forgets our key",
     "reconcilable": "Regulars, a vendor that can be asked",
@@ -25,7 +25,7 @@ WHO: Mapping[str, str] = {
     "checkpoint": "*checkpoint first, then send* (no vendor helps)",
     "again": "*lease over: send again* (no vendor helps)",
 }
-COLUMNS = ("", "messages", "kills", "crashes of the database", "pauses beyond the lease", "lost", "doubled", "in doubt",
+COLUMNS = ("", "messages", "kills", "crashes of the database", "pauses beyond the lease", "backups put back", "lost", "doubled", "in doubt",
            "of these resolved", "unknown", "longest wait for quiet")  # fmt: skip
 
 
@@ -38,7 +38,15 @@ def row(who: str, results: Sequence[Result]) -> list[str]:
     def blows(*names: str) -> int:
         return sum(result["blows"].get(name, 0) for result in results for name in names)
 
-    numbers = (total("messages"), blows(*KILLS), blows(*CRASHES), blows(*PAUSES), total("lost"), total("doubled"))
+    numbers = (
+        total("messages"),
+        blows(*KILLS),
+        blows(*CRASHES),
+        blows(*PAUSES),
+        blows(*RESTORES),
+        total("lost"),
+        total("doubled"),
+    )
     unknown = sum(result["states"].get("unknown", 0) for result in results)
     quiet = max(result["seconds"] for result in results)
     shown = [f"{number:,}" for number in (*numbers, total("in_doubt"), total("resolved"), unknown)]
