@@ -15,12 +15,16 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    String,
     and_,
     bindparam,
+    case,
+    cast,
     func,
     literal,
     literal_column,
     select,
+    true,
 )
 
 from engine.ledger import replies
@@ -100,16 +104,36 @@ def applicable_caps(settings: Settings, terms: Terms) -> tuple[Cap, ...]:
 def recipients(
     audience: Select[tuple[int]], terms: Terms, settings: Settings, only: Collection[str], *, now: datetime
 ) -> Select[Any]:
-    """What `gather` reads, for everybody in an audience: the columns named in `only`, and one `count_N` for each cap.
+    """What `gather` reads, for everybody in an audience: the columns named in `only`, then `counted`: the same for those
+    who can be reached and for whom the same count under each cap.
 
     For who asks about many, and needs a message for none of them.
     """
-    caps = applicable_caps(settings, terms)
-    counts = [f"count_{index}" for index in range(len(caps))]
     moment: ColumnElement[datetime] = literal(now, consents.c.at.type)
-    since = [(cap.channel, literal(now - cap.within, messages.c.first_sent_at.type)) for cap in caps]
-    known = {column.name: column for column in _columns(terms, moment, since)}
-    return audience.with_only_columns(*(known[name] for name in (*only, *counts))).select_from(_reached(terms))
+    known = {column.name: column for column in _columns(terms, moment, ())}
+    counted = case((contact_points.c.id.is_not(None), _count_together(applicable_caps(settings, terms), now)))
+    columns = (*(known[name] for name in only), counted.label("counted"))
+    return audience.with_only_columns(*columns).select_from(_reached(terms))
+
+
+def _count_together(caps: Sequence[Cap], now: datetime) -> ColumnElement[str]:
+    """All counts as one text, to look once for a customer's messages; NULL where there are none."""
+    if not caps:
+        return literal("", String())
+    m = messages.c
+    each = [
+        cast(func.sum(case((and_(m.first_sent_at > now - cap.within, _on(cap.channel)), 1), else_=0)), String())
+        for cap in caps
+    ]
+    counts: ColumnElement[str] = each[0]
+    for count in each[1:]:
+        counts = counts + literal(" ", String()) + count
+    longest = literal(now - max(cap.within for cap in caps), m.first_sent_at.type)
+    return select(counts).where(*_counting(messages, longest)).correlate(customers).scalar_subquery()
+
+
+def _on(channel: Channel | None) -> ColumnElement[bool]:
+    return messages.c.channel == channel.value if channel else true()
 
 
 @lru_cache(maxsize=256)
@@ -156,14 +180,18 @@ def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Sinc
 
 def _count(channel: Channel | None, since: ColumnElement[datetime]) -> ColumnElement[int]:
     m = messages.alias()
-    within = (
+    on_channel = (m.c.channel == channel.value,) if channel else ()
+    return select(func.count()).select_from(m).where(*_counting(m, since), *on_channel).scalar_subquery()
+
+
+def _counting(m: FromClause, since: ColumnElement[datetime]) -> tuple[ColumnElement[bool], ...]:
+    """A customer's messages that count under a cap, on any channel."""
+    return (
         m.c.customer_id == customers.c.id,
         m.c.message_class == MessageClass.COMMERCIAL.value,
         m.c.first_sent_at > since,
+        m.c.state.in_([literal_column(f"'{state.value}'") for state in MAY_HAVE_BEEN_SENT]),
     )
-    on_channel = (m.c.channel == channel.value,) if channel else ()
-    states = m.c.state.in_([literal_column(f"'{state.value}'") for state in MAY_HAVE_BEEN_SENT])
-    return select(func.count()).select_from(m).where(*within, *on_channel, states).scalar_subquery()
 
 
 def _facts(

@@ -95,19 +95,21 @@ def _in_group(condition: HAPPENED, frame: Frame) -> ColumnElement[bool]:
 
 
 def _among_best(condition: HAPPENED, measured: Measured, frame: Frame) -> ColumnElement[bool]:
-    """Fewer than so many percent of those who have a measure have a higher one. Equal ones are in or out together."""
+    """Fewer than so many percent of those who have a measure have a higher one. Equal ones are in or out together.
+
+    That is: were all in a row, the best first, nobody below the value of the last who is let in.
+    """
     assert measured.best is not None
     rows = _rows(condition, frame)
     value = _taken(condition, measured, rows, frame).column
     each = select(rows.customer_id.label("customer_id"), value.label("value"))
-    each_one = each.where(*rows.where, rows.customer_id.is_not(None)).group_by(rows.customer_id).subquery()
-    better = func.rank().over(order_by=each_one.c.value.desc()) - 1
-    placed = select(each_one.c.customer_id, better.label("better"), func.count().over().label("everybody"))
-    place = placed.where(each_one.c.value.is_not(None)).subquery()
+    mine = each.where(*rows.where, rows.customer_id.is_not(None)).group_by(rows.customer_id)
+    row = mine.having(value.is_not(None)).cte()
     # in hundredths of thousandths, so that both databases count in whole numbers
     share = literal(int(measured.best * 1_000_000), BigInteger())
-    best = select(place.c.customer_id).where(place.c.better * 100_000_000 < place.c.everybody * share)
-    return customers.c.id.in_(best)
+    ahead = select((func.count() * share - 1) // literal(100_000_000, BigInteger())).select_from(row).scalar_subquery()
+    least = select(row.c.value).order_by(row.c.value.desc()).limit(1).offset(ahead).scalar_subquery()
+    return customers.c.id.in_(select(row.c.customer_id).where(row.c.value >= least))
 
 
 def _taken(

@@ -23,7 +23,7 @@ from engine.campaigns.launch import STEP
 from engine.campaigns.planned import CHUNK, Tally
 from engine.model import Channel, Claim, Message, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide, gather
-from engine.policy.facts import Terms, applicable_caps, recipients
+from engine.policy.facts import Terms, recipients
 from engine.questions.plan.draw import Draw, spread
 from engine.questions.plan.posting import Posting, posting, publishers
 from engine.questions.plan.writing import Writing, Written
@@ -39,7 +39,7 @@ PREFIX = 4
 _End = tuple[str, int] | None
 """A message that can be written, for a number's country in so many parts; None for one that cannot."""
 KIND = ("time_zone", "reached", "consent", "suppressed", "reply_waits")
-"""What gates look at, beside the counts under each cap: customers alike in all of it meet the same fate."""
+"""What gates look at, beside what is counted under caps: customers alike in all of it meet the same fate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +175,7 @@ class _Stream:
         shape, size = self._writing.looks(connection.dialect.name) if self._writing else ((), literal(0))
         prefix = (func.substr(contact_points.c.address, 1, PREFIX),) if self._sms and self._writing else ()
         self.columns = (*shape, *prefix, size)
-        self._gates = len(KIND) + len(applicable_caps(asked.settings, asked.terms))
+        self._gates = len(KIND) + 1
         self._met: dict[Any, Fate] = {}  # by what gates look at
         self._fates: dict[Any, Fate] = {}  # by that, and what tells wordings apart
         self._draw: Draw[Any] = Draw()
