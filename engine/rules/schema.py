@@ -44,7 +44,8 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
     campaign["properties"].update(_workspace_keys(settings, segments))
     campaign["title"] = "A campaign"
     campaign["oneOf"] = [{"required": [start]} for start in ("schedule", "trigger")]
-    campaign["if"] = {"required": ["class"], "properties": {"class": {"const": "commercial"}}}
+    offered = {"class": {"const": "commercial"}, "audience": {"not": {"const": PUBLIC}}}
+    campaign["if"] = {"required": list(offered), "properties": offered}
     campaign["then"] = {"required": ["goal"]}
     definitions["Goal"]["properties"] |= _goal(definitions["Goal"]["properties"], settings)
     definitions["Schedule"]["oneOf"] = [{"required": [rhythm]} for rhythm in ("cron", "every", "at")]
