@@ -1,6 +1,6 @@
 """How fast what a vendor reports is taken in: SendGrid's signed event webhooks, over HTTP, into the ledger.
 
-    python benchmarks/events.py [--messages 40000] [--batch 1000] [--rounds 3] [--databases sqlite postgresql]
+    python benchmarks/events.py [--messages 20000] [--batch 1000] [--rounds 3] [--databases sqlite postgresql]
 
 Each letter was accepted an hour ago. It is processed and delivered; four of ten are opened, one of ten is clicked, one of a
 hundred bounces. The events come in batches, each signed by ECDSA as SendGrid signs, posted by two clients to `regulars serve` in a process of
@@ -236,7 +236,7 @@ def compared(kind: str, root: Path, url_of: Callable[[], str], asked: argparse.N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=40_000)
+    parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
