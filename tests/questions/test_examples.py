@@ -157,6 +157,13 @@ def test_who_left_through_an_earlier_message_is_not_written_to(folder: Path) -> 
     assert differences(folder, PEOPLE + before + expect) == {}
 
 
+def test_whoever_opened_an_earlier_message_is_a_person(folder: Path) -> None:
+    """Also where the test gives both the same day, and so the same instant, at which only a machine could have."""
+    (folder / "rules" / "openers.yaml").write_text("segments:\n  openers: {who: {opened: second-purchase}}\n")
+    before = "messages:\n  - {customer: ana, campaign: second-purchase, at: 9 days ago, opened: 9 days ago}\n"
+    assert differences(folder, PEOPLE + before + "expect:\n  segments: {openers: [ana]}\n") == {}
+
+
 def test_campaigns_of_one_test_come_one_after_the_other(folder: Path) -> None:
     """The first in the file is sent first; the second meets the frequency cap that it left."""
     second = folder / "rules" / "campaigns" / "other.yaml"

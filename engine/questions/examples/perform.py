@@ -25,6 +25,8 @@ from engine.ledger import hand_over
 from engine.ledger.claim import claim
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.departures import note_departures
+from engine.ledger.engagement import ENGAGEMENTS
+from engine.ledger.machines import TOO_FAST
 from engine.ledger.record import record_events
 from engine.ledger.settle import Ended, Retry, settle
 from engine.model import Lane, Reason, State
@@ -132,7 +134,12 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
     settle(database, [ended], now=at)
     key = database.message_key(taken.id)
     reports = [
-        ProviderEvent(name=name, at=when, dedupe=f"{name}:{key}", message_key=key)
+        ProviderEvent(
+            name=name,
+            at=max(when, at + TOO_FAST) if name in ENGAGEMENTS else when,  # a person did it, whatever the day says
+            dedupe=f"{name}:{key}",
+            message_key=key,
+        )
         for name, when in sorted(message.reported.items(), key=lambda each: each[1])
     ]
     record_events(database, reports, provider="test", now=at)
