@@ -13,18 +13,16 @@ from typing import Any
 from pydantic import Field
 
 from channels import graph_events
-from channels.graph import DUPLICATE, Graph, GraphSettings, code_of, created_then, refusal
-from engine.errors import NoPlainAnswer, SecretMissing
+from channels.graph import DUPLICATE, Graph, GraphSettings, code_of, of_these_words, refusal
+from engine.errors import SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
-    Ambiguous,
     Answer,
     Capabilities,
     Engagement,
     Finding,
     Http,
-    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -35,8 +33,11 @@ from engine.provider import (
     Verified,
     Webhook,
     counted,
+    found_out,
     storable,
+    text_of,
     verified,
+    which,
 )
 
 LONGEST = 63_206
@@ -71,7 +72,7 @@ class Facebook(Provider):
         self._graph = Graph(http=http, settings=self.settings)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        text = _text(outgoing)
+        text = text_of(outgoing)
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
@@ -98,21 +99,8 @@ class Facebook(Provider):
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """Among the page's posts: the one of these words, published then."""
-        wanted, unclear = _text(outgoing).strip(), False
-        try:
-            for post in self._posts("id,message,created_time", deadline):
-                then = created_then(post.get("created_time"), outgoing.at)
-                if then is False:
-                    break
-                if storable(post.get("message")).strip() == wanted:
-                    if then:
-                        return Accepted(provider_message_id=storable(post.get("id")) or None)
-                    unclear = True
-        except SecretMissing as error:
-            return Ambiguous(code="set_up", detail=error.what)
-        except NoPlainAnswer as error:
-            return Ambiguous(code=error.what)
-        return Ambiguous(code="unclear") if unclear else NotFound()
+        posts = self._posts("id,message,created_time", deadline)
+        return found_out(lambda: which(of_these_words(posts, "message", "created_time", outgoing)))
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         wanted, found = set(post_ids), dict[str, Engagement]()
@@ -141,10 +129,6 @@ class Facebook(Provider):
 
     def _posts(self, fields: str, deadline: float) -> Any:
         return self._graph.listed(f"{self.settings.page_id}/published_posts", fields, deadline=deadline)
-
-
-def _text(outgoing: Outgoing) -> str:
-    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
 
 
 def _engagement(post: Mapping[str, Any]) -> Engagement:

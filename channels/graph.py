@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
@@ -22,13 +22,15 @@ from engine.provider import (
     Answer,
     Http,
     NotSent,
+    Outgoing,
     ProviderSettings,
     Rejected,
     SecretRef,
     outcome_of_status,
     retry_after,
     storable,
-    taken_then,
+    taken_at,
+    text_of,
 )
 
 PAGE, MOST_PAGES = 100, 10
@@ -159,9 +161,14 @@ def _until_free(answer: Answer) -> timedelta | None:
     return retry_after(answer.headers) or wait
 
 
-def created_then(date: object, at: datetime) -> bool | None:
-    """`taken_then` of a date as the Graph API writes it, like 2026-03-02T12:00:00+0000."""
-    try:
-        return taken_then(datetime.fromisoformat(str(date)), at)
-    except (TypeError, ValueError):
-        return None
+def of_these_words(
+    listed: Iterable[Mapping[str, Any]], words: str, date: str, outgoing: Outgoing
+) -> Iterator[tuple[object, bool | None]]:
+    """Of a list with the newest first, what says the same under `words`, by its id and by whether it was taken then (`date`)."""
+    wanted = text_of(outgoing).strip()
+    for one in listed:
+        then = taken_at(one.get(date), outgoing.at)
+        if then is False:
+            return
+        if storable(one.get(words)).strip() == wanted:
+            yield one.get("id"), then

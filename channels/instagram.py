@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from channels import graph_events
-from channels.graph import Graph, GraphSettings, code_of, created_then, refusal
+from channels.graph import Graph, GraphSettings, code_of, of_these_words, refusal
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
@@ -35,8 +35,11 @@ from engine.provider import (
     Verified,
     Webhook,
     counted,
+    found_out,
     storable,
+    text_of,
     verified,
+    which,
 )
 
 LONGEST = 2200
@@ -152,30 +155,24 @@ class Instagram(Provider):
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """By the container, where this process made it; else among the account's media, by the caption, published then."""
         container = self._containers.get(_mine(outgoing))
-        try:
-            status = self._status(container, deadline)[0] if container else ""
-            if status in ("FINISHED", "ERROR", "EXPIRED"):
-                return NotFound(detail=f"its container is {status.lower()}, not published")
-            if container and status != "PUBLISHED":
-                return Ambiguous(code=status.lower() or "unreadable")
-            found = self._published(outgoing, deadline)
-        except SecretMissing as error:
-            return Ambiguous(code="set_up", detail=error.what)
-        except NoPlainAnswer as error:
-            return Ambiguous(code=error.what)
-        return Accepted(detail="its id is not known") if container and not isinstance(found, Accepted) else found
+        return found_out(
+            lambda: (
+                self._of_container(container, outgoing, deadline) if container else self._published(outgoing, deadline)
+            )
+        )
+
+    def _of_container(self, container: str, outgoing: Outgoing, deadline: float) -> Finding:
+        """Raises NoPlainAnswer or SecretMissing."""
+        status, _ = self._status(container, deadline)
+        if status in ("FINISHED", "ERROR", "EXPIRED"):
+            return NotFound(detail=f"its container is {status.lower()}, not published")
+        if status != "PUBLISHED":
+            return Ambiguous(code=status.lower() or "unreadable")
+        found = self._published(outgoing, deadline)
+        return found if isinstance(found, Accepted) else Accepted(detail="its id is not known")
 
     def _published(self, outgoing: Outgoing, deadline: float) -> Accepted | NotFound | Ambiguous:
-        wanted, unclear = _text(outgoing).strip(), False
-        for media in self._media("id,caption,timestamp", deadline):
-            then = created_then(media.get("timestamp"), outgoing.at)
-            if then is False:
-                break
-            if storable(media.get("caption")).strip() == wanted:
-                if then:
-                    return Accepted(provider_message_id=storable(media.get("id")) or None)
-                unclear = True
-        return Ambiguous(code="unclear") if unclear else NotFound()
+        return which(of_these_words(self._media("id,caption,timestamp", deadline), "caption", "timestamp", outgoing))
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         wanted, found = set(post_ids), dict[str, Engagement]()
@@ -210,13 +207,9 @@ class Instagram(Provider):
         return lambda words: self.words(words, outgoing)
 
 
-def _text(outgoing: Outgoing) -> str:
-    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
-
-
 def _mine(outgoing: Outgoing) -> tuple[str, str, str]:
     image = outgoing.content.image if isinstance(outgoing.content, TextContent) else None
-    return outgoing.key, image or "", _text(outgoing)
+    return outgoing.key, image or "", text_of(outgoing)
 
 
 def _surely_not(refused: NotSent | Rejected | Ambiguous) -> NotSent | Rejected:

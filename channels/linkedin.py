@@ -18,13 +18,11 @@ from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
-    Ambiguous,
     Answer,
     Capabilities,
     Engagement,
     Finding,
     Http,
-    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -32,13 +30,15 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
-    TextContent,
     Verified,
     counted,
+    found_out,
     outcome_of_status,
     storable,
     taken_then,
+    text_of,
     verified,
+    which,
 )
 
 LONGEST = 3000  # a longer text would be cut off without a word
@@ -96,7 +96,7 @@ class LinkedIn(Provider):
         )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        text = _text(outgoing)
+        text = text_of(outgoing)
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
@@ -127,20 +127,14 @@ class LinkedIn(Provider):
         """Among the organisation's posts: the one of these words, published then."""
         if not self._organisation:
             return super().look_up(outgoing, deadline=deadline)
-        wanted, unclear = _text(outgoing).strip(), False
-        try:
-            for post in self._posts(outgoing.at, deadline):
-                then = _taken_then(post.get("publishedAt", post.get("createdAt")), outgoing.at)
-                if then is False or plain(storable(post.get("commentary"))).strip() != wanted:
-                    continue
-                if then:
-                    return Accepted(provider_message_id=storable(post.get("id")) or None)
-                unclear = True
-        except SecretMissing as error:
-            return Ambiguous(code="set_up", detail=error.what)
-        except NoPlainAnswer as error:
-            return Ambiguous(code=error.what)
-        return Ambiguous(code="unclear") if unclear else NotFound()
+        wanted = text_of(outgoing).strip()
+        return found_out(
+            lambda: which(
+                (post.get("id"), _taken_then(post.get("publishedAt", post.get("createdAt")), outgoing.at))
+                for post in self._posts(outgoing.at, deadline)
+                if plain(storable(post.get("commentary"))).strip() == wanted
+            )
+        )
 
     def _posts(self, since: datetime, deadline: float) -> Iterator[Mapping[str, Any]]:
         """The posts that were written or changed since then, the last one first. Raises NoPlainAnswer where there is no end."""
@@ -227,10 +221,6 @@ def _post(author: str, text: str) -> dict[str, Any]:
         "lifecycleState": "PUBLISHED",
         "isReshareDisabledByAuthor": False,
     }
-
-
-def _text(outgoing: Outgoing) -> str:
-    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
 
 
 def _codes(answer: Answer) -> list[str]:

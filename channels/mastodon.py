@@ -20,14 +20,12 @@ from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel, EventName
 from engine.provider import (
     Accepted,
-    Ambiguous,
     Answer,
     Capabilities,
     Engagement,
     Finding,
     Http,
     Inbox,
-    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -37,13 +35,15 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
-    TextContent,
     Verified,
     counted,
+    found_out,
     outcome_of_status,
     storable,
-    taken_then,
+    taken_at,
+    text_of,
     verified,
+    which,
 )
 
 PAGE, MOST_PAGES = 40, 25
@@ -102,7 +102,7 @@ class Mastodon(Provider):
         self._inbox = Polled("notifications", self._notifications)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+        text = text_of(outgoing)
         if outgoing.to is not None and not _HANDLE.match(outgoing.to):
             return Rejected(code="unsendable", detail="this is not a handle")
         try:
@@ -125,24 +125,18 @@ class Mastodon(Provider):
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """Among our account's statuses, which are listed with the direct ones: the one of these words, published then."""
-        text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
-        wanted = self._status(text, outgoing.to)
-        try:
-            token, unclear = self.settings.access_token.reveal(), False
-            for status in self._published(token, outgoing, deadline):
-                then = _taken_then(status.get("created_at"), outgoing.at)
-                if then is False or status.get("visibility") != wanted["visibility"]:
-                    continue
-                source = self._ask(token, f"/statuses/{_id(status)}/source", deadline)
-                if str(source.get("text", "")).strip() == wanted["status"].strip():
-                    if then:
-                        return Accepted(provider_message_id=_id(status))
-                    unclear = True
-        except SecretMissing as error:
-            return Ambiguous(code="set_up", detail=error.what)
-        except NoPlainAnswer as error:
-            return Ambiguous(code=error.what)
-        return Ambiguous(code="unclear") if unclear else NotFound()
+        return found_out(lambda: which(self._same(outgoing, deadline)))
+
+    def _same(self, outgoing: Outgoing, deadline: float) -> Iterator[tuple[object, bool | None]]:
+        """The statuses of these words, by id and by whether they were published then. Raises NoPlainAnswer or SecretMissing."""
+        wanted, token = self._status(text_of(outgoing), outgoing.to), self.settings.access_token.reveal()
+        for status in self._published(token, outgoing, deadline):
+            then = taken_at(status.get("created_at"), outgoing.at)
+            if then is False or status.get("visibility") != wanted["visibility"]:
+                continue
+            source = self._ask(token, f"/statuses/{_id(status)}/source", deadline)
+            if str(source.get("text", "")).strip() == wanted["status"].strip():
+                yield _id(status), then
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         """One question a post: https://docs.joinmastodon.org/methods/statuses/#get"""
@@ -191,7 +185,7 @@ class Mastodon(Provider):
         for _ in range(MOST_PAGES):
             page = self._ask(token, f"/accounts/{account}/statuses", deadline, query)
             yield from page
-            if not page or _taken_then(page[-1].get("created_at"), outgoing.at) is False:
+            if not page or taken_at(page[-1].get("created_at"), outgoing.at) is False:
                 return
             query["max_id"] = _id(page[-1])
         raise NoPlainAnswer("incomplete")
@@ -270,10 +264,3 @@ def _id(entity: Mapping[str, Any]) -> str:
     if not number.isalnum():
         raise NoPlainAnswer("unreadable")
     return number
-
-
-def _taken_then(date: Any, at: datetime) -> bool | None:
-    try:
-        return taken_then(datetime.fromisoformat(str(date)), at)
-    except (TypeError, ValueError):
-        return None

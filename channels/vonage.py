@@ -32,7 +32,6 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
-    TextContent,
     TextOrSecret,
     Verified,
     Webhook,
@@ -40,6 +39,7 @@ from engine.provider import (
     reveal,
     safe_header,
     storable,
+    text_of,
     verified,
     without_personal,
 )
@@ -201,7 +201,7 @@ def signature(fields: Mapping[str, str], secret: str, method: str) -> str:
 
 
 def _message(outgoing: Outgoing) -> Mapping[str, str]:
-    text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+    text = text_of(outgoing)
     form = {
         "to": (outgoing.to or "").removeprefix("+"),
         "from": safe_header(outgoing.sender).removeprefix("+"),

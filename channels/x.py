@@ -27,7 +27,6 @@ from engine.provider import (
     Engagement,
     Finding,
     Http,
-    NotFound,
     NotSent,
     Outcome,
     Outgoing,
@@ -35,14 +34,16 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
-    TextContent,
     Verified,
     counted,
+    found_out,
     outcome_of_status,
     storable,
-    taken_then,
+    taken_at,
+    text_of,
     until_reset,
     verified,
+    which,
 )
 
 SHORT, LONG = 280, 25_000
@@ -106,7 +107,7 @@ class X(Provider):
         return weight(text)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        text = _text(outgoing)
+        text = text_of(outgoing)
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
@@ -133,20 +134,14 @@ class X(Provider):
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """Among the account's posts: the one of these words, published then."""
-        wanted, unclear = _bare(_text(outgoing)), False
-        try:
-            for post in self._posts(outgoing.at, deadline):
-                if _bare(_as_written(post)) != wanted:
-                    continue
-                then = _taken_then(post.get("created_at"), outgoing.at)
-                if then:
-                    return Accepted(provider_message_id=_number(post) or None)
-                unclear = unclear or then is None
-        except SecretMissing as error:
-            return Ambiguous(code="set_up", detail=error.what)
-        except NoPlainAnswer as error:
-            return Ambiguous(code=error.what)
-        return Ambiguous(code="unclear") if unclear else NotFound()
+        wanted = _bare(text_of(outgoing))
+        return found_out(
+            lambda: which(
+                (_number(post), taken_at(post.get("created_at"), outgoing.at))
+                for post in self._posts(outgoing.at, deadline)
+                if _bare(_as_written(post)) == wanted
+            )
+        )
 
     def _posts(self, since: datetime, deadline: float) -> Iterator[Mapping[str, Any]]:
         """The account's posts since a little before then, the newest first. Raises NoPlainAnswer or SecretMissing."""
@@ -260,23 +255,12 @@ def _bare(text: str) -> str:
     return str(links).strip()
 
 
-def _text(outgoing: Outgoing) -> str:
-    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
-
-
 def _objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _number(value: Any) -> str:
     return storable(value.get("id")) if isinstance(value, Mapping) else ""
-
-
-def _taken_then(date: Any, at: datetime) -> bool | None:
-    try:
-        return taken_then(datetime.fromisoformat(str(date)), at)
-    except (TypeError, ValueError):
-        return None
 
 
 def _engagement(metrics: Any) -> Engagement:

@@ -18,7 +18,7 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -725,6 +725,39 @@ def taken_then(created: datetime, at: datetime) -> bool | None:
     return True if at - timedelta(seconds=1) <= created <= at + HAND_OVER_LASTS else None
 
 
+def taken_at(date: object, at: datetime) -> bool | None:
+    """`taken_then` of a date in ISO 8601, as most vendors write it; None for what is no date."""
+    try:
+        return taken_then(datetime.fromisoformat(str(date)), at)
+    except (TypeError, ValueError):
+        return None
+
+
+def which(same: Iterable[tuple[object, bool | None]]) -> Accepted | NotFound | Ambiguous:
+    """Of a vendor's messages with the same words, each by its id and by whether it was taken then (`taken_then`): ours."""
+    unclear = False
+    for name, then in same:
+        if then:
+            return Accepted(provider_message_id=storable(name) or None)
+        unclear = unclear or then is None
+    return Ambiguous(code="unclear") if unclear else NotFound()
+
+
+def found_out(ask: Callable[[], Finding]) -> Finding:
+    """What a look-up that asks finds; doubt where it cannot ask, or is told nothing plainly."""
+    try:
+        return ask()
+    except SecretMissing as error:
+        return Ambiguous(code="set_up", detail=error.what)
+    except NoPlainAnswer as error:
+        return Ambiguous(code=error.what)
+
+
+def text_of(outgoing: Outgoing) -> str:
+    """The text of a message that is no email, as every vendor can take it."""
+    return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+
+
 def retry_after(
     headers: Mapping[str, str], *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
 ) -> timedelta | None:
@@ -804,16 +837,20 @@ __all__ = [
     "Verified",
     "Webhook",
     "counted",
+    "found_out",
     "outcome_of_status",
     "refuse_what_is_not_promised",
     "retry_after",
     "reveal",
     "safe_header",
     "storable",
+    "taken_at",
     "taken_then",
+    "text_of",
     "time_left",
     "too_long",
     "until_reset",
     "verified",
+    "which",
     "without_personal",
 ]

@@ -36,11 +36,11 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
-    TextContent,
     Verified,
     counted,
     outcome_of_status,
     storable,
+    text_of,
     verified,
 )
 
@@ -104,7 +104,7 @@ class Bluesky(Provider):
         return graphemes(text)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
-        text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+        text = text_of(outgoing)
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         answer = self._asked(
@@ -131,7 +131,7 @@ class Bluesky(Provider):
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """The record under this message's key: there, and ours, or not there."""
-        text = storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
+        text = text_of(outgoing)
         where = {"collection": COLLECTION, "rkey": record_key(outgoing.key, outgoing.at)}
         answer = self._asked("GET", "com.atproto.repo.getRecord", deadline=deadline, query=where)
         if not isinstance(answer, Answer):
