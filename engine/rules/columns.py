@@ -98,14 +98,23 @@ def fraction(value: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
     return cast(value, Numeric() if dialect == POSTGRESQL else Float())
 
 
+def apart(
+    later: ColumnElement[Any] | datetime, earlier: ColumnElement[Any] | datetime, dialect: str
+) -> ColumnElement[Any]:
+    """How far two instants are from each other, exactly: in microseconds on SQLite, in seconds on PostgreSQL. For ratios."""
+    if dialect == POSTGRESQL:
+        return cast(extract("epoch", _instant(later) - _instant(earlier)), Numeric())
+    return _microseconds(later) - _microseconds(earlier)
+
+
 def days_between(
     later: ColumnElement[Any] | datetime, earlier: ColumnElement[Any] | datetime, dialect: str
 ) -> ColumnElement[Any]:
     """How many days lie between two instants, with what is over of a day."""
+    distance = apart(later, earlier, dialect)
     if dialect == POSTGRESQL:
-        apart = _instant(later) - _instant(earlier)
-        return cast(extract("epoch", apart), Numeric()) / literal(SECONDS_A_DAY, Numeric())
-    return fraction(_microseconds(later) - _microseconds(earlier), dialect) / literal(SECONDS_A_DAY * 1e6, Float())
+        return distance / literal(SECONDS_A_DAY, Numeric())
+    return fraction(distance, dialect) / literal(SECONDS_A_DAY * 1e6, Float())
 
 
 def whole_days(days: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, literal
 
 from engine.model import AttributeType
-from engine.rules.columns import Typed, days_between, fraction, instants, numbers, whole_days
+from engine.rules.columns import Typed, apart, days_between, fraction, instants, numbers, whole_days
 from engine.store import tables
 
 PLACES = 6
@@ -113,9 +113,12 @@ def _gap(sample: Sample) -> Typed:
 
 
 def _overdue(sample: Sample) -> Typed:
-    """Days since the newest, over the days that lay between two until then."""
-    since = days_between(sample.now, func.max(sample.at), sample.dialect)
-    return numbers(_rounded(since * (sample.count - 1) / func.nullif(_span(sample), 0)), sample.dialect)
+    """The time since the newest, over the time that lay between two until then. A day's fraction would be cut off: events may lie
+    a microsecond apart.
+    """
+    newest, oldest = func.max(sample.at), func.min(sample.at)
+    since = fraction(apart(sample.now, newest, sample.dialect) * (sample.count - 1), sample.dialect)
+    return numbers(_rounded(since / func.nullif(apart(newest, oldest, sample.dialect), 0)), sample.dialect)
 
 
 def _share(sample: Sample) -> Typed:

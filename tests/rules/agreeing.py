@@ -85,9 +85,12 @@ def read(rule: Mapping[str, Any], workspace: Workspace = WORKSPACE) -> Condition
     return condition
 
 
-def answers(database: Database, asked: Asked, conditions: Sequence[Condition]) -> list[set[str]]:
-    """Whom each condition chooses."""
-    fits = [matches(asked.workspace, one, now=asked.now, dialect=database.dialect) for one in conditions]
+def answers(
+    database: Database, asked: Asked, conditions: Sequence[Condition], *, everybody: bool = False
+) -> list[set[str]]:
+    """Whom each condition chooses; with `everybody`, asked in passes over all events."""
+    how: dict[str, Any] = {"now": asked.now, "dialect": database.dialect, "everybody": everybody}
+    fits = [matches(asked.workspace, one, **how) for one in conditions]
     columns = [case((who, 1), else_=0).label(f"rule_{number}") for number, who in enumerate(fits)]
     with database.reading() as connection:
         rows = connection.execute(select(customers.c.external_id, *columns)).all()

@@ -168,6 +168,16 @@ def test_the_sum_of_nothing_is_nothing_and_the_last_of_nothing_is_never(database
     assert chosen(database, {"did": "purchase", "last": {"after": "1 day ago"}}) == set()
 
 
+def test_a_gap_of_a_microsecond_is_a_gap(database: Database) -> None:
+    """Two purchases a microsecond apart, a week ago: the time since is exactly so many such gaps, on both databases."""
+    newest = NOW - timedelta(days=7)
+    bought = [
+        shop.Happened(name="purchase", at=at, properties={}) for at in (newest - timedelta(microseconds=1), newest)
+    ]
+    shop.load(database, [shop.Person(id="somebody", locale=None, created_at=NOW, attributes={}, events=bought)])
+    assert chosen(database, {"did": "purchase", "overdue": {"is": "604800000000"}}) == {"somebody"}
+
+
 def test_today_is_the_day_in_the_workspaces_time_zone(database: Database) -> None:
     """At half past ten in the evening in Greenwich it is already tomorrow in Helsinki."""
     somebody(database, {"birthday": "2026-03-03"})
