@@ -86,7 +86,7 @@ def main() -> None:
         for kind in asked.databases:
             running = server.running(root) if kind == "postgresql" else nullcontext(f"sqlite:///{root}/shop.db")
             with running as url:
-                measure(root / kind, url, kind, asked)
+                measure(root / f"shop-{kind}", url, kind, asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
