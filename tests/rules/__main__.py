@@ -1,6 +1,6 @@
 """The long form: thousands of random rules, each on SQLite, on PostgreSQL and read in plain Python, over one shop after another.
 
-python -m tests.rules --rules 20000              # what `make rules` does: about ten minutes
+python -m tests.rules --rules 20000              # what `make rules` does: about half an hour
 python -m tests.rules --rules 10000 --first 21   # other shops and other rules
 """
 
