@@ -42,6 +42,7 @@ from engine.sending.providers import open_providers
 from engine.sending.restored import begin_watched, refuse_quarantined
 from engine.sending.sender import Sender
 from engine.sending.witness import Witness
+from engine.settings import AfterPromotion
 from engine.store import Database, open_database
 
 log = structlog.get_logger()
@@ -97,8 +98,13 @@ class Installation:
         self.database = database or open_workspace_database(self.setup.workspace, url)
         self.witness: Witness | None = None
         if sends:
+            settings = self.setup.workspace.settings
             self.witness = begin_watched(
-                self.database, url or self.setup.workspace.settings.database, folder, now=clock.now()
+                self.database,
+                url or settings.database,
+                folder,
+                now=clock.now(),
+                promotions=settings.sending.promoted is AfterPromotion.ASK,
             )
         self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock, witness=self.witness)
         self.dispatcher = dispatcher_for(self.sender, self.database, clock)

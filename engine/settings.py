@@ -50,6 +50,13 @@ class Dispatch(StrEnum):
     PROCRASTINATE = "procrastinate"
 
 
+class AfterPromotion(StrEnum):
+    """What is done when a standby took over: it may lack the last commits, unless replication is synchronous."""
+
+    ASK = "ask"
+    GO_ON = "go_on"
+
+
 class Sending(Part):
     """How the sender works. The lease must be longer than a whole provider call, with a margin."""
 
@@ -64,6 +71,10 @@ class Sending(Part):
     retry_for: Duration = timedelta(hours=24)
     max_attempts: int = Field(default=8, ge=1, le=100)
     resolve_window: Duration = timedelta(hours=72)
+    promoted: AfterPromotion = Field(
+        default=AfterPromotion.ASK,
+        description="When PostgreSQL failed over: `ask` a person first, or `go_on`, where replication is synchronous.",
+    )
 
     @model_validator(mode="after")
     def _lease_outlives_deadline(self) -> Sending:

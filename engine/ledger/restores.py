@@ -52,11 +52,13 @@ def incarnations(connection: Connection) -> tuple[str, ...]:
     return (first, *connection.execute(select(restores.c.incarnation).order_by(restores.c.id)).scalars())
 
 
-def another_server(connection: Connection) -> str:
-    """How the server differs from the one that sent last, in words; empty where it is the same or cannot be told."""
+def another_server(connection: Connection, *, promotions: bool) -> str:
+    """How the server differs from the one that sent last, in words; empty where it is the same or cannot be told.
+    `promotions`: whether another timeline alone is a difference.
+    """
     former = connection.execute(select(facts.c.value).where(facts.c.name == _SERVER)).scalar()
     present = server(connection)
-    return difference(former, present) if former and present else ""
+    return difference(former, present, promotions=promotions) if former and present else ""
 
 
 def knows(connection: Connection, message: int, attempt: int) -> bool:

@@ -21,16 +21,18 @@ REMEDY = (
 )
 
 
-def suspicion(database: Database, url: str, folder: Path) -> str:
-    """Why this database may not know of all that was sent; empty where nothing says so."""
+def suspicion(database: Database, url: str, folder: Path, *, promotions: bool = True) -> str:
+    """Why this database may not know of all that was sent; empty where nothing says so. `promotions`: whether a new timeline
+    of PostgreSQL says so.
+    """
     where = place(url, folder, database.ledger)
     told = list(testimonies(where))
     with database.reading() as connection:
-        if other := restores.another_server(connection):
+        if other := restores.another_server(connection, promotions=promotions):
             return f"it is {other}"
         known = restores.incarnations(connection)
         if restores.witnessed(connection) and not where.is_dir() and restores.newest_hand_over(connection):
-            return f"the witness of what was sent ({where.name}) is not beside it"
+            return f"the witness of what was sent ({where.parent.name}) is not beside it"
         if any(one.incarnation not in known for one in told):
             return "it knows nothing of a restore that was settled already"
         lost = [
@@ -50,12 +52,14 @@ def refuse_quarantined(database: Database) -> None:
         raise Quarantined(what, where="config.yaml: database", remedy=REMEDY)
 
 
-def begin_watched(database: Database, url: str, folder: Path, *, now: datetime) -> Witness | None:
+def begin_watched(
+    database: Database, url: str, folder: Path, *, now: datetime, promotions: bool = True
+) -> Witness | None:
     """Look whether the database is the one that sent last, and begin a witness of what leaves from now on; None where none
     can be written. Raises Quarantined.
     """
     refuse_quarantined(database)
-    if why := suspicion(database, url, folder):
+    if why := suspicion(database, url, folder, promotions=promotions):
         brakes.pause(database, brakes.RESTORED, why=f"{RESTORED}: {why}", now=now)
         refuse_quarantined(database)
     with database.reading() as connection:

@@ -35,7 +35,7 @@ def place(url: str, folder: Path, ledger: str) -> Path:
     target = make_url(url)
     if target.get_backend_name() == "sqlite":
         file = folder / (target.database or "")
-        return file.with_name(f"{file.name}-witness")
+        return file.with_name(f"{file.name}-witness") / ledger
     return folder / ".regulars" / ledger
 
 

@@ -20,7 +20,8 @@ empty while it is a standby.
 
 https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES
 """
-_PARTS = ("another PostgreSQL cluster", "another timeline of the server", "another database in the cluster")
+_TIMELINE = "another timeline of the server"
+_PARTS = ("another PostgreSQL cluster", _TIMELINE, "another database in the cluster")
 
 
 def server(connection: Connection) -> str | None:
@@ -34,10 +35,10 @@ def server(connection: Connection) -> str | None:
         return None
 
 
-def difference(former: str, present: str) -> str:
-    """In words, how two servers differ."""
+def difference(former: str, present: str, *, promotions: bool = True) -> str:
+    """In words, how two servers differ; `promotions`: whether another timeline alone counts."""
     for name, one, other in zip(_PARTS, former.split("/"), present.split("/"), strict=True):
-        if one != other:
+        if one != other and (promotions or name != _TIMELINE):
             return f"{name} (it was {one}, it is {other})"
     return ""
 

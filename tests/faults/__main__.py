@@ -59,8 +59,8 @@ def main() -> int:
     print(f"seeds {seeds.start} to {seeds.stop - 1}, {len(names)} trials, {asked.workers} at once", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began, until = time.monotonic(), time.time() + asked.minutes * 60
-    failed = run_all(names, asked.workers, asked.out, resume=asked.resume, until=until)
-    print(f"{len(names) - failed} held, {failed} failed, {time.monotonic() - began:.0f} s")
+    ran, failed = run_all(names, asked.workers, asked.out, resume=asked.resume, until=until)
+    print(f"{ran - failed} held, {failed} failed, {len(names) - ran} left, {time.monotonic() - began:.0f} s")
     return min(failed, 1)
 
 

@@ -78,9 +78,11 @@ def held(out: Path) -> frozenset[str]:
     return frozenset(json.loads(line)["name"] for line in lines)
 
 
-def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = False, until: float = inf) -> int:
+def run_all(
+    names: Sequence[str], workers: int, out: Path, *, resume: bool = False, until: float = inf
+) -> tuple[int, int]:
     """Run them all, a line a trial into `out`, after those that are there where it is resumed; none begins after `until`.
-    Returns how many failed.
+    Returns how many ran, and how many of these failed.
     """
     context = multiprocessing.get_context("spawn")
     queue, results = context.Queue(), context.Queue()
@@ -90,12 +92,13 @@ def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = Fal
         queue.put(name)
     for process in crew:
         process.start()
-    failed = 0
+    ran = failed = 0
     with out.open("a" if resume else "w", encoding="utf-8") as lines:
         for number in range(1, len(names) + 1):
             result = results.get()
             if result.get("left"):
                 continue
+            ran += 1
             lines.write(json.dumps(result) + "\n")
             lines.flush()
             wrong = [result["broken"].splitlines()[-1]] if "broken" in result else result["objections"]
@@ -107,4 +110,4 @@ def run_all(names: Sequence[str], workers: int, out: Path, *, resume: bool = Fal
                 print(f"  {objection}\n  again: python -m tests.faults --only {result['name']}", flush=True)
     for process in crew:
         process.join()
-    return failed
+    return ran, failed

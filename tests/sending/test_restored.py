@@ -199,6 +199,10 @@ def test_a_sqlite_file_without_its_witness_and_one_replaced_while_open_are_found
     assert suspicion(shop.database, url, tmp_path) == ""
     shutil.rmtree(place(url, tmp_path, shop.database.ledger))
     assert "is not beside it" in suspicion(shop.database, url, tmp_path)
+    shutil.copy(sqlite_template, tmp_path / "new.db")
+    fresh = open_database(f"sqlite:///{tmp_path / 'new.db'}", secret=SECRET)
+    assert suspicion(fresh, f"sqlite:///{tmp_path / 'new.db'}", tmp_path) == ""  # a new ledger has sent nothing
+    fresh.close()
     shutil.copy(file, tmp_path / "copy.db")
     (tmp_path / "copy.db").replace(file)
     with pytest.raises(AnotherDatabase, match="start it again"):
@@ -235,5 +239,6 @@ def test_postgresql_rolled_back_on_its_disk_and_promoted_to_a_new_timeline(tmp_p
         shop.database = open_database(url, secret=SECRET)
         with pytest.raises(Quarantined, match=r"another timeline of the server .it was 1, it is 2"), sending(shop, url):
             pass
+        assert suspicion(shop.database, url, tmp_path, promotions=False) == ""  # replication was synchronous
         assert len(shop.provider.taken) == 9
         shop.database.close()

@@ -77,7 +77,7 @@ def _ledger(
         findings.append(wrong("database", str(error)))
         return None
     try:
-        findings += place(database, settings.database, folder)
+        findings += place(database, settings, folder)
         return _read(database, settings, providers, findings, now)
     finally:
         database.close()

@@ -10,19 +10,21 @@ from engine.questions.doctor.finding import Finding, good, skipped, wrong
 from engine.sending.restored import REMEDY, RESTORED, suspicion
 from engine.sending.witness import place as witness_place
 from engine.sending.witness import testimonies
+from engine.settings import AfterPromotion, Settings
 from engine.store import Database
 from engine.store.identity import server
 
 AREA = "database"
 
 
-def place(database: Database, url: str, folder: Path) -> Iterator[Finding]:
+def place(database: Database, settings: Settings, folder: Path) -> Iterator[Finding]:
     """The quarantine, and what would lead to one."""
+    url, asks = settings.database, settings.sending.promoted is AfterPromotion.ASK
     with database.reading() as connection:
         quarantine, there = restores.quarantined(connection), server(connection)
     if quarantine:
         why = f"{quarantine.why}; nothing is sent"
-    elif why := suspicion(database, url, folder):
+    elif why := suspicion(database, url, folder, promotions=asks):
         why = f"{RESTORED}: {why}; the next start will send nothing"
     if why:
         yield wrong(AREA, why, REMEDY)
