@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -135,79 +135,103 @@ def _microseconds(moment: ColumnElement[Any] | datetime) -> ColumnElement[Any]:
 
 def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str) -> Typed:
     """A value inside a JSON column, by its declared type."""
-    found = _postgresql(container, name) if dialect == POSTGRESQL else _sqlite(container, name)
+    found: _Json = (_InPostgreSQL if dialect == POSTGRESQL else _InSQLite)(container, name)
     match kind:
         case AttributeType.NUMBER:
-            return numbers(found.number, dialect)
+            return numbers(found.number(), dialect)
         case AttributeType.BOOLEAN:
             return Typed(
-                column=found.boolean,
+                column=found.boolean(),
                 bind=lambda value: literal("true" if value else "false", String()),
                 dialect=dialect,
                 among=found.is_boolean,
             )
         case AttributeType.LIST:
-            return texts(found.array, dialect)
+            return texts(found.array(), dialect)
         case AttributeType.DATE:
-            return Typed(column=_shaped(found.text, "____-__-__"), bind=_bind_day, dialect=dialect)
+            return Typed(column=_shaped(found.text(), "____-__-__"), bind=_bind_day, dialect=dialect)
         case AttributeType.TIME:
-            to_the_second = func.substr(_shaped(found.text, "____-__-__T__:__:__%"), 1, 19)
+            to_the_second = func.substr(_shaped(found.text(), "____-__-__T__:__:__%"), 1, 19)
             return Typed(column=to_the_second, bind=_bind_second, dialect=dialect)
         case AttributeType.TEXT:
-            return replace(texts(found.text, dialect), among=found.is_text)
+            return replace(texts(found.text(), dialect), among=found.is_text)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Json:
+class _Json(Protocol):
     """One JSON value seen as each type; NULL where it is of another. is_text, is_boolean: whether it is one of these."""
 
-    text: ColumnElement[Any]
-    number: ColumnElement[Any]
-    boolean: ColumnElement[Any]  # the texts true and false: the one spelling both databases give
-    array: ColumnElement[Any]
-    is_text: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
-    is_boolean: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
+    def text(self) -> ColumnElement[Any]: ...
+    def number(self) -> ColumnElement[Any]: ...
+    def array(self) -> ColumnElement[Any]: ...
+
+    def boolean(self) -> ColumnElement[Any]:
+        """The texts true and false: the one spelling both databases give."""
+
+    def is_text(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]: ...
+    def is_boolean(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]: ...
 
 
-def _sqlite(container: Column[Any], name: str) -> _Json:
-    path = literal(f'$."{name}"', String())
-    kind, value = func.json_type(container, path), func.json_extract(container, path)
-    text = type_coerce(case((kind == "text", value)), String())
+class _InSQLite:
+    def __init__(self, container: Column[Any], name: str) -> None:
+        path = literal(f'$."{name}"', String())
+        self._kind, self._value = func.json_type(container, path), func.json_extract(container, path)
 
-    def is_text(values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    def text(self) -> ColumnElement[Any]:
+        return type_coerce(case((self._kind == "text", self._value)), String())
+
+    def number(self) -> ColumnElement[Any]:
+        return type_coerce(case((self._kind.in_(("integer", "real")), self._value)), Float())
+
+    def boolean(self) -> ColumnElement[Any]:
+        return type_coerce(case((self._kind.in_(("true", "false")), self._kind)), String())
+
+    def array(self) -> ColumnElement[Any]:
+        return type_coerce(case((self._kind == "array", self._value)), String())
+
+    def is_text(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
         """A text never equals a number; but an array comes as a text, too."""
         mistakable = any(
             not isinstance(each, BindParameter) or str(each.value).startswith(("[", "{")) for each in values
         )
-        return _one_of(text if mistakable else type_coerce(value, String()), values)
+        return _one_of(self.text() if mistakable else type_coerce(self._value, String()), values)
 
-    return _Json(
-        text=text,
-        is_text=is_text,
-        is_boolean=lambda values: _one_of(type_coerce(kind, String()), values),
-        number=type_coerce(case((kind.in_(("integer", "real")), value)), Float()),
-        boolean=type_coerce(case((kind.in_(("true", "false")), kind)), String()),
-        array=type_coerce(case((kind == "array", value)), String()),
-    )
+    def is_boolean(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        return _one_of(type_coerce(self._kind, String()), values)
 
 
-def _postgresql(container: Column[Any], name: str) -> _Json:
-    key = literal(name, String())
-    kind, value = func.jsonb_typeof(container.op("->")(key)), container.op("->>")(key)
+class _InPostgreSQL:
+    def __init__(self, container: Column[Any], name: str) -> None:
+        self._container, self._key = container, literal(name, String())
 
-    def is_one(values: Sequence[ColumnElement[Any]], form: Callable[[Any], object]) -> ColumnElement[bool]:
+    def _as(self, kind: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((func.jsonb_typeof(self._container.op("->")(self._key)) == kind, value))
+
+    def _written(self) -> ColumnElement[Any]:
+        return self._container.op("->>")(self._key)
+
+    def text(self) -> ColumnElement[Any]:
+        return type_coerce(self._as("string", self._written()), String()).collate("C")
+
+    def number(self) -> ColumnElement[Any]:
+        return self._as("number", cast(self._written(), Numeric()))
+
+    def boolean(self) -> ColumnElement[Any]:
+        return type_coerce(self._as("boolean", self._written()), String())
+
+    def array(self) -> ColumnElement[Any]:
+        return self._as("array", self._container.op("->")(self._key))
+
+    def is_text(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        return self._is_one(values, str)
+
+    def is_boolean(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        return self._is_one(values, lambda word: word == "true")
+
+    def _is_one(self, values: Sequence[ColumnElement[Any]], form: Callable[[Any], object]) -> ColumnElement[bool]:
+        """As JSON: then the type needs no look of its own."""
         words = [json.dumps(form(each.value)) for each in values if isinstance(each, BindParameter)]
         own = [cast(literal(word, String()), JSONB()) for word in words]
-        return _one_of(container.op("->", return_type=JSONB())(key), own)
-
-    return _Json(
-        is_text=lambda values: is_one(values, str),
-        is_boolean=lambda values: is_one(values, lambda word: word == "true"),
-        text=type_coerce(case((kind == "string", value)), String()).collate("C"),
-        number=case((kind == "number", cast(value, Numeric()))),
-        boolean=type_coerce(case((kind == "boolean", value)), String()),
-        array=case((kind == "array", container.op("->")(key))),
-    )
+        return _one_of(self._container.op("->", return_type=JSONB())(self._key), own)
 
 
 def _shaped(column: ColumnElement[Any], pattern: str) -> ColumnElement[Any]:
