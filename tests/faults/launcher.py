@@ -28,7 +28,7 @@ from engine.daemon import Daemon, Installation, open_workspace_database, set_up
 from engine.sending.dispatch import Kind, tickets
 from engine.sending.prepare import Setup
 from engine.settings import load_environment
-from engine.store import Database
+from engine.store import Database, prepared
 from engine.web.app import create_app
 from engine.web.server import Background
 from tests.faults import naive
@@ -81,14 +81,29 @@ class StruckDatabase(Database):
 
 
 def _statements(connection: Connection) -> list[str]:
-    """The statements of this transaction, as they come."""
+    """The statements of this transaction, as they come: SQLAlchemy's, and those that the driver is given as they are."""
     said: list[str] = []
+    connection.info[_SAID] = said
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         said.append(statement)
 
     event.listen(connection, "before_cursor_execute", note)
     return said
+
+
+_SAID = "statements of this transaction"
+_cursor = prepared._cursor
+
+
+@contextmanager
+def _overheard(connection: Connection, written: prepared._Written) -> Iterator[Any]:
+    connection.info.get(_SAID, []).append(written.text)
+    with _cursor(connection, written) as cursor:
+        yield cursor
+
+
+prepared._cursor = _overheard
 
 
 class WrongClock:
