@@ -1,4 +1,5 @@
-"""What one mail in the inbox reports: a delivery that failed, waits or went well (RFC 3464), or a complaint (RFC 5965).
+"""What one mail in the inbox reports: a delivery that failed, waits or went well (RFC 3464), a complaint (RFC 5965), or
+what a person answered.
 
 Anybody may write to the address that bounces go to. So a report counts only where it shows the sealed key of the message
 that it is about, in the address it came to (VERP) or in the message that it returns; whoever has that had the message.
@@ -13,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, message_from_string
 from email.header import decode_header, make_header
 from email.message import Message
-from email.utils import parsedate_to_datetime
+from email.utils import parseaddr, parsedate_to_datetime
 from itertools import islice
 
 from flufl.bounce import all_failures
 
 from channels import enhanced
+from channels.reports.words import said
 from engine.model import EventName, Plain, SuppressionReason
 from engine.provider import Fetched, KeyOf, ProviderEvent, storable, without_personal
 
@@ -44,12 +46,14 @@ FEEDBACK: Mapping[str, EventName] = {
 STATUS = ("message/delivery-status", "message/global-delivery-status")  # the second: RFC 6533
 ARRIVED_AT = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "To")
 POINTERS = ("Message-ID", "Return-Path", "In-Reply-To", "References", "Original-Mail-From", "Original-Envelope-Id")
+ANSWERED = ("In-Reply-To", "References")
 SUBJECTS = re.compile(
     r"^\W*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|out of (?:the )?office|abwesenheit|automatische antwort"
     r"|réponse automatique|respuesta automática|risposta automatica|resposta automática|automatisch antwoord"
     r"|autosvar|automaattinen vastaus|autom\w* odpowied)",
     re.IGNORECASE,
 )
+PROGRAMS = ("", "mailer-daemon", "postmaster", "mail-daemon", "noreply", "no-reply", "donotreply", "do-not-reply")
 MOST_PARTS, MOST_RECIPIENTS, MOST_KEYS = 50, 20, 200
 LONGEST_DELAY = timedelta(days=30)
 
@@ -66,11 +70,17 @@ def read(raw: bytes, key_of: KeyOf, *, now: datetime) -> Fetched:
 
 def _read(raw: bytes, key_of: KeyOf, now: datetime) -> Fetched:
     mail = message_from_bytes(raw)
-    told = list(islice(_told(mail, list(islice(mail.walk(), MOST_PARTS))), MOST_RECIPIENTS))
+    parts = list(islice(mail.walk(), MOST_PARTS))
+    told, text = list(islice(_told(mail, parts), MOST_RECIPIENTS)), ""
     if not told:
-        automatic = _automatic(mail)
-        return Fetched(problem="" if automatic else "it is neither a bounce nor a complaint")
-    key = next((key for sealed in islice(_sealed(mail), MOST_KEYS) if (key := key_of(sealed))), None)
+        if _automatic(mail):
+            return Fetched()
+        text = "" if _from_a_program(mail) else said(parts) or _new_subject(mail)
+        if not text:
+            return Fetched(problem="it is neither a bounce nor a complaint nor an answer")
+        told = [(_E.REPLIED, None, {})]
+    showing = _keys(_headers(mail, (*ARRIVED_AT, *ANSWERED))) if text else _sealed(mail)
+    key = next((key for sealed in islice(showing, MOST_KEYS) if (key := key_of(sealed))), None)
     if key is None:
         return Fetched(problem="nothing in it proves which message it is about")
     at, name = _date(mail, now), _header(mail, "Message-ID") or hashlib.sha256(raw).hexdigest()
@@ -82,6 +92,7 @@ def _read(raw: bytes, key_of: KeyOf, now: datetime) -> Fetched:
                 dedupe=hashlib.sha256(f"{name}\n{key}\n{event}\n{number}".encode()).hexdigest(),
                 message_key=key,
                 suppress=suppress,
+                text=text,
                 detail=detail,
             )
             for number, (event, suppress, detail) in enumerate(told)
@@ -192,6 +203,19 @@ def _automatic(mail: Message) -> bool:
     marked = submitted not in ("", "no") or any(mail[name] for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Reply"))
     bulk = _header(mail, "Precedence").lower() in ("auto_reply", "auto-reply")
     return marked or bulk or bool(SUBJECTS.match(_decoded(_header(mail, "Subject"))))
+
+
+def _from_a_program(mail: Message) -> bool:
+    """Whether it is no person's, though it does not say so: from a mail server, a list, or a program that writes to many."""
+    sender = parseaddr(_header(mail, "From"))[1].partition("@")[0].lower()
+    to_many = _header(mail, "Precedence").lower() in ("bulk", "list", "junk") or mail["List-Id"] is not None
+    return _header(mail, "Return-Path") == "<>" or sender in PROGRAMS or to_many
+
+
+def _new_subject(mail: Message) -> str:
+    """The subject, where it is all that somebody wrote: of an answer it is ours."""
+    subject = _decoded(_header(mail, "Subject"))
+    return "" if re.match(r"^\s*\w{2,3}\s?:", subject) else storable(subject).strip()
 
 
 def _decoded(subject: str) -> str:

@@ -56,6 +56,12 @@ MEANINGS = {
     "arf_not_spam": (_E.OTHER, None),
     "arf_opt_out": (_E.OPTED_OUT, None),
 }
+ANSWERS = {
+    "reply_gmail": "STOP",
+    "reply_outlook": "Bitte abmelden, danke",
+    "reply_html": "When do you open?",
+    "reply_telephone": "Unsubscribe",
+}
 QUIET = ("autoreply_exchange", "autoreply_german", "receipt_read")
 
 
@@ -76,7 +82,7 @@ def test_nobody_wrote_an_automatic_answer(name: str) -> None:
 
 def test_every_sample_is_tested() -> None:
     """A file without a meaning would prove nothing."""
-    assert {file.stem for file in SAMPLES.glob("*.eml")} == {*MEANINGS, *QUIET}
+    assert {file.stem for file in SAMPLES.glob("*.eml")} == {*MEANINGS, *ANSWERS, *QUIET}
 
 
 @pytest.mark.parametrize("name", MEANINGS)
@@ -87,9 +93,48 @@ def test_without_a_seal_that_proves_right_nothing_is_believed(name: str) -> None
         assert (ended.events, bool(ended.problem)) == ((), True)
 
 
-def test_a_mail_from_a_person_is_put_aside_and_not_lost() -> None:
-    """It is neither a bounce nor a complaint; somebody should look."""
-    raw = f"From: ana@x.example\r\nTo: bounces+{SEALED}@b.example\r\nSubject: Hi\r\n\r\nPlease write less.\r\n".encode()
+def test_a_person_answers() -> None:
+    """Each program quotes in its own way; what somebody said himself is told, and nothing of our letter."""
+    for name, words in ANSWERS.items():
+        (event,) = read(sample(name), key_of, now=NOW).events
+        assert (event.name, event.message_key, event.suppress, event.text) == (_E.REPLIED, KEY, None, words), name
+
+
+def mail(
+    body: str, *headers: str, sender: str = "Ana <ana@x.example>", to: str = f"bounces+{SEALED}@b.example"
+) -> bytes:
+    return "\r\n".join([f"From: {sender}", f"To: {to}", *headers, "", body]).encode()
+
+
+def test_only_who_had_the_message_answers_it() -> None:
+    """In the address, or as the letter that is answered; a key that only stands in the words is anybody's."""
+    answering = f"In-Reply-To: <{SEALED}@shop.example>"
+    assert read(mail("STOP", answering, to="hello@shop.example"), key_of, now=NOW).events[0].text == "STOP"
+    for raw in (
+        mail(f"STOP {SEALED}", to="hello@shop.example"),
+        mail("STOP", to="b+0a1b2c3d-8-00112233aabb@b.example"),
+    ):
+        assert read(raw, key_of, now=NOW) == Fetched(problem="nothing in it proves which message it is about")
+
+
+def test_a_subject_says_it_alone() -> None:
+    """Where nothing else is written; of an answer the subject is our letter's."""
+    assert read(mail("", "Subject: Unsubscribe"), key_of, now=NOW).events[0].text == "Unsubscribe"
+    assert read(mail("", "Subject: AW: STOP paying too much"), key_of, now=NOW).problem
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        mail("STOP", sender="MAILER-DAEMON@mx.example"),
+        mail("STOP", "Return-Path: <>"),
+        mail("STOP", "Precedence: bulk"),
+        mail("STOP", "List-Id: <friends.lists.example>"),
+        mail("> STOP\n"),
+    ],
+)
+def test_what_no_person_wrote_is_no_answer(raw: bytes) -> None:
+    """It says no that it is automatic, and is put aside: somebody may look."""
     assert read(raw, key_of, now=NOW).problem
 
 
@@ -140,7 +185,7 @@ def test_hostile_mails_end_soon_and_break_nothing(name: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=st.sampled_from([*MEANINGS, *QUIET]), data=st.data())
+@given(name=st.sampled_from([*MEANINGS, *ANSWERS, *QUIET]), data=st.data())
 def test_broken_mails_are_read_or_put_aside(name: str, data: st.DataObject) -> None:
     """Real mails with pieces cut out, doubled or replaced never raise, and never speak of another message."""
     raw = bytearray(sample(name))

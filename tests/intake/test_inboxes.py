@@ -99,6 +99,27 @@ def test_a_forged_bounce_suppresses_nobody(database: Database, now: datetime, bo
     assert "2 mails" in finding.what and "not looked into" in late.what
 
 
+def test_an_answer_by_mail_is_an_event_and_a_no_in_it_is_obeyed(
+    database: Database, now: datetime, box: Path, relay: Smtp
+) -> None:
+    """It is the message's, the customer's, and suppresses as a STOP by text does; a question suppresses nothing."""
+    message, sealed = handed_over(database, now)
+    drop(box, "reply_html", sealed)
+    collect(database, {"relay": relay}, SteppedClock(now))
+    assert suppressed(database) == []
+    drop(box, "reply_gmail", sealed)
+    collect(database, {"relay": relay}, SteppedClock(now))
+    assert suppressed(database) == [SuppressionReason.OPTED_OUT]
+    with database.reading() as connection:
+        row = connection.execute(select(messages).where(messages.c.id == message)).one()
+        told = connection.execute(select(events).order_by(events.c.id)).all()
+    assert row.replied_at is not None and row.opted_out_at is not None
+    assert [(each.customer_id, each.message_id, each.properties["text"]) for each in told] == [
+        (row.customer_id, message, "When do you open?"),
+        (row.customer_id, message, "STOP"),
+    ]
+
+
 def test_a_mailbox_that_cannot_be_read_keeps_no_other_waiting(
     database: Database, now: datetime, box: Path, relay: Smtp, tmp_path: Path
 ) -> None:
