@@ -11,6 +11,7 @@ Whoever is tested alone is tested by the same expression, with `AND customers.id
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -24,7 +25,7 @@ from engine.rules.campaign import Campaign
 from engine.rules.columns import POSTGRESQL, attribute
 from engine.rules.effort import ROW, effort
 from engine.rules.frame import Frame, Group
-from engine.rules.happened import amount, grouped, happened
+from engine.rules.happened import amount, counts_different, different, grouped, happened
 from engine.rules.lots import lot_of_customer
 from engine.rules.read import Reading, read_condition
 from engine.rules.reentry import keeps_out, leavers
@@ -48,7 +49,7 @@ from engine.rules.syntax import (
     Rfm,
     Segment,
 )
-from engine.rules.together import Together
+from engine.rules.together import Shared, Together
 from engine.rules.vocabulary import Vocabulary
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers
@@ -67,6 +68,20 @@ def matches(
         return _sql(condition, frame)
     together = Together(dialect=dialect)
     return together.whole(_sql(condition, replace(frame, together=together)))
+
+
+def all_together(
+    workspace: Workspace, conditions: Sequence[Condition], *, now: datetime, dialect: str
+) -> tuple[Shared, list[ColumnElement[bool]]]:
+    """Many conditions asked of everybody in one statement: the passes that are to be laid aside before, and whether each condition
+    holds for one of `Shared.everybody`: true, or false or NULL. They choose whom `matches` chooses.
+    """
+    frame = _frame(workspace, now, dialect)
+    tried = Shared(dialect=dialect)
+    for condition in conditions:
+        _sql(condition, replace(frame, together=tried))
+    shared = Shared(dialect=dialect, made=frozenset(tried.sources))
+    return shared, [_sql(condition, replace(frame, together=shared)) for condition in conditions]
 
 
 def looked_at(workspace: Workspace, condition: Condition, *, now: datetime, dialect: str) -> ColumnElement[Any] | None:
@@ -146,16 +161,17 @@ def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:
 
 def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> ColumnElement[bool]:
     """`not` is carried down to the single conditions (not all = any not), so that nesting stays shallow for the database."""
-    if frame.together is not None and not frame.together.full and source(condition, frame.segments) is not None:
-        return _together(condition, frame, frame.together, negated)
+    if frame.together is not None and (rows := source(condition, frame.segments)) is not None:
+        if frame.together.takes(rows):
+            return _together(condition, frame, frame.together, negated)
     match condition:
         case All() | AnyOf():
             narrows = isinstance(condition, All) is not negated
             cheap_first = sorted(condition.of, key=lambda part: effort(part, frame.segments))
-            if narrows and effort(cheap_first[0], frame.segments) is ROW:
-                frame = replace(frame, together=None)
+            if narrows and frame.together is not None and effort(cheap_first[0], frame.segments) is ROW:
+                frame = replace(frame, together=frame.together.narrowed)
             if frame.together is not None:
-                cheap_first = list(by_source(type(condition), tuple(cheap_first), frame.segments))
+                cheap_first = list(by_source(type(condition), tuple(cheap_first), frame.segments, frame.together.takes))
             join = and_ if narrows else or_
             return join(*(_sql(part, frame, negated=negated) for part in cheap_first))
         case Not():
@@ -182,12 +198,21 @@ def _together(condition: Condition, frame: Frame, together: Together, negated: b
 
 def _together_found(condition: Condition, frame: Frame, together: Together, negated: bool) -> ColumnElement[bool]:
     if (condition, negated) not in together.passes:
-        alike = counted_alike(condition, frame.segments)
-        inside = replace(frame, together=None, group=Group.ALL if alike else Group.MIXED)
-        rows = grouped(next(leaves(condition, frame.segments)), inside)
-        found = together.found(rows.having(_sql(condition, inside, negated=negated)))
-        together.passes[condition, negated] = found
+        together.passes[condition, negated] = _passed(condition, frame, together, negated)
     return together.passes[condition, negated]
+
+
+def _passed(condition: Condition, frame: Frame, together: Together, negated: bool) -> ColumnElement[bool]:
+    rows_of_it, parts = source(condition, frame.segments), list(leaves(condition, frame.segments))
+    if frame.dialect == POSTGRESQL and (apart := counts_different(parts)):
+        rows_of_it = condition  # or all of the pass would have to be sorted for it
+        if condition is parts[0]:
+            rows, holds = different(apart, frame)
+            return together.found(condition, rows, not_(holds) if negated else holds)
+    mixed = together.mixed(counted_alike(condition, frame.segments))
+    inside = replace(frame, together=None, group=Group.MIXED if mixed else Group.ALL)
+    rows = grouped(parts[0], inside)
+    return together.found(rows_of_it, rows, _sql(condition, inside, negated=negated))
 
 
 def _leaf(

@@ -15,7 +15,7 @@ from engine.model import AttributeType
 from engine.rules.columns import Typed
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.syntax import Ago, Segment, Test, Value
-from engine.rules.together import Together
+from engine.rules.together import Shared, Together
 
 
 class Group(Enum):
@@ -44,7 +44,12 @@ class Frame:
     @property
     def looks_up(self) -> bool:
         """Whether events are looked up for each customer."""
-        return self.together is None and self.group is None
+        return self.group is None and (self.together is None or self.together.looks_up)
+
+    @property
+    def shared(self) -> Shared | None:
+        """The passes that many rules share, where it is many that are asked."""
+        return self.together if isinstance(self.together, Shared) else None
 
     @property
     def today(self) -> date:

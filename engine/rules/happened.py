@@ -6,8 +6,9 @@ passes over all rows of a kind, grouped by customer. A place among all (`among_b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -26,10 +27,11 @@ from sqlalchemy import (
 )
 
 from engine.model import AttributeType
-from engine.rules.columns import Typed, in_json
+from engine.rules.columns import Typed, in_json, numbers
 from engine.rules.frame import Frame, Group
-from engine.rules.measures import MEASURES, Sample
+from engine.rules.measures import DISTINCT, MEASURES, Sample
 from engine.rules.messages import REACHED
+from engine.rules.sources import rows_of
 from engine.rules.syntax import Did, Got, Measured, Property, Since, Then, Window
 from engine.store.expressions import later
 from engine.store.tables import customers, events, messages
@@ -82,6 +84,28 @@ def grouped(condition: HAPPENED, frame: Frame) -> Select[Any]:
     return mine.where(rows.customer_id.is_not(None), *where).group_by(rows.customer_id)
 
 
+def counts_different(of: Sequence[HAPPENED]) -> Did | None:
+    """The first that counts how many different values there are."""
+    return next(
+        (each for each in of if isinstance(each, Did) and each.measured and each.measured.measure == DISTINCT), None
+    )
+
+
+def different(condition: Did, frame: Frame) -> tuple[Select[Any], ColumnElement[bool]]:
+    """Every customer with events that count and have a value, and whether there are as many different values as asked: customers
+    with a value are grouped, then customers, for PostgreSQL sorts all events to count what is different in one grouping.
+    """
+    measured, rows = condition.measured, _rows(condition, frame)
+    assert measured is not None and measured.of is not None and measured.type is not None
+    value = _property(rows.table, measured.of, measured.type, frame).column
+    each = select(rows.customer_id.label("customer_id"), value.label("value"))
+    each = each.where(*rows.where, rows.customer_id.is_not(None)).group_by(rows.customer_id, value)
+    known = each.subquery("different")
+    counted = numbers(func.count(known.c.value), frame.dialect)
+    mine = select(known.c.customer_id).group_by(known.c.customer_id)
+    return mine, frame.tests(measured.tests, AttributeType.NUMBER, counted)
+
+
 def _in_group(condition: HAPPENED, frame: Frame) -> ColumnElement[bool]:
     measured = condition.measured
     rows = _rows(condition, frame)
@@ -100,16 +124,27 @@ def _among_best(condition: HAPPENED, measured: Measured, frame: Frame) -> Column
     That is: were all in a row, the best first, nobody below the value of the last who is let in.
     """
     assert measured.best is not None
-    rows = _rows(condition, frame)
+    rows, source = _rows(condition, frame), rows_of(condition)
+    if frame.shared is not None and frame.shared.takes(source):
+        only = and_(true(), *rows.counts)
+        taken = _taken(condition, measured, rows, frame, only).column
+        mixed = grouped(condition, replace(frame, group=Group.MIXED))
+        mine = frame.shared.over(source, mixed).ask(case((func.count(case((only, 1))) > 0, taken)))
+        return mine >= _least(mine.table.alias().c[mine.name], measured.best)
     value = _taken(condition, measured, rows, frame).column
     each = select(rows.customer_id.label("customer_id"), value.label("value"))
-    mine = each.where(*rows.where, rows.customer_id.is_not(None)).group_by(rows.customer_id)
-    row = mine.having(value.is_not(None)).cte()
+    measurable = each.where(*rows.where, rows.customer_id.is_not(None)).group_by(rows.customer_id)
+    row = measurable.having(value.is_not(None)).cte()
+    return customers.c.id.in_(select(row.c.customer_id).where(row.c.value >= _least(row.c.value, measured.best)))
+
+
+def _least(value: ColumnElement[Any], best: Decimal) -> ColumnElement[Any]:
+    """The value of the last who is among the best so many percent."""
     # in hundredths of thousandths, so that both databases count in whole numbers
-    share = literal(int(measured.best * 1_000_000), BigInteger())
-    ahead = select((func.count() * share - 1) // literal(100_000_000, BigInteger())).select_from(row).scalar_subquery()
-    least = select(row.c.value).order_by(row.c.value.desc()).limit(1).offset(ahead).scalar_subquery()
-    return customers.c.id.in_(select(row.c.customer_id).where(row.c.value >= least))
+    share = literal(int(best * 1_000_000), BigInteger())
+    ahead = select((func.count(value) * share - 1) // literal(100_000_000, BigInteger())).scalar_subquery()
+    least = select(value).where(value.is_not(None)).order_by(value.desc()).limit(1).offset(ahead)
+    return least.scalar_subquery()
 
 
 def _taken(

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, or_, select, true
 
 from engine.model import AttributeType
 from engine.rules.columns import days_between, in_json, numbers, whole_days
 from engine.rules.frame import Frame
 from engine.rules.measures import PLACES
+from engine.rules.sources import events_named
 from engine.rules.syntax import Rfm
+from engine.rules.together import Shared
 from engine.store.tables import customers, events
 
 FEWEST = 5
@@ -60,16 +62,41 @@ BANDS: Mapping[str, Band] = MappingProxyType({row.name: row for row in _ROWS})
 """They cover the plane: everybody with scores is in exactly one."""
 
 
+Scores = Mapping[str, ColumnElement[Any]]
+
+
 def rfm(condition: Rfm, frame: Frame) -> ColumnElement[bool]:
     """Whether a customer's scores pass every test, and lie in one of the bands."""
+    if frame.shared is not None and frame.shared.takes(events_named(condition.event)):
+        return _passed(condition, _shared(condition, frame, frame.shared), frame)
     scored = _scored(condition, frame)
+    passed = _passed(condition, {score: scored.c[score] for score in _told(condition)}, frame)
+    return customers.c.id.in_(select(scored.c.customer_id).where(scored.c.everybody >= FEWEST, passed))
+
+
+def _passed(condition: Rfm, scores: Scores, frame: Frame) -> ColumnElement[bool]:
     passed = [
-        frame.tests(asked.tests, AttributeType.NUMBER, numbers(scored.c[asked.score], frame.dialect))
+        frame.tests(asked.tests, AttributeType.NUMBER, numbers(scores[asked.score], frame.dialect))
         for asked in condition.scores
     ]
     if condition.bands:
-        passed.append(or_(*(_inside(BANDS[name], scored) for name in condition.bands)))
-    return customers.c.id.in_(select(scored.c.customer_id).where(scored.c.everybody >= FEWEST, *passed))
+        passed.append(or_(*(_inside(BANDS[name], scores) for name in condition.bands)))
+    return and_(true(), *passed)
+
+
+def _told(condition: Rfm) -> tuple[str, ...]:
+    """The scores that there are."""
+    return ("recency", "frequency", *(("monetary", "total") if condition.money else ()))
+
+
+def _shared(condition: Rfm, frame: Frame, shared: Shared) -> Scores:
+    """Scores laid aside for all rules that ask for the same ones."""
+    alike = (Rfm, condition.event, condition.within, condition.money)
+    if alike not in shared.sources:
+        scored = _scored(condition, frame)
+        mine = shared.over(alike, select(scored.c.customer_id).where(scored.c.everybody >= FEWEST))
+        shared.told[alike] = {score: mine.ask(scored.c[score]) for score in _told(condition)}
+    return shared.told[alike]
 
 
 def scores(condition: Rfm, frame: Frame) -> ColumnElement[str]:
@@ -82,8 +109,8 @@ def scores(condition: Rfm, frame: Frame) -> ColumnElement[str]:
     return mine.correlate(customers).scalar_subquery()
 
 
-def _inside(band: Band, scored: Any) -> ColumnElement[bool]:
-    return and_(scored.c.recency.between(*band.recency), scored.c.frequency.between(*band.frequency))
+def _inside(band: Band, scores: Scores) -> ColumnElement[bool]:
+    return and_(scores["recency"].between(*band.recency), scores["frequency"].between(*band.frequency))
 
 
 def _scored(condition: Rfm, frame: Frame) -> Any:
@@ -119,12 +146,33 @@ def _score(each: Any, value: Any, everybody: Any, *, most_is_best: bool = True) 
 
 
 def _each(condition: Rfm, frame: Frame) -> Any:
-    counted = [events.c.name == condition.event, events.c.at <= frame.now, events.c.customer_id.is_not(None)]
-    if condition.within is not None:
-        counted.append(events.c.at > frame.now - condition.within)
-    days = whole_days(days_between(frame.now, func.max(events.c.at), frame.dialect), frame.dialect)
-    columns = [days.label("days"), func.count().label("times")]
+    """Every customer with events that count, each with the three numbers that are compared."""
+    mine = [events.c.name == condition.event, events.c.at <= frame.now, events.c.customer_id.is_not(None)]
+    rows = select(events.c.customer_id).where(*mine).group_by(events.c.customer_id)
+    source = events_named(condition.event)
+    recent = events.c.at > frame.now - condition.within if condition.within is not None else None
+    if frame.shared is None or not frame.shared.takes(source):
+        numbers = _numbers(condition, frame, None)
+        return (rows if recent is None else rows.where(recent)).add_columns(*_labelled(numbers)).cte()
+    passed = frame.shared.over(source, rows)
+    numbers = {name: passed.ask(number) for name, number in _numbers(condition, frame, recent).items()}
+    return select(passed.laid.c.customer_id, *_labelled(numbers)).where(numbers["times"] > 0).subquery()
+
+
+def _numbers(condition: Rfm, frame: Frame, only: ColumnElement[bool] | None) -> dict[str, ColumnElement[Any]]:
+    """Over all events of a group, or `only` some."""
+
+    def of(value: Any) -> Any:
+        return value if only is None else case((only, value))
+
+    days = days_between(frame.now, func.max(of(events.c.at)), frame.dialect)
+    times = func.count() if only is None else func.count(of(1))
+    numbers = {"days": whole_days(days, frame.dialect), "times": times}
     if condition.money is not None:
         money = in_json(events.c.properties, condition.money, AttributeType.NUMBER, frame.dialect).column
-        columns.append(func.coalesce(func.round(func.sum(money), PLACES), 0).label("money"))
-    return select(events.c.customer_id, *columns).where(*counted).group_by(events.c.customer_id).cte()
+        numbers["money"] = func.coalesce(func.round(func.sum(of(money)), PLACES), 0)
+    return numbers
+
+
+def _labelled(numbers: Mapping[str, ColumnElement[Any]]) -> list[Any]:
+    return [number.label(name) for name, number in numbers.items()]

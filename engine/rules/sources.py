@@ -19,11 +19,8 @@ def source(condition: Condition, segments: Segments) -> Hashable:
     match condition:
         case Did() | Got() if condition.measured and condition.measured.best is not None:
             return None
-        case Did():
-            looks_further = condition.then or isinstance(condition.since, Since)
-            return condition if looks_further else (Did, condition.event)
-        case Got():
-            return condition if isinstance(condition.window.since, Since) else Got
+        case Did() | Got():
+            return rows_of(condition)
         case InSegment() if condition.segment in segments:
             return source(segments[condition.segment].who, segments)
         case All() | AnyOf() | Not():
@@ -31,6 +28,18 @@ def source(condition: Condition, segments: Segments) -> Hashable:
             return sources.pop() if len(sources) == 1 else None
         case _:
             return None
+
+
+def rows_of(condition: Did | Got) -> Hashable:
+    """The rows that a single condition chooses from; those that it alone can tell, where it looks further than at each."""
+    if isinstance(condition, Got):
+        return condition if isinstance(condition.window.since, Since) else Got
+    return condition if condition.then or isinstance(condition.since, Since) else events_named(condition.event)
+
+
+def events_named(name: str) -> Hashable:
+    """All events of a name."""
+    return Did, name
 
 
 def leaves(condition: Condition, segments: Segments) -> Iterator[Did | Got]:
@@ -57,11 +66,14 @@ def _counted(leaf: Did | Got) -> Hashable:
     return leaf.window, () if compares else leaf.where, leaf.then
 
 
-def by_source(join: type[All | AnyOf], of: tuple[Condition, ...], segments: Segments) -> Iterator[Condition]:
-    """The parts of an `all` or `any`, those of one source put together."""
+def by_source(
+    join: type[All | AnyOf], of: tuple[Condition, ...], segments: Segments, takes: Callable[[Hashable], bool]
+) -> Iterator[Condition]:
+    """The parts of an `all` or `any`, those of one source put together, where a pass `takes` it."""
     sharing: dict[Hashable, list[Condition]] = {}
     for number, part in enumerate(of):
-        sharing.setdefault(source(part, segments) or number, []).append(part)
+        rows = source(part, segments)
+        sharing.setdefault(number if rows is None or not takes(rows) else rows, []).append(part)
     for shared in sharing.values():
         yield shared[0] if len(shared) == 1 else join(of=tuple(shared))
 

@@ -1,22 +1,30 @@
-"""Customers that a question goes back to several times: their ids, laid aside for the length of a transaction.
+"""What a question goes back to several times, laid aside for the length of a transaction.
 
-A temporary table of the connection's own: nobody else sees it, and nothing of the database is changed.
+Temporary tables of the connection's own: nobody else sees them, and nothing of the database is changed.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, MetaData, Select, Table, insert
+from typing import Any
 
-from engine.store.tables import Id
-
-ASIDE = Table("laid_aside", MetaData(), Column("id", Id, primary_key=True), prefixes=["TEMPORARY"])
+from sqlalchemy import Connection, Select
 
 
-def lay_aside(connection: Connection, ids: Select[tuple[int]]) -> Table:
-    """The table of these ids; what was in it before is gone."""
-    ASIDE.drop(connection, checkfirst=True)
-    ASIDE.create(connection, checkfirst=False)
-    connection.execute(insert(ASIDE).from_select(["id"], ids))
-    if connection.dialect.name == "postgresql":  # without, it takes every temporary table for a small one
-        connection.exec_driver_sql("ANALYZE laid_aside")
-    return ASIDE
+def lay_aside(connection: Connection, name: str, rows: Select[Any]) -> None:
+    """The rows as a table of this name, by their first column, a customer's id; what was in it before is gone."""
+    told = rows.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    forget(connection, name)
+    if connection.dialect.name == "postgresql":  # by INSERT it would not use its other processes
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} AS {told}")
+        connection.exec_driver_sql(f"ANALYZE {name}")  # without, it takes every temporary table for a small one
+        return
+    first, *others = (column.name for column in rows.selected_columns)
+    columns = ", ".join((f"{first} INTEGER PRIMARY KEY", *others))
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({columns})")
+    connection.exec_driver_sql(f"INSERT INTO {name} {told}")
+
+
+def forget(connection: Connection, name: str) -> None:
+    connection.exec_driver_sql(
+        f"DROP TABLE IF EXISTS {'' if connection.dialect.name == 'postgresql' else 'temp.'}{name}"
+    )

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import case, select
 
 from engine.rules.compile import matches
+from engine.rules.everybody import fitting, sizes
+from engine.rules.together import MOST_PASSES
 from engine.store import Database
 from engine.store.tables import customers
 from tests.rules import plainly, shop
@@ -57,6 +59,22 @@ def test_random_rules_asked_of_everybody_choose_whom_a_plain_reading_chooses(
         assert found == plainly.chosen(rule, PEOPLE, NOW), rule
 
 
+@settings(max_examples=max(RULES // AT_ONCE, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@given(several=st.lists(rules().filter(sensible), min_size=AT_ONCE, max_size=AT_ONCE))
+def test_rules_that_share_their_passes_choose_whom_a_plain_reading_chooses(
+    loaded: Database, several: list[Rule]
+) -> None:
+    """Asked all in one go: how many each chooses, and who, laid aside."""
+    conditions = [read(rule) for rule in several]
+    with loaded.reading() as connection:
+        counted = sizes(WORKSPACE, connection, conditions, now=NOW)
+        fits = fitting(WORKSPACE, connection, conditions, now=NOW)
+        found = [set(connection.execute(select(customers.c.external_id).where(each)).scalars()) for each in fits]
+    for rule, chosen, count in zip(several, found, counted, strict=True):
+        assert chosen == plainly.chosen(rule, PEOPLE, NOW), rule
+        assert count == len(chosen)
+
+
 SHARING: tuple[Rule, ...] = (
     {"all": [{"did": "purchase"}, {"not": {"did": "purchase", "within": "7 days"}}]},
     {"all": [{"did": "purchase", "times": {"at_most": "1"}}, {"did": "purchase", "sum": {"of": "amount", "less_than": "5"}}]},
@@ -71,3 +89,15 @@ SHARING: tuple[Rule, ...] = (
 def test_conditions_that_share_a_pass(loaded: Database, rule: Rule) -> None:
     """Of one event's or of all messages: what holds for those without any is asked of the others."""
     assert everybody(loaded, rule) == plainly.chosen(rule, PEOPLE, NOW)
+
+
+def test_more_kinds_of_rows_than_passes(loaded: Database) -> None:
+    """Each looks at rows of its own kind: after the most passes of a statement the rest is looked up."""
+    each: list[Rule] = [
+        {"did": "purchase", "then_not": {"did": "visit", "within": f"{hours} hours"}}
+        for hours in range(1, MOST_PASSES + 4)
+    ]
+    assert everybody(loaded, {"any": each}) == plainly.chosen({"any": each}, PEOPLE, NOW)
+    with loaded.reading() as connection:
+        counted = sizes(WORKSPACE, connection, [read(rule) for rule in each], now=NOW)
+    assert counted == [len(plainly.chosen(rule, PEOPLE, NOW)) for rule in each]

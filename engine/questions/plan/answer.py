@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from engine.campaigns.launch import campaign_of
 from engine.campaigns.planned import People, PlanFile, plan_file
@@ -108,8 +108,8 @@ def plan(workspace: Workspace, database: Database, *, now: datetime, campaign: s
         head = stack.enter_context(at_head(workspace))
         connection = stack.enter_context(database.reading())
         fitting = Fitting(connection=connection, workspace=workspace, now=now)
-        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now, fitting=fitting)
-        planned = [planner.planned(one) for one in sorted(asked, key=fitting.rule)]
+        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now)
+        planned = [planner.planned(one, fits) for one, fits in fitting.of(asked)]
         since_head = planner.since_head(segments=campaign is None)
     planned.sort(key=lambda one: (one.sends_at is None, one.sends_at or now, one.campaign))
     return Plan(
@@ -140,12 +140,11 @@ class _Planner:
     workspace: Workspace
     head: Head | None
     now: datetime
-    fitting: Fitting
     people: dict[str, People] = field(default_factory=dict)
 
-    def planned(self, campaign: Campaign) -> Planned:
+    def planned(self, campaign: Campaign, fits: ColumnElement[bool] | None) -> Planned:
+        """`fits`: whether its rule fits a customer; None where it has no customers of its own."""
         now, connection = self.now, self.connection
-        fits = self.fitting.fits(campaign)
         chosen = let_in(campaign, fits, now=now) if fits is not None else None
         old = self.head.workspace if self.head else None
         comparison = change.compared(connection, self.workspace, campaign, old, now=now)

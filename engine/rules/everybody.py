@@ -1,0 +1,49 @@
+"""Many rules asked of everybody: each kind of events is read once, however many rules ask about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, FromClause, case, column, func, select, table
+
+from engine.rules.compile import all_together
+from engine.rules.syntax import Condition
+from engine.rules.workspace import Workspace
+from engine.store.aside import forget, lay_aside
+from engine.store.tables import Id, customers
+
+FITTING = "fitting"
+
+
+def sizes(workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime) -> list[int]:
+    """How many customers each condition holds for."""
+    with _asked(workspace, connection, conditions, now) as (everybody, holds):
+        return list(
+            connection.execute(select(*(func.count(case((each, 1))) for each in holds)).select_from(everybody)).one()
+        )
+
+
+def fitting(
+    workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime
+) -> list[ColumnElement[bool]]:
+    """Whether a customer is one of those whom each condition holds for, laid aside in the connection: the former answers are void."""
+    named = [f"rule_{number}" for number in range(len(conditions))]
+    with _asked(workspace, connection, conditions, now) as (everybody, holds):
+        told = [case((each, 1), else_=0).label(name) for each, name in zip(holds, named, strict=True)]
+        lay_aside(connection, FITTING, select(customers.c.id, *told).select_from(everybody))
+    laid = table(FITTING, column("id", Id), *(column(name) for name in named))
+    return [customers.c.id.in_(select(laid.c.id).where(laid.c[name] == 1)) for name in named]
+
+
+@contextmanager
+def _asked(
+    workspace: Workspace, connection: Connection, conditions: Sequence[Condition], now: datetime
+) -> Iterator[tuple[FromClause, list[ColumnElement[bool]]]]:
+    shared, holds = all_together(workspace, conditions, now=now, dialect=connection.dialect.name)
+    for each in shared.sources.values():
+        lay_aside(connection, each.laid.name, each.query)
+    yield shared.everybody(), holds
+    for each in shared.sources.values():
+        forget(connection, each.laid.name)
