@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, opened_database, screen, show_json
-from engine.cli.pages import audience_page, report_page
+from engine.cli.pages import audience_page, report_page, sizes_page
 from engine.measure.report import report as read_report
+from engine.questions.audience import Sizes, all_sizes
 from engine.questions.audience import audience as ask_audience
 
 Campaign = Annotated[str | None, typer.Argument(help="Only this campaign.")]
@@ -20,17 +21,24 @@ def register(app: typer.Typer) -> None:
 
 
 def audience(
-    segment: Annotated[str, typer.Argument(help="A segment, or a campaign for its audience.")],
+    segment: Annotated[
+        str | None, typer.Argument(help="A segment, or a campaign for its audience; without, all segments.")
+    ] = None,
     folder: Where = HERE,
     now: Now = None,
     sql: Annotated[bool, typer.Option("--sql", help="Show the SQL too, and the database's query plan.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who is in a segment: how many, a sample, the SQL, and the query plan."""
+    """Who is in a segment: how many, a sample, the SQL, and the query plan; or how large every segment is."""
     with opened(folder) as (workspace, database):
-        found = ask_audience(workspace, database, segment, now=moment(now))
+        at = moment(now)
+        found = (
+            ask_audience(workspace, database, segment, now=at) if segment else all_sizes(workspace, database, now=at)
+        )
     if as_json:
         show_json(found)
+    elif isinstance(found, Sizes):
+        sizes_page(screen, found)
     else:
         audience_page(screen, found, sql=sql)
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from engine.ledger.posts import COUNTS
 from engine.measure.report import Afterwards, Line, Report
 from engine.model import State
-from engine.questions.audience import Audience
+from engine.questions.audience import Audience, Sizes
 from engine.scalars import spoken
 
 
@@ -27,6 +27,17 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
     if sql:
         screen.print(Syntax(found.sql, "sql", word_wrap=True, background_color="default"))
         screen.print("[dim]query plan[/dim]", *(escape(line) for line in found.query_plan), sep="\n", highlight=False)
+
+
+def sizes_page(screen: Console, found: Sizes) -> None:
+    """A line a segment, in the order of their names."""
+    page = Table("segment", "customers", "of all", "who", box=SIMPLE_HEAD, title=f"{found.customers:,} customers")
+    for place in (1, 2):
+        page.columns[place].justify = "right"
+    for one in found.segments:
+        share = f"{one.count / found.customers:.1%}" if found.customers else "–"
+        page.add_row(escape(one.name), f"{one.count:,}", share, escape(one.description))
+    screen.print(page)
 
 
 def report_page(screen: Console, read: Report, *, currency: str) -> None:

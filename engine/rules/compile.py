@@ -161,9 +161,9 @@ def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:
 
 def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> ColumnElement[bool]:
     """`not` is carried down to the single conditions (not all = any not), so that nesting stays shallow for the database."""
-    if frame.together is not None and (rows := source(condition, frame.segments)) is not None:
-        if frame.together.takes(rows):
-            return _together(condition, frame, frame.together, negated)
+    rows = source(condition, frame.segments) if frame.together is not None else None
+    if frame.together is not None and rows is not None and frame.together.takes(rows):
+        return _together(condition, frame, frame.together, negated)
     match condition:
         case All() | AnyOf():
             narrows = isinstance(condition, All) is not negated

@@ -19,6 +19,8 @@ FITTING = "fitting"
 
 def sizes(workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime) -> list[int]:
     """How many customers each condition holds for."""
+    if not conditions:
+        return []
     with _asked(workspace, connection, conditions, now) as (everybody, holds):
         return list(
             connection.execute(select(*(func.count(case((each, 1))) for each in holds)).select_from(everybody)).one()

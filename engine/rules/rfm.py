@@ -7,7 +7,7 @@ With fewer than five customers there are no scores. Recency counts whole days.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -90,13 +90,15 @@ def _told(condition: Rfm) -> tuple[str, ...]:
 
 
 def _shared(condition: Rfm, frame: Frame, shared: Shared) -> Scores:
-    """Scores laid aside for all rules that ask for the same ones."""
-    alike = (Rfm, condition.event, condition.within, condition.money)
-    if alike not in shared.sources:
-        scored = _scored(condition, frame)
-        mine = shared.over(alike, select(scored.c.customer_id).where(scored.c.everybody >= FEWEST))
-        shared.told[alike] = {score: mine.ask(scored.c[score]) for score in _told(condition)}
-    return shared.told[alike]
+    """Scores laid aside for all rules that rank by the same events: with those for money, where one of them asks for it."""
+    own = replace(condition, scores=(), bands=())
+    alike = [key for key in shared.made if isinstance(key, Rfm) and own in (key, replace(key, money=None))]
+    ranking = max(alike, key=lambda key: key.money or "", default=own)
+    if ranking not in shared.told:
+        scored = _scored(ranking, frame)
+        mine = shared.over(ranking, select(scored.c.customer_id).where(scored.c.everybody >= FEWEST))
+        shared.told[ranking] = {score: mine.ask(scored.c[score]) for score in _told(ranking)}
+    return shared.told[ranking]
 
 
 def scores(condition: Rfm, frame: Frame) -> ColumnElement[str]:

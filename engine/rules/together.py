@@ -88,7 +88,7 @@ class Pass:
 @dataclass(kw_only=True, slots=True)
 class Shared(Together):
     """The passes that many rules share, one for each source. A rule that is narrowed down to few customers takes part in those that
-    are `made` anyway, and opens none.
+    are `made` anyway, and opens none. told: what ranks are laid aside, by what is ranked.
     """
 
     made: frozenset[Hashable] = frozenset()

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from engine.errors import UnknownName, WorkspaceError
 from engine.model import State
+from engine.questions.audience import all_sizes
 from engine.questions.audience import audience as ask
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience
@@ -170,3 +171,13 @@ def test_the_index_serves_an_event_condition(database: Database) -> None:
         plan = " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
     index = "COVERING INDEX ix_events_named (name=? AND customer_id=? AND at>? AND at<?)"
     assert f"SEARCH events USING {index}" in plan
+
+
+def test_all_segments_at_once_are_as_large_as_each(database: Database) -> None:
+    """What `regulars audience` tells of all is what it tells of one."""
+    shop.load(database, PEOPLE)
+    found = all_sizes(WORKSPACE, database, now=NOW)
+    assert found.customers == len(PEOPLE)
+    assert {one.name: one.count for one in found.segments} == {
+        name: ask(WORKSPACE, database, name, now=NOW).count for name in WORKSPACE.segments
+    }
