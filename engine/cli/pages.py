@@ -101,7 +101,8 @@ def _posts(lines: Sequence[Line]) -> Table:
         title="How posts fared", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
         collapse_padding=True,
     )  # fmt: skip
-    for name in ("campaign", "by"):
+    variants = any(fared.variant for line in lines for fared in line.fared)
+    for name in ("campaign", "by", *(["variant"] if variants else [])):
         table.add_column(name, overflow="fold")
     for name in ("posts", *COUNTS, "counted (UTC)"):
         table.add_column(name, justify="right")
@@ -110,7 +111,8 @@ def _posts(lines: Sequence[Line]) -> Table:
             counts = [getattr(fared, name) for name in COUNTS]
             posts = f"{fared.posts:,}" + (f" ({fared.gone:,} gone)" if fared.gone else "")
             shown = (_number(count) if count is not None else "–" for count in counts)
-            table.add_row(line.campaign, fared.provider, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
+            which = [fared.variant or "–"] if variants else []
+            table.add_row(line.campaign, fared.provider, *which, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
     return table
 
 

@@ -25,12 +25,16 @@ Known = Mapping[str, Collection[str] | None]
 
 
 def known_names(
-    settings: Settings, trigger_data: Collection[str] | None = None, *, customer: bool = True
+    settings: Settings,
+    trigger_data: Collection[str] | None = None,
+    *,
+    customer: bool = True,
+    variants: bool = False,
 ) -> dict[str, Collection[str] | None]:
     """The values that a template of this workspace sees.
 
     `trigger_data`: the names a trigger declares; None where the campaign has a schedule. `customer`: False for a post to
-    everybody.
+    everybody. `variants`: whether that has variants.
     """
     return {
         "customer": {*BUILT_IN_ATTRIBUTES, *settings.attributes} if customer else frozenset(),
@@ -44,6 +48,7 @@ def known_names(
         "time_zone": None,
         "today": None,
         **({} if customer else {"provider": None}),
+        **({"variant": None} if variants else {}),
     }
 
 

@@ -41,12 +41,13 @@ class Afterwards:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fared:
-    """How a campaign's posts to everybody by one provider fared, as its vendor told last: sums, None for what it does not count.
+    """How a campaign's posts to everybody by one provider, in one variant where it has any, fared, as its vendor told last: sums, None for what it does not count.
 
     posts: how many were counted. gone: how many of them their vendors do not know any more. as_of: the oldest count (UTC).
     """
 
     provider: str
+    variant: str | None = None
     posts: int
     gone: int
     as_of: datetime
@@ -61,7 +62,7 @@ class Fared:
 class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
-    to_everybody: its messages are posts, of which nobody knows who read them. fared: of those, by provider; empty before their vendors were asked.
+    to_everybody: its messages are posts, of which nobody knows who read them. fared: of those, by provider and variant; empty before their vendors were asked.
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
     cost: what its messages cost by the prices at their hand-over, what is in doubt included; None where nothing has a price.
     dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
@@ -231,18 +232,25 @@ def _refusals(connection: Connection, which: ColumnElement[bool]) -> dict[str, i
 
 def _fared(connection: Connection, which: ColumnElement[bool]) -> tuple[Fared, ...]:
     m, p = messages.c, posts.c
-    counted = select(
-        m.provider,
-        func.count().label("posts"),
-        func.count(p.gone_at).label("gone"),
-        func.min(p.counted_at).label("as_of"),
-        *(func.sum(p[name]).label(name) for name in COUNTS),
+    variant = m["values"]["variant"].as_string().label("variant")
+    one = select(m.provider, variant, p.gone_at, p.counted_at, *(p[name] for name in COUNTS))
+    told = (
+        one.select_from(messages.join(posts, p.message_id == m.id)).where(which, p.counted_at.is_not(None)).subquery()
     )
-    counted = counted.select_from(messages.join(posts, p.message_id == m.id)).where(which, p.counted_at.is_not(None))
-    rows = connection.execute(counted.group_by(m.provider).order_by(m.provider))
+    t = told.c
+    counted = select(
+        t.provider,
+        t.variant,
+        func.count().label("posts"),
+        func.count(t.gone_at).label("gone"),
+        func.min(t.counted_at).label("as_of"),
+        *(func.sum(t[name]).label(name) for name in COUNTS),
+    )
+    rows = connection.execute(counted.group_by(t.provider, t.variant).order_by(t.provider, t.variant))
     return tuple(
         Fared(
             provider=row.provider,
+            variant=row.variant,
             posts=row.posts,
             gone=row.gone,
             as_of=row.as_of,

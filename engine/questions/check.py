@@ -216,6 +216,7 @@ def _known(found: Survey, campaign: Campaign) -> templates.Known:
         found.workspace.settings,
         campaign.trigger.data if campaign.trigger else None,
         customer=not (campaign.is_public and campaign.channel in POSTS),
+        variants=bool(campaign.variants),
     )
     if not found.whole:
         known["customer"] = None

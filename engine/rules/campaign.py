@@ -195,6 +195,10 @@ class Campaign(Block):
         default=(),
         description="Of a post: which of its route's providers publish it, each as a post of its own, like `[bluesky, linkedin]`.",
     )
+    variants: tuple[Slug, ...] = Field(
+        default=(),
+        description="Of a post: names of its texts, like `[plain, question]`; templates ask for `variant`. They take turns, on each network.",
+    )
     template: Slug = Field(
         default_factory=lambda data: data["campaign"],
         description="A folder in templates/; named as the campaign where it is left out.",
@@ -233,3 +237,12 @@ class Campaign(Block):
     def is_public(self) -> bool:
         """A post to everybody, without any customer."""
         return self.audience == PUBLIC
+
+    def variant(self, provider: str, *, earlier: int) -> str:
+        """Which variant of a post this provider publishes in a run that has so many `earlier` ones: they take turns, and where
+        several providers publish it each begins with another. Empty where there are none.
+        """
+        if not self.variants:
+            return ""
+        place = self.providers.index(provider) if provider in self.providers else 0
+        return self.variants[(earlier + place) % len(self.variants)]

@@ -139,6 +139,19 @@ def _publishers(reading: Reading, draft: Draft) -> None:
         seen.add(item.value)
 
 
+def _variants(reading: Reading, draft: Draft) -> None:
+    """Only a post has variants, two or more, and each of them once."""
+    named = draft.pairs.get("variants")
+    if not isinstance(named, Items):
+        return
+    names = [item.value for item in named.items if isinstance(item, Text)]
+    if not draft.says("audience", PUBLIC):
+        reading.error(named.at, "only a post to everybody has variants.", "Leave `variants` out.")
+    elif len(set(names)) != len(named.items) or len(names) < 2:
+        remedy = "Name two or more, or leave `variants` out."
+        reading.error(named.at, "variants are two or more, each with a name of its own.", remedy)
+
+
 def _goal(reading: Reading, draft: Draft) -> None:
     goal = draft.pairs.get("goal")
     if isinstance(goal, Pairs):
@@ -189,5 +202,5 @@ def _key(draft: Draft, name: str) -> Text:
 
 
 CHECKS: tuple[Callable[[Reading, Draft], None], ...] = (
-    _start, _audience, _public, _purpose, _route, _publishers, _goal, _reentry, _late,
+    _start, _audience, _public, _purpose, _route, _publishers, _variants, _goal, _reentry, _late,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
 from engine.content.render import Renderer
 from engine.content.templates import TemplateVersion
@@ -22,12 +22,15 @@ from engine.store.tables import runs, template_versions
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launched:
-    """A run as its senders need it: the campaign, the compiled template, the trigger's own values."""
+    """A run as its senders need it: the campaign, the compiled template, the trigger's own values; of one with variants, how
+    many runs it had before.
+    """
 
     run_id: int
     campaign: Campaign
     renderer: Renderer
     data: Mapping[str, Plain]
+    earlier: int = 0
 
     def watched(self, guards: Guards) -> bool:
         """Whether a guard wants to know how its messages fare."""
@@ -38,6 +41,12 @@ class Launched:
         return Terms(
             channel=self.campaign.channel, message_class=self.campaign.message_class, purpose=self.campaign.purpose
         )
+
+
+def runs_before(connection: Connection, campaign: str, run_id: int | None = None) -> int:
+    """How many runs a campaign had before this one; or until now."""
+    count = select(func.count()).select_from(runs).where(runs.c.campaign == campaign)
+    return connection.execute(count.where(runs.c.id < run_id) if run_id is not None else count).scalar_one()
 
 
 class Runs:
@@ -65,15 +74,23 @@ class Runs:
                 _remember(
                     self._campaigns, row.definition_hash, Campaign.model_validate(row.definition), self.REMEMBERED
                 )
+            campaign = self._campaigns[row.definition_hash]
             run = Launched(
                 run_id=run_id,
-                campaign=self._campaigns[row.definition_hash],
+                campaign=campaign,
                 renderer=self._renderer(row.template_hash),
                 data=row.data,
+                earlier=self._earlier(campaign, run_id),
             )
             _remember(self._runs, run_id, run, self.REMEMBERED)
         self._runs.move_to_end(run_id)
         return self._runs[run_id]
+
+    def _earlier(self, campaign: Campaign, run_id: int) -> int:
+        if not campaign.variants:
+            return 0
+        with self._database.reading() as connection:
+            return runs_before(connection, campaign.campaign, run_id)
 
     def _renderer(self, template_hash: str) -> Renderer:
         if template_hash not in self._renderers:

@@ -27,7 +27,7 @@ from engine.rules.workspace import load_workspace
 from engine.sending.prepare import Setup
 from engine.sending.sender import Sender
 from engine.store import Database
-from engine.store.tables import events
+from engine.store.tables import events, messages
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.server import Reply, Reset
 from tests.sending.shop import Scripted, Shop
@@ -249,6 +249,62 @@ def test_a_post_by_several_is_a_message_each(tmp_path: Path, database: Database,
     assert (len(providers["two"].taken), shop.states()) == (1, [State.ACCEPTED] * 2)
     (line,) = report(database, now=shop.clock.now(), campaign="post").lines
     assert (line.owed, line.sent, line.balanced) == (2, 2, True)
+
+
+VARIED = SEVERAL.replace("class:", "variants: [plain, question]\nclass:").rpartition("goal")[0]
+
+
+def test_variants_take_turns_and_fare_apart(tmp_path: Path, database: Database, now: Any) -> None:
+    """Each network begins with another, and each run goes on; what was said stays the message's, and the report tells them apart."""
+    shop = Shop(tmp_path, database, SteppedClock(now), customers=1)
+    config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+    named = "".join(f"  {name}: {{use: console, channel: social}}\n" for name in ("one", "two"))
+    route = named + "channels:\n  social: {commercial: {providers: [one, two], from: Shop}}\n"
+    (tmp_path / "config.yaml").write_text(config.replace("channels:\n", route), encoding="utf-8")
+    (tmp_path / "rules/post.yaml").write_text(VARIED, encoding="utf-8")
+    (tmp_path / "templates/post").mkdir()
+    text = '{{ provider }}: {% if variant == "question" %}New?{% else %}New.{% endif %}'
+    (tmp_path / "templates/post/social.txt").write_text(text, encoding="utf-8")
+    assert not [one for one in check(tmp_path) if "post" in str(one.at)]
+    shop.workspace = load_workspace(tmp_path)
+    ids = iter(range(10))
+    providers = {name: Scripted(lambda _: Accepted(provider_message_id=f"p{next(ids)}")) for name in ("one", "two")}
+    for provider in providers.values():
+        provider.capabilities = Capabilities(channel=Channel.SOCIAL, posts=True, engagement=True)
+    setup = Setup(workspace=shop.workspace, providers=providers, links=Links("s", "https://shop.example"))
+    sender = Sender(setup=lambda: setup, database=database, clock=shop.clock)
+    planned: list[set[str]] = []
+    for day in ("first", "second"):
+        found = plan(shop.workspace, database, now=now).campaigns
+        planned.append({sample.text for one in found if one.campaign == "post" for sample in one.samples})
+        launch(shop.workspace, database, shop.workspace.campaigns["post"], Occurrence(key=day, nominal_at=now), now=now)
+        sender.drain()
+    said = {name: [one.content.text for one in provider.taken] for name, provider in providers.items()}  # type: ignore[union-attr]
+    assert said == {"two": ["two: New.", "two: New?"], "one": ["one: New?", "one: New."]}
+    assert planned == [{"two: New.", "one: New?"}, {"two: New?", "one: New."}]
+    with database.reading() as connection:
+        sent = connection.execute(select(messages.c.id, messages.c.provider, messages.c["values"])).all()
+    for number, provider, values in sent:
+        told = {"likes": 3 if values["variant"] == "question" else 1}
+        report_of = ProviderEvent(
+            name=EventName.COUNTED, at=now, dedupe=f"c{number}", message_key=database.message_key(number), detail=told
+        )
+        record_events(database, [report_of], provider=provider, now=now)
+    (line,) = report(database, now=now, campaign="post").lines
+    fared = [(one.provider, one.variant, one.posts, one.likes) for one in line.fared]
+    assert fared == [(name, *rest) for name in ("one", "two") for rest in (("plain", 1, 1), ("question", 1, 3))]
+
+
+def test_only_posts_have_variants_and_each_a_name_of_its_own(tmp_path: Path, database: Database, now: Any) -> None:
+    """At its place, with what to do."""
+    Shop(tmp_path, database, SteppedClock(now), customers=1)
+    for rule, wrong in (
+        (VARIED.replace("plain, question", "plain, plain"), "each with a name of its own"),
+        (VARIED.replace("plain, question", "plain"), "each with a name of its own"),
+        (VARIED.replace("audience: public", "audience: {first_name: {exists: true}}"), "only a post to everybody has"),
+    ):
+        (tmp_path / "rules/post.yaml").write_text(rule, encoding="utf-8")
+        assert any(wrong in one.what and "post.yaml:7:" in str(one.at) for one in check(tmp_path)), rule
 
 
 def test_what_a_network_cannot_publish_is_told_beforehand(tmp_path: Path, database: Database, now: Any) -> None:

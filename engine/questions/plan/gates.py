@@ -28,6 +28,7 @@ from engine.questions.plan.draw import Draw, spread
 from engine.questions.plan.posting import Posting, posting, publishers
 from engine.questions.plan.writing import Writing, Written
 from engine.rules.campaign import Campaign
+from engine.sending.runs import runs_before
 from engine.settings import Settings
 from engine.store.tables import contact_points, customers
 
@@ -215,11 +216,12 @@ class _Stream:
         """A public post: a message for each who publishes it, without a customer."""
         asked, writing = self._asked, self._writing
         fate = asked.fate(asked.facts(self._connection, [None])[None])
+        earlier = runs_before(self._connection, asked.campaign.campaign) if asked.campaign.variants else 0
         for name in publishers(asked.settings, asked.campaign) or ("",):
             if writing is None or fate.hour is None:
                 self.seen.count(fate)
                 continue
-            post = posting(asked.settings, asked.folder, asked.campaign, writing, name, asked.at)
+            post = posting(asked.settings, asked.folder, asked.campaign, writing, name, asked.at, earlier=earlier)
             self.seen.posts.append(post)
             withheld = Reason.TEMPLATE_ERROR if post.problem else Reason.REFUSED if post.refusal else None
             self.seen.count(Fate(withheld=withheld) if withheld else fate)

@@ -31,10 +31,13 @@ def publishers(settings: Settings, campaign: Campaign) -> tuple[str, ...]:
     return campaign.providers or tuple(hop.provider for hop in (route.all_hops()[:1] if route else ()))
 
 
-def posting(settings: Settings, folder: Path, campaign: Campaign, writing: Writing, name: str, at: datetime) -> Posting:
-    """What one of them would publish at that instant (UTC)."""
+def posting(
+    settings: Settings, folder: Path, campaign: Campaign, writing: Writing, name: str, at: datetime, *, earlier: int
+) -> Posting:
+    """What one of them would publish at that instant (UTC), after so many `earlier` runs."""
+    variant = campaign.variant(name, earlier=earlier)
     try:
-        rendered = writing.render(None, provider=name)
+        rendered = writing.render(None, provider=name, variant=variant)
     except ContentError as error:
         return Posting(provider=name, problem=str(error))
     content = rendered.content

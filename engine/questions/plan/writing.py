@@ -93,8 +93,8 @@ class Writing:
         parts = sms.segments(content.text).count if self._campaign.channel is Channel.SMS else 1
         return Written(size=size_of(content), parts=parts, missing=missing)
 
-    def render(self, customer: Mapping[str, Plain] | None, *, provider: str = "") -> Rendered:
-        """As a sender would; a post to everybody as its `provider` publishes it. Raises ContentError for whatever a sender would withhold the message for."""
+    def render(self, customer: Mapping[str, Plain] | None, *, provider: str = "", variant: str = "") -> Rendered:
+        """As a sender would; a post to everybody as its `provider` publishes it, in this variant. Raises ContentError for whatever a sender would withhold the message for."""
         campaign = self._campaign
         values = values_for(
             settings=self._settings,
@@ -104,6 +104,7 @@ class Writing:
             customer=customer,
             links=self._links if customer is not None else {},
             provider=provider,
+            variant=variant,
         )
         rendered = self._renderer.render(campaign.channel, values)
         commercial = campaign.message_class is MessageClass.COMMERCIAL and customer is not None
