@@ -106,7 +106,9 @@ def command(folder: Path) -> None:
     """The whole command, as it is typed."""
     typed = [sys.executable, "-c", "from engine.cli import main; main()", "check", "--workspace", str(folder)]
     environment = {**os.environ, **SECRETS, "PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else every run compiles every module anew, which no installation does
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # else every run compiles every module anew, which no installation does
     subprocess.run(typed, check=True, capture_output=True, env=environment)
 
 

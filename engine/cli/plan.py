@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -31,6 +31,8 @@ Out = Annotated[
     ),
 ]
 MOST_HOURS = 12
+WIDEST = 20
+"""Campaigns' names up to so many characters are not broken in the table, and no number is: the other columns give way."""
 
 
 def register(app: typer.Typer) -> None:
@@ -111,14 +113,18 @@ def _changed(head: SinceHead) -> Iterator[str]:
 
 def _table(planned: Plan) -> Table:
     """One line a campaign. Columns that nobody has anything in are left out."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     columns = dict(_COLUMNS)
     if any(one.since_head for one in planned.campaigns):
         columns["since HEAD"] = lambda one: _plus_minus(one.since_head)
     if any(one.cost.amount is not None for one in planned.campaigns):
         columns[planned.currency] = lambda one: _money(one.cost)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place < len(_WORDS) else "right", overflow="fold")
+    room = 0 if len(columns) > len(_COLUMNS) + 1 else 1
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, room))
+    longest = max((len(one.campaign) for one in planned.campaigns), default=0)
+    for name in columns:
+        justify: Literal["left", "right"] = "left" if name in _WORDS else "right"
+        whole = longest <= WIDEST if name == "campaign" else " " not in name
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
     for one in planned.campaigns:
         table.add_row(*(cell(one) for cell in columns.values()))
     return table
@@ -127,7 +133,7 @@ def _table(planned: Plan) -> Table:
 def _when(one: Planned) -> str:
     if one.sends_at is not None:
         return f"{one.sends_at:%d %b %H:%M}"
-    return "when triggered" if one.started_by == "trigger" else "never again"
+    return "triggered" if one.started_by == "trigger" else "never again"
 
 
 def _plus_minus(change: Change | None) -> str:

@@ -6,21 +6,26 @@ import json
 import random
 import uuid
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from sqlalchemy import Connection, func, select
 
 from engine.campaigns.launch import launch_due
+from engine.cli.plan import plan_page
 from engine.clock import SteppedClock
 from engine.model import Reason, State
 from engine.policy import Facts
 from engine.questions.plan import Planned, plan
+from engine.questions.plan.change import Change
 from engine.questions.plan.gates import KIND, Asked
 from engine.questions.plan.gates import outlook as ask_outlook
 from engine.rules.compile import audience
@@ -207,6 +212,17 @@ def test_a_jump_is_warned_of(tmp_path: Path, database: Database) -> None:
     assert not [warning for warning in planned(shop).warnings if "audience" in warning]
     crowd.add(shop, [{"id": "one-too-many"}])
     assert "The audience went from 20 in the last run to 31: guards.audience_jump is 50%." in planned(shop).warnings
+
+
+def test_the_table_fits_a_terminal_of_eighty_columns(tmp_path: Path, database: Database) -> None:
+    """With every column there is, no campaign's name is broken, and no column is cut off."""
+    shop = crowd.shop(tmp_path, database, [{"id": "one"}])
+    priced = replace(planned(shop), campaign="thank-the-best-again", since_head=Change(before=900, entered=69, left=0))
+    priced = replace(priced, cost=replace(priced.cost, amount=Decimal("1234.56")), since_run=priced.since_head)
+    page = StringIO()
+    whole = plan(shop.workspace, shop.database, now=shop.clock.now(), campaign="news")
+    plan_page(Console(file=page, width=80), replace(whole, campaigns=(priced,)))
+    assert priced.campaign in page.getvalue() and "withheld" in page.getvalue() and "1,234.56" in page.getvalue()
 
 
 def test_the_worst_messages_are_shown(tmp_path: Path, database: Database) -> None:
