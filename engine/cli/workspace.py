@@ -13,8 +13,8 @@ from engine import shipped
 from engine.cli import editor
 from engine.cli.app import HERE, AsJson, Where, notes, screen, show_json, show_problems
 from engine.errors import RegularsError, Severity
-from engine.questions.check import check as check_workspace
-from engine.rules.workspace import load_workspace
+from engine.questions.check import problems_of
+from engine.rules.workspace import load_workspace, survey
 from engine.settings import load_environment
 
 
@@ -45,21 +45,25 @@ def init(
     load_environment(folder)
     editor.set_up(load_workspace(folder))
     screen.print(f"Made {folder}: config.yaml, rules/, templates/, and .env with fresh secrets (kept out of git).")
-    screen.print(f"Next: cd {folder} && regulars check")
+    screen.print(f"Next: {'' if folder.resolve() == Path.cwd() else f'cd {folder} && '}regulars check")
 
 
 def check(folder: Where = HERE, as_json: AsJson = False) -> None:
     """Every error and warning in config, rules and templates, each with its place and its remedy."""
     load_environment(folder)
-    problems = tuple(check_workspace(folder))
+    found = survey(folder)
+    problems = tuple(problems_of(found))
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if as_json:
         show_json({"errors": errors, "warnings": len(problems) - errors, "problems": problems})
     else:
         show_problems(problems, folder)
-        notes.print(
-            "All good." if not problems else f"{errors} errors, {len(problems) - errors} warnings.", highlight=False
-        )
+        told = f"{_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}."
+        notes.print(told if problems else "All good.", highlight=False)
     if not errors:
-        editor.refresh(load_workspace(folder))
+        editor.refresh(found.workspace)
     raise typer.Exit(1 if errors else 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -31,7 +31,11 @@ def check(folder: Path) -> list[Problem]:
 
     Secrets are looked for in the environment; reading DIR/.env into it is the caller's part.
     """
-    found = survey(folder)
+    return problems_of(survey(folder))
+
+
+def problems_of(found: Survey) -> list[Problem]:
+    """The same of a workspace that is read already."""
     problems = [*found.problems]
     if isinstance(found.config, Pairs) and found.config.pairs:
         problems += [*_providers(found), *_secrets(found)]
