@@ -201,6 +201,7 @@ class Installation:
             channel=channel,
             invited=setup.links.read_invitation,
             answer=partial(answer, setup.workspace, database, now=now, submit=self.dispatcher.submit),
+            soft_bounces=setup.workspace.settings.soft_bounces,
         )
         if any(event.name is EventName.REPLIED for event in told):
             self.dispatcher.wake()  # somebody may wait for an answer

@@ -218,6 +218,7 @@ ANSWERS = "answers"
 
 class SuppressionReason(StrEnum):
     BOUNCED = "bounced"
+    SOFT_BOUNCED = "soft_bounced"  # again and again, see `soft_bounces` in config.yaml
     COMPLAINED = "complained"
     OPTED_OUT = "opted_out"
     PROVIDER = "provider"

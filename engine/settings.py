@@ -122,6 +122,13 @@ class Answers(Part):
     start: Mapping[Language, Words] = Field(default_factory=dict, description="Confirms a START after a STOP.")
 
 
+class SoftBounces(Part):
+    """When failures that should pass mean that an address is dead: so many messages in a row, within a time."""
+
+    in_a_row: int = Field(default=5, ge=0, le=100, description="So many messages to an address; 0 for never.")
+    within: Duration = Field(default=timedelta(days=30), description="Older ones do not count.")
+
+
 class Tracking(Part):
     """Whether opens and clicks of email are recorded by links of our own."""
 
@@ -159,6 +166,7 @@ class Settings(Part):
     sending: Sending = Sending()
     tracking: Tracking = Tracking()
     answers: Answers = Answers()
+    soft_bounces: SoftBounces = SoftBounces()
     prices: Prices = Prices()
     guards: Guards = Guards()
 

@@ -20,9 +20,11 @@ from engine.ledger.engagement import ENGAGEMENTS, engage
 from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish
 from engine.ledger.moves import move
+from engine.ledger.soft_bounces import in_a_row
 from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
 from engine.provider import ProviderEvent
+from engine.settings import SoftBounces
 from engine.store import Database
 from engine.store.bulk import ReportRow, insert_reports, stamp_messages
 from engine.store.tables import messages
@@ -104,12 +106,13 @@ def record_events(
     channel: Channel | None = None,
     invited: Invited = lambda token: None,
     answer: Answer = no_answer,
+    soft_bounces: SoftBounces = SoftBounces(),
 ) -> Recorded:
     """Store a webhook's events and let each take effect, all in one durable transaction.
 
     channel: the provider's own, on which alone an address is looked for: who leaves WhatsApp has not left SMS.
     invited: reads the invitations of our own messages; without it, whoever comes by one is a stranger.
-    answer: told what a text asked for, once it is done.
+    answer: told what a text asked for, once it is done. soft_bounces: how many of them in a row suppress an address.
     """
     named: dict[str, ProviderEvent] = {}
     for event in reported:
@@ -120,6 +123,7 @@ def record_events(
         stored = _store(connection, reports, now)
         new = [report for report in reports if report.external_id in stored]
         _take_effect(connection, database, new, now, answer)
+        _suppress_dead(connection, database, new, soft_bounces, now)
     unmatched = sum(report.row is None and not report.customer_ids for report in new)
     return Recorded(new=len(new), repeated=len(reported) - len(new), unmatched=unmatched)
 
@@ -201,6 +205,25 @@ def _take_effect(
         _about_the_address(connection, database, report, event.suppress or effect.suppress, answer)
     for name, times in sorted(stamps.items()):
         stamp_messages(connection, name, times)  # the earliest report's: order and repetition change nothing
+
+
+def _suppress_dead(
+    connection: Connection, database: Database, reports: Sequence[Report], limit: SoftBounces, now: datetime
+) -> None:
+    """Addresses to which one message too many has failed."""
+    last = {report.row.id: report for report in reports if report.row and report.event.name is EventName.BOUNCED_SOFT}
+    for report in last.values():
+        if report.row is not None and in_a_row(connection, report.row, limit, now=now):
+            for channel, address in report.addresses:
+                consent.suppress_contact_point(
+                    connection,
+                    database,
+                    channel,
+                    address,
+                    SuppressionReason.SOFT_BOUNCED,
+                    at=report.event.at,
+                    source=report.source,
+                )
 
 
 def _about_the_address(

@@ -50,6 +50,7 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
         channel=channel,
         invited=invited,
         answer=partial(answer, workspace, door.database, now=now, submit=door.submit),
+        soft_bounces=workspace.settings.soft_bounces,
     )
     if any(event.name is EventName.REPLIED for event in events):
         door.wake()  # somebody may wait for an answer

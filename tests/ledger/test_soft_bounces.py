@@ -1,0 +1,72 @@
+"""Failures that should pass: five in a row end our writing to an address, and whatever shows that somebody reads does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from engine.ledger.record import record_events
+from engine.model import EventName
+from engine.provider import Accepted, ProviderEvent
+from engine.settings import SoftBounces
+from engine.store import Database
+from engine.store.tables import suppressions
+from tests.ledger.books import add_customers, begin, end, owe_all, take
+
+DAY = timedelta(days=1)
+_E = EventName
+SOFT, DELIVERED, OPENED, NOTHING = _E.BOUNCED_SOFT, _E.DELIVERED, _E.OPENED, None
+
+
+def send(
+    database: Database, told: Sequence[EventName | None], now: datetime, *, every: timedelta = DAY, limit: SoftBounces
+) -> list[str]:
+    """A message each time, and what is reported of it an hour later; the reasons why the address is suppressed then."""
+    add_customers(database, 1, now)
+    for number, name in enumerate(told):
+        at = now + number * every
+        owe_all(database, at, occurrence=str(number))
+        sent = begin(database, take(database, at)[0], at, revision=0)
+        if sent is None:
+            break  # decided anew: the address was suppressed meanwhile
+        end(database, sent, Accepted(), at)
+        if name is not None:
+            later = at + DAY / 24
+            event = ProviderEvent(name=name, at=later, dedupe=str(number), message_key=database.message_key(sent.id))
+            for _ in range(2):  # vendors repeat themselves
+                record_events(database, [event], provider="relay", now=later, soft_bounces=limit)
+    with database.reading() as connection:
+        return list(connection.execute(select(suppressions.c.reason)).scalars())
+
+
+@pytest.mark.parametrize(
+    ("told", "every", "suppressed"),
+    [
+        ([SOFT] * 5, DAY, True),
+        ([SOFT] * 4, DAY, False),
+        ([SOFT, SOFT, DELIVERED, SOFT, SOFT, SOFT], DAY, False),
+        ([SOFT, SOFT, OPENED, SOFT, SOFT, SOFT], DAY, False),
+        ([SOFT, SOFT, NOTHING, SOFT, SOFT, SOFT], DAY, True),  # that one is on its way still
+        ([SOFT, SOFT, NOTHING, SOFT, SOFT, SOFT], 3 * DAY, False),  # by now it has arrived
+        ([SOFT] * 5, 10 * DAY, False),
+    ],
+)
+def test_five_in_a_row_end_it(
+    database: Database, now: datetime, told: Sequence[EventName | None], every: timedelta, suppressed: bool
+) -> None:
+    """Within thirty days, each message once however often it is told; what arrived in between begins anew."""
+    found = send(database, told, now, every=every, limit=SoftBounces())
+    assert found == (["soft_bounced"] if suppressed else [])
+
+
+def test_the_workspace_says_how_many_and_whether_at_all(database: Database, now: datetime) -> None:
+    """`soft_bounces:` in config.yaml; 0 is never."""
+    assert send(database, [SOFT] * 8, now, limit=SoftBounces(in_a_row=0)) == []
+
+
+def test_fewer_may_be_enough(database: Database, now: datetime) -> None:
+    """Two, where the shop wants that."""
+    assert send(database, [SOFT] * 2, now, limit=SoftBounces(in_a_row=2)) == ["soft_bounced"]
