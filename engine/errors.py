@@ -84,6 +84,10 @@ class StoreError(RegularsError):
     """The database cannot be opened, read or written; nothing was half done."""
 
 
+class Deadlocked(StoreError):
+    """Two transactions waited for each other and this one gave way; the same again will do."""
+
+
 class AnotherDatabase(StoreError):
     """Where the database was there is another now: a copy was put in its place, or its server failed over."""
 

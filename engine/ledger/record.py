@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row
 
+from engine.errors import Deadlocked
 from engine.ledger import consent, posts, replies
 from engine.ledger.about import Report, find
 from engine.ledger.engagement import ENGAGEMENTS, engage
@@ -118,12 +119,20 @@ def record_events(
     for event in reported:
         named.setdefault(f"{provider}:{event.dedupe}", event)
     ordered = sorted(named.items(), key=lambda each: (each[1].message_key or "", each[1].provider_message_id or ""))
-    with database.writing() as connection:
-        reports = find(connection, database, ordered, provider=provider, channel=channel, invited=invited)
-        stored = _store(connection, reports, now)
-        new = [report for report in reports if report.external_id in stored]
-        _take_effect(connection, database, new, now, answer)
-        _suppress_dead(connection, database, new, soft_bounces, now)
+
+    def record() -> list[Report]:
+        with database.writing() as connection:
+            reports = find(connection, database, ordered, provider=provider, channel=channel, invited=invited)
+            stored = _store(connection, reports, now)
+            new = [report for report in reports if report.external_id in stored]
+            _take_effect(connection, database, new, now, answer)
+            _suppress_dead(connection, database, new, soft_bounces, now)
+            return new
+
+    try:
+        new = record()
+    except Deadlocked:  # two webhooks about the same messages: the other one is through now
+        new = record()
     unmatched = sum(report.row is None and not report.customer_ids for report in new)
     return Recorded(new=len(new), repeated=len(reported) - len(new), unmatched=unmatched)
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 
-from engine.errors import StoreError
+from engine.errors import Deadlocked, StoreError
 from engine.store import tables
 from engine.store.identity import Same
 from engine.store.turn import Turn
@@ -316,12 +316,16 @@ def clear_errors() -> Iterator[None]:
         told = str(error.orig).splitlines()[0] if error.orig else str(error)
         known = (remedy for sign, remedy in _REMEDIES.items() if sign in told.lower())
         remedy = next(known, "Look into the database's own log.")
-        raise StoreError(
+        kind = Deadlocked if getattr(error.orig, "sqlstate", None) in _GAVE_WAY else StoreError
+        raise kind(
             f"the database cannot be used: {told}", remedy=f"{remedy} This change was not half written."
         ) from error
     except sa.exc.TimeoutError as error:
         raise StoreError("no database connection became free", remedy="Lower sending.threads.") from error
 
+
+_GAVE_WAY = ("40P01", "40001")
+"""PostgreSQL's deadlock_detected and serialization_failure."""
 
 _REMEDIES = {
     "full": "Free disk space, then start again.",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import func, insert, select, text
 
 from engine.ledger.claim import recover
 from engine.ledger.consent import give, newest
@@ -100,6 +103,26 @@ def test_a_machine_open_is_kept_but_is_nobodys_opening(database: Database, now: 
     assert row(database, sent.id).opened_at is None
     assert record_engagement(database, sent.id, EventName.OPENED, at=now + HOUR, now=now)
     assert row(database, sent.id).opened_at == now + HOUR
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_gives_way_in_a_deadlock_records_all_the_same(database: Database, now: datetime) -> None:
+    """Another webhook holds the second of two reports and asks for the first: this one gives way, and is written a moment later."""
+    first, second = (ProviderEvent(name=EventName.OTHER, at=now, dedupe=name) for name in ("a", "b"))
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    def row(event: ProviderEvent) -> dict[str, object]:
+        return {"external_id": f"relay:{event.dedupe}", "name": event.name.value, "at": now, "received_at": now}
+
+    with ThreadPoolExecutor(1) as others, database.pool.connect() as other:
+        other.execute(text("SET deadlock_timeout = '20s'"))  # it is this one's turn to look for deadlocks
+        other.execute(insert(events).values(row(second)))
+        recording = others.submit(record_events, database, [first, second], provider="relay", now=now)
+        while not other.execute(waiting).scalar():
+            time.sleep(0.01)
+        other.execute(insert(events).values(row(first)))
+        other.rollback()
+        assert recording.result().new == 2
 
 
 def test_a_report_about_nobody_is_kept(database: Database, now: datetime) -> None:
