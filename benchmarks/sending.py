@@ -1,12 +1,13 @@
 """How fast a whole run leaves: owed, decided, rendered, handed over and settled in a durable ledger, beside a bare tool that only sends.
 
     python benchmarks/sending.py [--messages 50000] [--rounds 3] [--sessions 20] [--processes 1 2]
-                                 [--vendors smtp sendgrid twilio] [--databases sqlite postgresql]
+                                 [--vendors smtp sendgrid twilio] [--databases sqlite postgresql] [--latency 0.05]
 
 A personalised email of about 7 KB (HTML and text, every link tracked) or a short text goes to each customer. `smtp` goes
 into Postfix's smtp-sink, beside Postfix's smtp-source with as many sessions and messages of the same size, in turns.
 `sendgrid` and `twilio` go to the stand-ins of engine/testing, in a process of their own; Twilio's baseline is a bare loop of
-pooled `requests` on as many threads. Prints JSON lines: the machine; one line a round; then medians and ratios.
+pooled `requests` on as many threads. With `--latency` every answer comes so many seconds late, each process has all of the
+sessions, and there is no baseline: it asks what a second process brings. Prints JSON lines: the machine; one line a round; then medians and ratios.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ import requests
 from sqlalchemy import func, select
 
 from benchmarks.ground import mailing, server
+from benchmarks.ground.far_mail import far_mail
 from benchmarks.ground.machine import machine, peak_megabytes
 from engine.clock import WallClock
 from engine.daemon import SWITCH_SECONDS
@@ -65,11 +68,17 @@ def smtp_sink(sessions: int) -> Iterator[tuple[dict[str, Any], Taken]]:
     sink = subprocess.Popen([_postfix("smtp-sink"), *user, f"127.0.0.1:{port}", "1000"])
     try:
         _await_port(port)
-        yield {"use": "smtp", "host": "127.0.0.1", "port": port, "security": "none", "connections": sessions,
-               "messages_per_connection": 1_000_000}, lambda: None  # fmt: skip
+        yield _relay(port, sessions), lambda: None
     finally:
         sink.kill()
         sink.wait()
+
+
+def _relay(port: int, sessions: int) -> dict[str, Any]:
+    return {
+        "use": "smtp", "host": "127.0.0.1", "port": port, "security": "none", "connections": sessions,
+        "messages_per_connection": 1_000_000,
+    }  # fmt: skip
 
 
 def _postfix(program: str) -> str:
@@ -89,37 +98,53 @@ def _await_port(port: int) -> None:
 
 
 class _Counting:
-    """Counts what it takes and keeps none of it."""
+    """Counts what it takes and keeps none of it. `latency`: seconds from a request to its answer."""
 
-    taken = 0
+    taken, latency = 0, 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Late(Reply):
+    """An answer that takes its time, while the vendor takes other requests."""
+
+    seconds: float
+
+    def wire(self) -> bytes:
+        time.sleep(self.seconds)
+        return Reply.wire(self)
+
+
+def _late(reply: Reply, seconds: float) -> Reply:
+    return Late(status=reply.status, body=reply.body, headers=reply.headers, seconds=seconds)
 
 
 class Mail(_Counting, SendGridVendor):
     def take(self, request: Request) -> tuple[Reply, Any]:
         reply, received = super().take(request)
         self.taken += len(received)
-        return reply, []
+        return _late(reply, self.latency), []
 
 
 class Texts(_Counting, TwilioVendor):
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         reply, received = super().take(request)
         self.taken += received is not None
-        return reply, None
+        return _late(reply, self.latency), None
 
 
-def _serve(kind: type[Any], pipe: Connection) -> None:
+def _serve(kind: type[Any], latency: float, pipe: Connection) -> None:
     with kind() as vendor:
         assert isinstance(vendor, HttpVendor)
+        vendor.latency = latency
         pipe.send(vendor.url)
         while pipe.recv():
             pipe.send(vendor.taken)
 
 
 @contextmanager
-def stand_in(kind: type[Any], settings: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Taken]]:
+def stand_in(kind: type[Any], settings: Mapping[str, Any], latency: float) -> Iterator[tuple[dict[str, Any], Taken]]:
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(kind, theirs), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(kind, latency, theirs), daemon=True)
     process.start()
 
     def taken() -> int:
@@ -134,18 +159,21 @@ def stand_in(kind: type[Any], settings: Mapping[str, Any]) -> Iterator[tuple[dic
 
 
 @contextmanager
-def vendor_of(name: str, sessions: int) -> Iterator[tuple[dict[str, Any], Taken]]:
+def vendor_of(name: str, sessions: int, latency: float = 0.0) -> Iterator[tuple[dict[str, Any], Taken]]:
     """The vendor, as a provider of config.yaml, and how many messages it took (None where it does not tell)."""
     os.environ.update(KEYS)
     match name:
+        case "smtp" if latency:
+            with far_mail(latency) as port:
+                yield _relay(port, sessions), lambda: None
         case "smtp":
             with smtp_sink(sessions) as running:
                 yield running
         case "sendgrid":
-            with stand_in(Mail, {"use": "sendgrid", "api_key": "${env:BENCH_KEY}"}) as running:
+            with stand_in(Mail, {"use": "sendgrid", "api_key": "${env:BENCH_KEY}"}, latency) as running:
                 yield running
         case _:
-            with stand_in(Texts, {"use": "twilio", **TWILIO, "connections": sessions}) as running:
+            with stand_in(Texts, {"use": "twilio", **TWILIO, "connections": sessions}, latency) as running:
                 yield running
 
 
@@ -170,7 +198,8 @@ def _work(folder: Path, pipe: Connection) -> None:
 
 def whole_path(folder: Path, url: str, name: str, asked: argparse.Namespace, processes: int) -> dict[str, Any]:
     """Messages a second from the senders' start until everything is settled."""
-    with vendor_of(name, max(2, asked.sessions // processes)) as (provider, taken):
+    sessions = asked.sessions if asked.latency else max(2, asked.sessions // processes)
+    with vendor_of(name, sessions, asked.latency) as (provider, taken):
         sending = {"threads": asked.threads, "batch": 500}
         mailing.workspace(
             folder, provider, database=url, sending=sending, channel="sms" if name == "twilio" else "email"
@@ -280,7 +309,7 @@ BASELINES: Mapping[str, tuple[str, Callable[[argparse.Namespace], float]]] = {
 def compare(name: str, kind: str, root: Path, url_of: Callable[[], str], asked: argparse.Namespace) -> None:
     ours: dict[int, list[float]] = {processes: [] for processes in asked.processes}
     bare: list[float] = []
-    label, baseline = BASELINES.get(name, ("", None))
+    label, baseline = BASELINES.get(name, ("", None)) if not asked.latency else ("", None)
     for number in range(asked.rounds):
         if baseline is not None:
             bare.append(baseline(asked))
@@ -307,6 +336,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--threads", type=int, default=3, help="sender threads of a process")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer is late")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--vendors", nargs="+", default=["smtp", "sendgrid", "twilio"])
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])

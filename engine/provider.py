@@ -456,6 +456,8 @@ class Provider(ABC):
     """One vendor behind a channel. Instances are shared by all sender threads; making one needs no secret and no network."""
 
     Settings: ClassVar[type[ProviderSettings]] = ProviderSettings
+    one_caller: ClassVar[bool] = False
+    """Whether the thread that calls `send_many` drives all connections itself: a second one would only slow it down."""
     capabilities: Capabilities
 
     def __init__(self, settings: Any, *, http: Http) -> None:

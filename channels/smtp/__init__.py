@@ -28,6 +28,7 @@ class Smtp(Provider):
 
     Settings = SmtpSettings
     settings: SmtpSettings
+    one_caller = True
     capabilities = Capabilities(channel=Channel.EMAIL, html=True, headers=True, inboxes=True)
 
     def __init__(self, settings: SmtpSettings, *, http: Any) -> None:

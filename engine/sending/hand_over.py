@@ -66,7 +66,7 @@ def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: 
 def _group_size(desk: Desk, provider: Provider) -> int:
     """A fair share of what may be on its way: while one sender's group waits for its answers, another sender writes one."""
     slots = desk.slots.open_to(provider, bulk=desk.bulk)
-    share = slots // desk.setup.workspace.settings.sending.threads
+    share = slots // (1 if provider.one_caller else desk.setup.workspace.settings.sending.threads)
     return max(1, min(provider.batch_limit, share))
 
 

@@ -42,28 +42,43 @@ KEPT = timedelta(days=3)
 """A bucket that nobody used for so long is dropped; a warm-up counts no further back than to its day's beginning."""
 
 LOOK_AGAIN = timedelta(milliseconds=20)
+BUSY = timedelta(milliseconds=100)
+"""Whoever finds another sender at work, where there is work for one only, looks again so much later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """How many of a run's messages may leave now; where it is none, from when on some may. `keys`: of whose places they are."""
+    """How many of a run's messages may leave now; where it is none, from when on some may. `keys`: of whose places they are.
+    `alone`: at which of its providers there is work for one sender only.
+    """
 
     room: int
     opens: datetime
     keys: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset()
 
 
 class Expected:
     """The places that a claim is about to take, of a run or (None) of the triggered lane, which knows no limits before.
 
-    The other threads of this process do not count on them meanwhile: `beside` has their number by bucket.
+    The other threads of this process do not count on them meanwhile: `beside` has their number by bucket. And until it is
+    `over` they leave the providers to it where it is `alone`.
     """
 
     def __init__(
-        self, places: int, *, run_id: int | None = None, keys: Iterable[str] = (), beside: Beside | None = None
+        self,
+        places: int,
+        *,
+        run_id: int | None = None,
+        keys: Iterable[str] = (),
+        alone: Iterable[str] = (),
+        beside: Beside | None = None,
     ) -> None:
-        self.places, self.run_id, self._keys, self._beside = 0, run_id, tuple(keys), beside
+        self.places, self.run_id, self._beside = 0, run_id, beside
+        self._keys, self._alone = tuple(keys), tuple(alone)
         self.become(places)
+        if beside is not None:
+            beside.add(self._alone, 1)
 
     def become(self, places: int) -> None:
         """So many from now on."""
@@ -74,6 +89,13 @@ class Expected:
     def taken(self, places: int) -> None:
         """So many of them were taken, or are not wanted any more."""
         self.become(max(0, self.places - places))
+
+    def over(self) -> None:
+        """Nothing more of this claim will leave."""
+        self.become(0)
+        if self._beside is not None:
+            self._beside.add(self._alone, -1)
+        self._alone = ()
 
 
 class Beside:
@@ -116,7 +138,9 @@ class Limits:
             look = self._seen(run_id, now)
             if look.room:
                 self._opens.pop(run_id, None)
-                return Expected(min(most, look.room), run_id=run_id, keys=look.keys, beside=self._beside)
+                return Expected(
+                    min(most, look.room), run_id=run_id, keys=look.keys, alone=look.alone, beside=self._beside
+                )
         self._opens[run_id] = max(look.opens, now + LOOK_AGAIN)
         return None
 
@@ -137,16 +161,21 @@ class Limits:
         if tomorrow := self._waits_for_tomorrow(run_id, now):
             return Look(room=0, opens=tomorrow)
         run = self._runs.get(run_id)
-        settings = self._setup().workspace.settings
+        setup = self._setup()
+        settings = setup.workspace.settings
         route = settings.route(run.campaign.channel, run.campaign.message_class)
         common = of_campaign(run.campaign)
         ways = {hop: self._run_wide(hop) for hop in route.all_hops()} if route else {}
         keys = frozenset(bucket.key for buckets in (common, *ways.values()) for bucket in buckets)
+        alone = frozenset(_alone_at(hop.provider) for hop in ways if _one_caller(setup, hop.provider))
+        if any(map(self._beside.of, alone)):
+            return Look(room=0, opens=now + BUSY)
         levels = rates.levels(self._database, keys) if keys else {}
         whole = self._left(common, common, levels, now)
         looks = [self._through(hop, self._left(own, (*own, *common), levels, now), now) for hop, own in ways.items()]
         room = min(whole.room, max((one.room for one in looks), default=UNLIMITED))
-        return Look(room=room, opens=max(whole.opens, min((one.opens for one in looks), default=now)), keys=keys)
+        opens = max(whole.opens, min((one.opens for one in looks), default=now))
+        return Look(room=room, opens=opens, keys=keys, alone=alone)
 
     def opens_within(self, seconds: float, now: datetime) -> float | None:
         """In how many seconds a run that was looked at in vain may be looked at again; None if not so soon."""
@@ -264,3 +293,13 @@ class Limits:
         if self._forgotten_at is None or now - self._forgotten_at > timedelta(hours=1):
             rates.forget(self._database, before=now - KEPT)
             self._forgotten_at = now
+
+
+def _one_caller(setup: Setup, name: str) -> bool:
+    provider = setup.providers.get(name)
+    return provider is not None and provider.one_caller
+
+
+def _alone_at(provider: str) -> str:
+    """Stands for a provider with room for one sender among the buckets whose places are about to be taken."""
+    return f"alone at {provider}"

@@ -167,11 +167,18 @@ class Sender:
         return self._limits.opens_within(seconds, self._clock.now())
 
     def _batch(self, lanes: Sequence[Lane]) -> Counter[str]:
-        sending, taken_at = self.settings, time.monotonic()
+        taken_at = time.monotonic()
         claimed = self._claim(lanes)
         if claimed is None:
             return Counter()
         lane, batch, expected = claimed
+        try:
+            return self._hand_over(lane, batch, expected, taken_at)
+        finally:
+            expected.over()
+
+    def _hand_over(self, lane: Lane, batch: list[Message], expected: Expected, taken_at: float) -> Counter[str]:
+        sending = self.settings
         desk = Desk(
             setup=self._setup(),
             database=self._of(lane),
@@ -190,12 +197,7 @@ class Sender:
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:
             by_run[message.run_id].append(message)
-        try:
-            return Counter(
-                word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages)
-            )
-        finally:
-            expected.become(0)
+        return Counter(word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages))
 
     def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message], Expected] | None:
         """The first lane that has something due; in the bulk lane the runs take turns, a batch each, as their limits allow."""
@@ -203,18 +205,23 @@ class Sender:
         expect = partial(self._limits.expect, most=sending.batch, now=now)
         for lane in lanes:
             for expected in self._turns.next(now, expect) if lane is Lane.BULK else (Expected(sending.batch),):
-                batch = ledger.claim(
-                    self._of(lane),
-                    lane,
-                    owner=self.name,
-                    limit=expected.places,
-                    lease=sending.lease,
-                    now=now,
-                    run_id=expected.run_id,
-                )
-                expected.become(len(batch))
+                try:
+                    batch = ledger.claim(
+                        self._of(lane),
+                        lane,
+                        owner=self.name,
+                        limit=expected.places,
+                        lease=sending.lease,
+                        now=now,
+                        run_id=expected.run_id,
+                    )
+                except BaseException:
+                    expected.over()
+                    raise
                 if batch:
+                    expected.become(len(batch))
                     return lane, batch, expected
+                expected.over()
         return None
 
     def _of(self, lane: Lane) -> Database:

@@ -62,6 +62,20 @@ def test_never_more_are_on_their_way_than_the_provider_has_connections(shop: Sho
     assert provider.most <= 9
 
 
+class Alone(Watched):
+    one_caller = True
+
+
+def test_a_provider_that_one_thread_drives_is_called_by_one_at_a_time(shop: Shop) -> None:
+    """Three senders, and places for all of them: a second caller would only make it slower. Nothing is left waiting."""
+    provider = Alone(connections=20, pause=0.01)
+    shop.provider = provider
+    shop.launch()
+    shop.sender().drain()
+    assert shop.states() == [State.ACCEPTED] * 40
+    assert provider.most == max(provider.groups) == 4  # a batch
+
+
 def test_each_of_a_group_has_its_own_end(shop: Shop) -> None:
     """One commit holds many ends; a refusal, a doubt and a yes do not rub off on each other."""
     ends = {
