@@ -67,8 +67,7 @@ def find(folder: Path, config: Config) -> Found:
     for pairs in campaigns:
         _campaign(reading, pairs, config, found)
         audiences += _audience(reading, pairs, heavy)
-    if heavy or not found.segments:
-        found.problems += (finding.problem for finding in findings(_light(found, heavy), audiences))
+    found.problems += (finding.problem for finding in findings(_light(found, heavy), audiences))
     return found
 
 
@@ -162,19 +161,21 @@ def _twice(names: list[Text], noun: str) -> Iterator[Problem]:
 
 
 def _weigh(found: Found) -> dict[str, Weight]:
-    """Note rings and oversize; the weights are empty where there are rings."""
-    circular = rings(found.segments)
-    found.problems.extend(circular)
-    heavy = {} if circular else weights(found.segments)
-    for name, segment in found.segments.items():
-        if name in heavy:
-            found.problems.extend(too_heavy(f'the segment "{name}"', segment.at, heavy[name]))
+    """Note rings and oversize; without a weight is what leads to a ring."""
+    found.problems.extend(rings(found.segments))
+    heavy = weights(found.segments)
+    for name, weight in heavy.items():
+        found.problems.extend(too_heavy(f'the segment "{name}"', found.segments[name].at, weight))
     return heavy
 
 
 def _light(found: Found, heavy: Mapping[str, Weight]) -> dict[str, Segment]:
-    """Without what is refused for its size."""
-    return {name: one for name, one in found.segments.items() if not too_heavy("", one.at, heavy[name])}
+    """Without what is refused for its size, or for a ring."""
+    return {
+        name: found.segments[name]
+        for name, weight in heavy.items()
+        if not too_heavy("", found.segments[name].at, weight)
+    }
 
 
 def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found) -> None:

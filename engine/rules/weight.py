@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -64,12 +65,15 @@ def _ring(graph: Mapping[str, set[str]]) -> list[str]:
 
 
 def weights(segments: Mapping[str, Segment]) -> dict[str, Weight]:
-    """The weight of each segment, those it mentions included. There must be no rings."""
+    """The weight of each segment, those it mentions included. One in a ring, or that leads to one, has none."""
     graph = {name: {member.segment for member in members(segment.who)} for name, segment in segments.items()}
+    order = TopologicalSorter(graph)
+    with suppress(CycleError):  # it still gives what stands before its rings
+        order.prepare()
     found: dict[str, Weight] = {}
-    for name in TopologicalSorter(graph).static_order():
-        if name in segments:
-            found[name] = weigh(segments[name].who, found)
+    while ready := order.get_ready():
+        found |= {name: weigh(segments[name].who, found) for name in ready if name in segments}
+        order.done(*ready)
     return found
 
 

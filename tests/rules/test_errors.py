@@ -434,6 +434,18 @@ segments:
     ]
 
 
+def test_a_ring_hides_no_other_mistake(tmp_path: Path) -> None:
+    """What stands outside a ring is looked at all the same: every mistake is told at once."""
+    text = """\
+segments:
+  a: {who: {segment: b}}
+  b: {who: {segment: a}}
+  never: {who: {lot: {of: draw, less_than: 0}}}
+"""
+    ring, never = told(tmp_path, a=text)
+    assert "a → b → a" in ring and "can never hold" in never
+
+
 def test_segments_that_grow_beyond_measure_are_refused(tmp_path: Path) -> None:
     """Doubling ten times over is told, before a database chokes on it; and a campaign's own condition counts like any."""
     lines = [
