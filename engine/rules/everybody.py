@@ -14,7 +14,7 @@ from engine.rules.workspace import Workspace
 from engine.store.aside import forget, lay_aside
 from engine.store.tables import Id, customers
 
-FITTING = "fitting"
+ANSWERS, FITTING = "answers", "fitting"
 
 
 def sizes(workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime) -> list[int]:
@@ -29,14 +29,20 @@ def sizes(workspace: Workspace, connection: Connection, conditions: Sequence[Con
 
 def fitting(
     workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime
-) -> list[ColumnElement[bool]]:
-    """Whether a customer is one of those whom each condition holds for, laid aside in the connection: the former answers are void."""
+) -> Iterator[ColumnElement[bool]]:
+    """For one condition after the other, whether a customer is one of those whom it holds for: they are laid aside in the connection,
+    and void when the next comes.
+    """
     named = [f"rule_{number}" for number in range(len(conditions))]
     with _asked(workspace, connection, conditions, now) as (everybody, holds):
         told = [case((each, 1), else_=0).label(name) for each, name in zip(holds, named, strict=True)]
-        lay_aside(connection, FITTING, select(customers.c.id, *told).select_from(everybody))
-    laid = table(FITTING, column("id", Id), *(column(name) for name in named))
-    return [customers.c.id.in_(select(laid.c.id).where(laid.c[name] == 1)) for name in named]
+        lay_aside(connection, ANSWERS, select(customers.c.id, *told).select_from(everybody))
+    answers = table(ANSWERS, column("id", Id), *(column(name) for name in named))
+    for name in named:
+        lay_aside(
+            connection, FITTING, select(answers.c.id).where(answers.c[name] == 1)
+        )  # nothing but ids: SQLite looks into it
+        yield customers.c.id.in_(select(table(FITTING, column("id", Id)).c.id))
 
 
 @contextmanager

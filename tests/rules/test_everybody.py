@@ -68,8 +68,10 @@ def test_rules_that_share_their_passes_choose_whom_a_plain_reading_chooses(
     conditions = [read(rule) for rule in several]
     with loaded.reading() as connection:
         counted = sizes(WORKSPACE, connection, conditions, now=NOW)
-        fits = fitting(WORKSPACE, connection, conditions, now=NOW)
-        found = [set(connection.execute(select(customers.c.external_id).where(each)).scalars()) for each in fits]
+        found = [
+            set(connection.execute(select(customers.c.external_id).where(each)).scalars())
+            for each in fitting(WORKSPACE, connection, conditions, now=NOW)
+        ]
     for rule, chosen, count in zip(several, found, counted, strict=True):
         assert chosen == plainly.chosen(rule, PEOPLE, NOW), rule
         assert count == len(chosen)

@@ -48,7 +48,8 @@ class Fitting:
             fits = fitting(
                 self.workspace, self.connection, [conditions[some[0].campaign] for some in part], now=self.now
             )
-            yield from ((one, fit) for some, fit in zip(part, fits, strict=True) for one in some)
+            for some, fit in zip(part, fits, strict=True):
+                yield from ((one, fit) for one in some)
 
     def _has_none(self, campaign: Campaign) -> bool:
         return campaign.audience is None or campaign.is_public
