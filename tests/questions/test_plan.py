@@ -241,6 +241,16 @@ def test_the_worst_messages_are_shown(tmp_path: Path, database: Database) -> Non
     assert "unsubscribe: http" in first.text
 
 
+def test_three_are_shown_though_one_is_several(tmp_path: Path, database: Database) -> None:
+    """The first of all is the longest, too: then two others are shown beside."""
+    people = [
+        {"id": str(number), "first_name": name} for number, name in enumerate(("Maximilian", "Ana", "Eva", "Ida"))
+    ]
+    known = [{**one, "email": f"{one['id']}@customers.example", "consent.email.offers": "yes"} for one in people]
+    samples = planned(crowd.shop(tmp_path, database, known)).samples
+    assert [(one.why, one.customer) for one in samples] == [("longest", "0"), ("another", "1"), ("one more", "2")]
+
+
 def test_a_public_post_and_a_trigger_have_a_plan_too(tmp_path: Path, database: Database) -> None:
     """A post is one message to everybody, rendered; of a trigger nobody knows when."""
     shop = crowd.shop(tmp_path, database, [])

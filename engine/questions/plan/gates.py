@@ -35,6 +35,8 @@ from engine.store.tables import contact_points, customers
 MOST_HOLDS = 10
 MOST_SHOWN = 5
 """So many of those with the longest values are written out in any case."""
+FIRST, OTHERS = "the first", ("another", "one more")
+"""Whose messages are shown where none is worse."""
 PREFIX = 4
 """So much of a number tells countries apart, for the most part: + and a country's code."""
 _End = tuple[str, int] | None
@@ -264,12 +266,16 @@ class _Stream:
             self.seen.texts[end] += times
 
     def _wrote(self, customer: int | None, written: Written) -> Written:
-        """Remember who is worth showing: the first, the longest, one that cannot be written, or lacks the most."""
+        """Remember who is worth showing: the first, the longest, one that cannot be written, or lacks the most; and two others, for
+        one customer may be several of these.
+        """
         picks = self.seen.picks
         if written.problem:
             picks.setdefault("cannot be written", customer)
             return written
-        picks.setdefault("the first", customer)
+        free = next((why for why in (FIRST, *OTHERS) if why not in picks), None)
+        if free is not None:
+            picks[free] = customer
         for why, size in (("longest", written.size), ("most values missing", written.missing)):
             if size > self._worst[why]:
                 self._worst[why] = size

@@ -11,12 +11,12 @@ from engine.content import sms
 from engine.errors import ContentError
 from engine.model import Channel
 from engine.provider import Content, EmailContent
-from engine.questions.plan.gates import Asked
+from engine.questions.plan.gates import FIRST, OTHERS, Asked
 from engine.questions.plan.posting import Posting
 from engine.questions.plan.writing import Writing
 
 MOST = 3
-_ORDER = ("cannot be written", "most values missing", "longest", "the first")
+_ORDER = ("cannot be written", "most values missing", "longest", FIRST, *OTHERS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
