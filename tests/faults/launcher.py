@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,16 @@ class Strike:
     signal: str
     touching: str = ""
     seen: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_meant(self) -> bool:
+        """Whether this transaction, one more, is the one. Other threads have theirs at the same time."""
+        with self.lock:
+            self.seen += 1
+            return self.seen == self.commit
 
     def fall(self, moment: str) -> None:
-        if self.seen == self.commit and self.moment == moment:
+        if self.moment == moment:
             os.kill(os.getpid(), getattr(signal, f"SIG{self.signal}"))
 
 
@@ -62,18 +69,16 @@ class StruckDatabase(Database):
     strike: Strike
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        strike, mine = self.strike, False
-        if not strike.touching:
-            strike.seen += 1
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+        strike = self.strike
+        mine = not strike.touching and strike.is_meant()
+        if mine:
             strike.fall("begin")
-            mine = strike.seen == strike.commit
-        with super().writing() as connection:
+        with super().writing(durable=durable) as connection:
             said = _statements(connection) if strike.touching else []
             yield connection
             if strike.touching and any(strike.touching in statement for statement in said):
-                strike.seen += 1
-                mine = strike.seen == strike.commit
+                mine = strike.is_meant()
             if mine:
                 strike.fall("before")
         if mine:

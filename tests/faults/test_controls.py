@@ -33,6 +33,16 @@ def test_sending_again_what_was_on_its_way_doubles(ground: Ground) -> None:
     assert "I3" in objections(run(plan, ground))
 
 
+@pytest.mark.parametrize("store", Store)
+@pytest.mark.parametrize("point", POINTS)
+def test_every_point_of_the_ledger_is_struck(fragile: Ground, tmp_path: Path, store: Store, point: str) -> None:
+    """A daemon with its end at one of the ledger's commits comes to it. A point that nobody hears would prove nothing, in silence."""
+    trial = Trial(only(store, Kind.BLIND, 1, share=0.0, customers=600), fragile, tmp_path)
+    with trial.begun():
+        doomed = trial.strike(random.Random(1), signal="KILL", moment="after", touching=POINTS[point], commit=1)
+        assert not doomed.alive()
+
+
 def asleep(ground: Ground, folder: Path, missing: Missing | None) -> set[str]:
     """What the oracle objects to where a process stops right after its intents are on disk, and sleeps until another one
     has proved that nothing arrived, and has sent it all again.
