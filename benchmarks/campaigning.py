@@ -10,7 +10,6 @@ time is the sender's, with its chores; memory the most that it ever held.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import shutil
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.ground import mailing, server
-from benchmarks.ground.machine import machine, peak_megabytes
+from benchmarks.ground.machine import machine, peak_megabytes, say
 from engine.clock import WallClock
 from engine.daemon import SWITCH_SECONDS
 from engine.ledger.balance import balance
@@ -100,10 +99,6 @@ def main() -> None:
                     measure(root / f"{kind}-{customers}", url(), kind, customers)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

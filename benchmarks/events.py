@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from sqlalchemy import String, cast, func, insert, literal, select, update
 
 from benchmarks.ground import mailing, server
-from benchmarks.ground.machine import machine
+from benchmarks.ground.machine import machine, say
 from channels.sendgrid.letters import OUR_KEY
 from engine.provider import Http, Webhook
 from engine.sending.providers import open_provider
@@ -256,10 +256,6 @@ def main() -> None:
                     compared(kind, root, lambda: server.fresh(first), asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Prints JSON lines: the machine; one line a round; then the ratio of the medians.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
 import sys
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sqlalchemy import delete, insert, literal, select
 
 from benchmarks.ground import mailing, server
-from benchmarks.ground.machine import machine, peak_megabytes
+from benchmarks.ground.machine import machine, peak_megabytes, say
 from engine.store.tables import customers, departures, messages
 
 
@@ -89,10 +88,6 @@ def main() -> None:
                 measure(root / f"shop-{kind}", url, kind, asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

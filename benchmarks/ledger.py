@@ -10,7 +10,6 @@ longer than 50 ms. Prints JSON lines: the machine; one line for each database an
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import shutil
 import sys
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from dataclasses import replace
 
 from benchmarks.ground import mailing, server
-from benchmarks.ground.machine import machine
+from benchmarks.ground.machine import machine, say
 from engine.ledger.balance import balance
 from engine.ledger.claim import claim
 from engine.ledger.hand_over import Intent, begin
@@ -152,10 +151,6 @@ def main() -> None:
                     measure(root / f"postgresql-{workers}", server.fresh(first), "postgresql", workers, asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

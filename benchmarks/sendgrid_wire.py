@@ -11,7 +11,6 @@ for one, and the processor time that it took here and at the vendor; then the ra
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import threading
@@ -23,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.ground.counting import vendor
-from benchmarks.ground.machine import machine
+from benchmarks.ground.machine import machine, say
 from channels.sendgrid import SendGrid, SendGridSettings, letters
 from engine.model import Channel, MessageClass
 from engine.provider import Accepted, EmailContent, Http, Outgoing
@@ -139,10 +138,6 @@ def measured(messages: Sequence[Outgoing], size: int, seconds: float) -> float:
             vendors_processor_us=round((told.processor - before.processor) / told.messages * 1e6),
         )
     return rate
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

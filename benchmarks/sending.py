@@ -38,7 +38,7 @@ from sqlalchemy import func, select
 
 from benchmarks.ground import mailing, server
 from benchmarks.ground.far_mail import far_mail
-from benchmarks.ground.machine import machine, peak_megabytes
+from benchmarks.ground.machine import machine, peak_megabytes, say
 from engine.clock import WallClock
 from engine.daemon import SWITCH_SECONDS
 from engine.ledger.balance import balance
@@ -358,10 +358,6 @@ def main() -> None:
                     compare(name, kind, root, lambda: server.fresh(first), asked)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ The baseline is the same without a bulk campaign. Prints JSON lines: the machine
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import socket
@@ -32,7 +31,7 @@ import requests
 from sqlalchemy import func, select
 
 from benchmarks.ground import mailing, server
-from benchmarks.ground.machine import machine
+from benchmarks.ground.machine import machine, say
 from benchmarks.sending import smtp_sink
 from engine.provider import Http
 from engine.sending.providers import open_provider
@@ -176,10 +175,6 @@ def main() -> None:
 def _both(kind: str, root: Path, url_of: Callable[[], str], asked: argparse.Namespace) -> None:
     for bulk in (0, asked.bulk):
         say(database=kind, bulk=bulk, **measured(root, url_of(), bulk, asked))
-
-
-def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -32,3 +33,8 @@ def peak_megabytes() -> float:
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def say(**facts: object) -> None:
+    """One JSON line."""
+    print(json.dumps(facts), flush=True)
