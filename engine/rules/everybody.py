@@ -31,7 +31,7 @@ def fitting(
     workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime
 ) -> Iterator[ColumnElement[bool]]:
     """For one condition after the other, whether a customer is one of those whom it holds for: they are laid aside in the connection,
-    and void when the next comes.
+    and void when the next comes, or the end.
     """
     named = [f"rule_{number}" for number in range(len(conditions))]
     with _asked(workspace, connection, conditions, now) as (everybody, holds):
@@ -43,6 +43,8 @@ def fitting(
             connection, FITTING, select(answers.c.id).where(answers.c[name] == 1)
         )  # nothing but ids: SQLite looks into it
         yield customers.c.id.in_(select(table(FITTING, column("id", Id)).c.id))
+    for name in (ANSWERS, FITTING):
+        forget(connection, name)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 
 from sqlalchemy import ColumnElement, Connection, select
 
@@ -13,7 +12,6 @@ from engine.campaigns.planned import written
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience_condition, matches
 from engine.rules.everybody import fitting
-from engine.rules.syntax import Condition
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers
 
@@ -33,28 +31,25 @@ class Fitting:
         """Each campaign, with whether its rule fits a customer; None for one without customers of its own. An answer is void when
         the next campaign comes.
         """
-        asked = [one for one in campaigns if not self._has_none(one)]
-        yield from ((one, None) for one in campaigns if self._has_none(one))
-        conditions = {one.campaign: audience_condition(self.workspace, one) for one in asked}
-        rules = {name: self._written(condition) for name, condition in conditions.items()}
-        alike = [
-            list(some)
-            for _, some in groupby(
-                sorted(asked, key=lambda one: rules[one.campaign]), key=lambda one: rules[one.campaign]
-            )
-        ]
-        for start in range(0, len(alike), MOST_AT_ONCE):
-            part = alike[start : start + MOST_AT_ONCE]
-            fits = fitting(
-                self.workspace, self.connection, [conditions[some[0].campaign] for some in part], now=self.now
-            )
+        alike: dict[str, list[Campaign]] = {}
+        for one in campaigns:
+            if self._has_none(one):
+                yield one, None
+            else:
+                alike.setdefault(self._written(one), []).append(one)
+        waiting = list(alike.values())
+        for start in range(0, len(waiting), MOST_AT_ONCE):
+            part = waiting[start : start + MOST_AT_ONCE]
+            conditions = [audience_condition(self.workspace, some[0]) for some in part]
+            fits = fitting(self.workspace, self.connection, conditions, now=self.now)
             for some, fit in zip(part, fits, strict=True):
                 yield from ((one, fit) for one in some)
 
     def _has_none(self, campaign: Campaign) -> bool:
         return campaign.audience is None or campaign.is_public
 
-    def _written(self, condition: Condition) -> str:
-        dialect = self.connection.dialect.name
+    def _written(self, campaign: Campaign) -> str:
+        """The same for all campaigns with the same rule."""
+        condition, dialect = audience_condition(self.workspace, campaign), self.connection.dialect.name
         who = matches(self.workspace, condition, now=self.now, dialect=dialect)
         return written(select(customers.c.id).where(who))
