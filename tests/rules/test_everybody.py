@@ -84,13 +84,17 @@ SHARING: tuple[Rule, ...] = (
     {"none": [{"did": "purchase", "where": {"gift": "true"}}, {"did": "purchase", "times": {"multiple_of": "2"}}]},
     {"not": {"all": [{"was_sent": "any", "times": {"at_most": "1"}}, {"not": {"opened": "any"}}]}},
     {"all": [{"segment": "buyers"}, {"not": {"segment": "quiet"}}, {"did": "visit"}]},
+    {"all": [{"not": {"tags": {"contains": "100"}}}, {"did": "purchase"}, {"not": {"did": "purchase", "within": "7 days"}}]},
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", SHARING, ids=str)
 def test_conditions_that_share_a_pass(loaded: Database, rule: Rule) -> None:
     """Of one event's or of all messages: what holds for those without any is asked of the others."""
-    assert everybody(loaded, rule) == plainly.chosen(rule, PEOPLE, NOW)
+    chosen = plainly.chosen(rule, PEOPLE, NOW)
+    assert everybody(loaded, rule) == chosen
+    with loaded.reading() as connection:
+        assert sizes(WORKSPACE, connection, [read(rule)], now=NOW) == [len(chosen)]
 
 
 def test_more_kinds_of_rows_than_passes(loaded: Database) -> None:
