@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "doctor",
         "doubts": "doubts",
         "replies": "replies",
+        "suppressions": "suppressions",
         "run": "run",
         "worker": "run",
         "serve": "run",

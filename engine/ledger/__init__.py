@@ -13,4 +13,5 @@ tallies    how campaigns go, for the guards                    posts      how po
 about      which message a report is about                     engagement opens and clicks: whose they were, by `machines`
 keywords   what a text asks for                                replies    what may be a no, for a person to read
 inboxes    how the mailboxes go that reports come from         invitations  who joined a channel by a message's link
+lifting    suppressions, and who lifted one by hand
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from engine.model import Channel, ConsentStatus, SuppressionReason
 from engine.store import Database
@@ -98,7 +98,7 @@ def suppress_contact_point(
     at: datetime,
     source: str,
 ) -> bool:
-    """Never write to this address again, whoever's it is. False where it was suppressed already."""
+    """Never write to this address again, whoever's it is. False where it was suppressed already for this reason."""
     return suppress_hash(connection, database, channel, database.address_hash(address), reason, at=at, source=source)
 
 
@@ -115,21 +115,17 @@ def suppress_hash(
     """As `suppress_contact_point`, by the keyed hash of the address."""
     row = {"channel": channel.value, "address_hash": hashed, "reason": reason.value, "at": at, "source": source}
     added = database.inserted(connection, database.insert(suppressions).values(row).on_conflict_do_nothing())
-    if not added:
-        _outweigh(connection, channel, hashed, reason, at=at, source=source)
+    if not added:  # the newest report counts: a START or a yes has to be newer than that
+        there = (*standing(channel, hashed), suppressions.c.reason == reason.value, suppressions.c.at < at)
+        connection.execute(update(suppressions).where(*there).values(at=at, source=source))
     bump(connection, customers_at(connection, channel, hashed))
     return added == 1
 
 
-def _outweigh(
-    connection: Connection, channel: Channel, hashed: bytes, reason: SuppressionReason, *, at: datetime, source: str
-) -> None:
-    """A bounce or complaint, which no START ends, takes an opt-out's place; a newer opt-out takes an older one's."""
+def standing(channel: Channel, hashed: bytes) -> tuple[ColumnElement[bool], ...]:
+    """What makes a suppression one of this address that was not lifted. There is one for each reason."""
     s = suppressions.c
-    there = [s.channel == channel.value, s.address_hash == hashed, s.reason == SuppressionReason.OPTED_OUT.value]
-    if reason is SuppressionReason.OPTED_OUT:
-        there.append(s.at < at)
-    connection.execute(update(suppressions).where(*there).values(reason=reason.value, at=at, source=source))
+    return s.channel == channel.value, s.address_hash == hashed, s.lifted_at.is_(None)
 
 
 def lift_opt_out(connection: Connection, database: Database, channel: Channel, address: str, *, at: datetime) -> bool:
@@ -138,13 +134,10 @@ def lift_opt_out(connection: Connection, database: Database, channel: Channel, a
     True where something was lifted.
     """
     hashed = database.address_hash(address)
-    opted_out = (
-        suppressions.c.channel == channel.value,
-        suppressions.c.address_hash == hashed,
-        suppressions.c.reason == SuppressionReason.OPTED_OUT.value,
-        suppressions.c.at <= at,
-    )
-    lifted = connection.execute(delete(suppressions).where(*opted_out)).rowcount
+    s = suppressions.c
+    opted_out = (*standing(channel, hashed), s.reason == SuppressionReason.OPTED_OUT.value, s.at <= at)
+    values = {"lifted_at": at, "lifted_by": "the customer", "lifted_why": "START"}
+    lifted = connection.execute(update(suppressions).where(*opted_out).values(values)).rowcount
     bump(connection, customers_at(connection, channel, hashed))
     return lifted == 1
 

@@ -222,7 +222,7 @@ def _suppress_dead(
     """Addresses to which one message too many has failed."""
     last = {report.row.id: report for report in reports if report.row and report.event.name is EventName.BOUNCED_SOFT}
     for report in last.values():
-        if report.row is not None and in_a_row(connection, report.row, limit, now=now):
+        if report.row is not None and in_a_row(connection, database, report.row, limit, now=now):
             for channel, address in report.addresses:
                 consent.suppress_contact_point(
                     connection,

@@ -5,30 +5,37 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from engine.model import EventName, State
 from engine.settings import SoftBounces
-from engine.store.tables import events, messages
+from engine.store import Database
+from engine.store.tables import events, messages, suppressions
 
 SETTLED = timedelta(days=5)
 """So long mail servers try (RFC 5321 §4.5.4.1): a message of which nothing was heard until then has arrived."""
 MOST_UNSETTLED = 100
 
 
-def in_a_row(connection: Connection, message: Row[*tuple[Any, ...]], limit: SoftBounces, *, now: datetime) -> bool:
+def in_a_row(
+    connection: Connection, database: Database, message: Row[*tuple[Any, ...]], limit: SoftBounces, *, now: datetime
+) -> bool:
     """Whether the newest messages to this message's address all bounced softly, as many as the limit says and within its time.
 
-    Those that are on their way still are left out; one that arrived, was opened or clicked ends the row.
+    Those that are on their way still are left out; one that arrived, was opened or clicked ends the row, and so does a
+    suppression of the address that was lifted.
     """
     if not limit.in_a_row or message.customer_id is None or message.sent_to is None:
         return False
-    m, e = messages.c, events.c
+    m, e, s = messages.c, events.c, suppressions.c
+    hashed = database.address_hash(message.sent_to)
+    lifted = select(func.max(s.lifted_at)).where(s.channel == message.channel, s.address_hash == hashed)
+    since = max(now - limit.within, connection.execute(lifted).scalar() or now - limit.within)
     soft = exists().where(e.message_id == m.id, e.name == EventName.BOUNCED_SOFT.value)
     query = (
         select(m.first_sent_at, m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, soft.label("soft"))
         .where(m.customer_id == message.customer_id, m.channel == message.channel, m.sent_to == message.sent_to)
-        .where(m.state == State.ACCEPTED.value, m.first_sent_at > now - limit.within)
+        .where(m.state == State.ACCEPTED.value, m.first_sent_at > since)
         .order_by(m.first_sent_at.desc(), m.id.desc())
         .limit(limit.in_a_row + MOST_UNSETTLED)
     )

@@ -168,6 +168,10 @@ def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Sinc
     suppression = (
         select(suppressions.c.reason)
         .where(suppressions.c.channel == point.channel, suppressions.c.address_hash == point.address_hash)
+        .where(suppressions.c.lifted_at.is_(None))
+        # of several the one that counts most: what answers a STOP passes an opt-out alone
+        .order_by(suppressions.c.reason == literal_column(f"'{SuppressionReason.OPTED_OUT}'"), suppressions.c.reason)
+        .limit(1)
         .scalar_subquery()
     )
     return [

@@ -39,6 +39,7 @@ def reachable(condition: Reachable, frame: Frame) -> ColumnElement[bool]:
         select(1)
         .where(suppressions.c.channel == contact_points.c.channel)
         .where(suppressions.c.address_hash == contact_points.c.address_hash, suppressions.c.at <= frame.now)
+        .where(suppressions.c.lifted_at.is_(None))
         .correlate(contact_points)
     )
     mine = select(1).where(contact_points.c.customer_id == customers.c.id)

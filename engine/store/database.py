@@ -265,8 +265,8 @@ def schema(connection: Connection) -> tuple[str | None, str]:
     return MigrationContext.configure(connection).get_current_revision(), head
 
 
-def migrate(pool: sa.Engine) -> None:
-    """Bring the tables up to date. Several processes may start at once: one migrates, the others wait."""
+def migrate(pool: sa.Engine, to: str = "head") -> None:
+    """Bring the tables to a version, the newest by default. Several processes may start at once: one migrates, the others wait."""
     from alembic import command  # here: 0.2 s that a command without a database need not wait for
     from alembic.config import Config
 
@@ -277,7 +277,7 @@ def migrate(pool: sa.Engine) -> None:
         if pool.dialect.name == "postgresql":
             connection.execute(select(sa.func.pg_advisory_xact_lock(0x52656775)))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _identify(pool: sa.Engine, secret: str) -> Database:

@@ -113,16 +113,28 @@ consents = Table(  # append-only: the newest row of a contact point and purpose 
     Index(None, "contact_point_id", "purpose", "at"),
 )
 
-suppressions = Table(  # outlives the customer: keeps a keyed hash, never the address
+suppressions = Table(  # outlives the customer: keeps a keyed hash, never the address. One stands until it is lifted
     "suppressions",
     metadata,
     Column("id", Id, primary_key=True),
     Column("channel", String, nullable=False),
     Column("address_hash", LargeBinary, nullable=False),
     Column("reason", String, nullable=False),
-    Column("at", Instant, nullable=False),
+    Column("at", Instant, nullable=False),  # the newest report of this reason
     Column("source", String, nullable=False),
-    UniqueConstraint("channel", "address_hash"),
+    Column("lifted_at", Instant),
+    Column("lifted_by", String),
+    Column("lifted_why", Text),
+    Index(None, "channel", "address_hash"),
+    Index(
+        "uq_suppressions_standing",
+        "channel",
+        "address_hash",
+        "reason",
+        unique=True,
+        sqlite_where=text("lifted_at IS NULL"),
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
 )
 
 events = Table(

@@ -144,7 +144,9 @@ def test_stop_by_text_suppresses_and_start_lifts_it_but_never_a_bounce(database:
 
     def reasons() -> list[str]:
         with database.reading() as connection:
-            return list(connection.execute(select(suppressions.c.reason)).scalars())
+            return list(
+                connection.execute(select(suppressions.c.reason).where(suppressions.c.lifted_at.is_(None))).scalars()
+            )
 
     sent_row = row(database, sent.id)
     assert sent_row.sent_to == "c1@customers.example"
@@ -169,7 +171,9 @@ def test_who_leaves_one_medium_has_not_left_another(database: Database, now: dat
 
     def stopped() -> set[str]:
         with database.reading() as connection:
-            return set(connection.execute(select(suppressions.c.channel)).scalars())
+            return set(
+                connection.execute(select(suppressions.c.channel).where(suppressions.c.lifted_at.is_(None))).scalars()
+            )
 
     text("STOP", Channel.WHATSAPP)
     assert stopped() == {"whatsapp"}

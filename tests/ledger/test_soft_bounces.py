@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from engine.ledger.lifting import lift
 from engine.ledger.record import record_events
 from engine.model import EventName
 from engine.provider import Accepted, ProviderEvent
 from engine.settings import SoftBounces
 from engine.store import Database
-from engine.store.tables import suppressions
+from engine.store.tables import customers, suppressions
 from tests.ledger.books import add_customers, begin, end, owe_all, take
 
 DAY = timedelta(days=1)
@@ -65,6 +66,31 @@ def test_five_in_a_row_end_it(
 def test_the_workspace_says_how_many_and_whether_at_all(database: Database, now: datetime) -> None:
     """`soft_bounces:` in config.yaml; 0 is never."""
     assert send(database, [SOFT] * 8, now, limit=SoftBounces(in_a_row=0)) == []
+
+
+def test_a_lifted_suppression_begins_the_row_anew(database: Database, now: datetime) -> None:
+    """The five that led to it count no more: the next soft bounce ends nothing, the fifth does."""
+    assert send(database, [SOFT] * 5, now, limit=SoftBounces()) == ["soft_bounced"]
+    with database.reading() as connection:
+        number = connection.execute(select(suppressions.c.id)).scalar_one()
+    later = now + 5 * DAY
+    lift(database, [number], yes=None, purposes=(), by="Eva", why="he emptied it", now=later)
+    for more in range(1, 6):
+        at = later + more * DAY
+        owe_all(database, at, occurrence=f"again {more}")
+        sent = begin(database, take(database, at)[0], at, revision=revision(database))
+        assert sent is not None
+        end(database, sent, Accepted(), at)
+        event = ProviderEvent(name=SOFT, at=at, dedupe=f"again {more}", message_key=database.message_key(sent.id))
+        record_events(database, [event], provider="relay", now=at)
+        with database.reading() as connection:
+            stands = select(suppressions.c.reason).where(suppressions.c.lifted_at.is_(None))
+            assert list(connection.execute(stands).scalars()) == (["soft_bounced"] if more == 5 else [])
+
+
+def revision(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(customers.c.revision)).scalar_one())
 
 
 def test_fewer_may_be_enough(database: Database, now: datetime) -> None:

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from engine.campaigns.answers import answer
 from engine.cli.app import app
 from engine.clock import SteppedClock
+from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
 from engine.ledger.replies import Reading, read, settle, unread
-from engine.model import Channel, EventName, MessageClass, Reason, State
+from engine.model import Channel, EventName, MessageClass, Reason, State, SuppressionReason
 from engine.provider import Accepted, Capabilities, ProviderEvent
 from engine.questions.doctor.books import prove
 from engine.rules.workspace import load_workspace
@@ -78,7 +79,9 @@ class TextShop(Shop):
 
     def suppressed(self) -> list[str]:
         with self.database.reading() as connection:
-            return list(connection.execute(select(suppressions.c.reason)).scalars())
+            return list(
+                connection.execute(select(suppressions.c.reason).where(suppressions.c.lifted_at.is_(None))).scalars()
+            )
 
 
 @pytest.fixture
@@ -98,6 +101,16 @@ def test_a_stop_is_confirmed_once_although_the_number_is_suppressed(shop: TextSh
     shop.pass_time(minutes=1)
     shop.hear("stop!")
     assert (shop.said(), shop.suppressed()) == ([], ["opted_out"])
+
+
+@pytest.mark.parametrize("reason", [SuppressionReason.BOUNCED, SuppressionReason.PROVIDER])
+def test_nothing_goes_to_a_dead_number_that_said_stop(shop: TextShop, reason: SuppressionReason) -> None:
+    """The confirmation of a STOP passes an opt-out alone, not what else the number is suppressed for."""
+    with shop.database.writing() as connection:
+        at = shop.clock.now()
+        suppress_contact_point(connection, shop.database, Channel.SMS, ANA, reason, at=at, source="scripted")
+    shop.hear("STOP")
+    assert (shop.said(), set(shop.suppressed())) == ([], {reason, "opted_out"})
     assert prove(shop.database).total.balance
     shop.launch()
     assert [to for to, _ in shop.said()] == [BEN]

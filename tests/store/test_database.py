@@ -17,7 +17,7 @@ from engine.errors import StoreError
 from engine.store import Database, open_database
 from engine.store.database import make_pool, migrate
 from engine.store.tables import metadata
-from tests.conftest import SECRET
+from tests.conftest import NOW, SECRET
 from tests.postgres import Server
 
 
@@ -69,6 +69,30 @@ def test_a_server_that_could_forget_a_commit_is_refused(postgres_server: Server,
         open_database(url, secret=SECRET).close()
     finally:
         postgres_server.drop(name)
+
+
+def test_suppressions_of_before_stand_and_make_room_for_other_reasons(tmp_path: Path, postgres_server: Server) -> None:
+    """From the tables of one suppression an address to those of one a reason: what was there stays, and stands."""
+    postgres_server._sql("CREATE DATABASE before_0018")
+    there = {"channel": "email", "address_hash": b"a", "at": NOW, "source": "relay"}
+    for url in (f"sqlite:///{tmp_path / 'before.db'}", postgres_server.url("before_0018")):
+        pool = make_pool(url, None)
+        migrate(pool, "0017")
+        with pool.begin() as connection:
+            connection.execute(sa.insert(metadata.tables["suppressions"]).values(**there, reason="bounced"))
+        pool.dispose()
+        database = open_database(url, secret=SECRET)
+        with database.writing() as connection:
+            connection.execute(sa.insert(metadata.tables["suppressions"]).values(**there, reason="opted_out"))
+            rows = connection.execute(sa.select(metadata.tables["suppressions"])).all()
+        assert [(row.reason, row.at, row.lifted_at) for row in rows] == [
+            ("bounced", NOW, None),
+            ("opted_out", NOW, None),
+        ]
+        with pytest.raises(sa.exc.IntegrityError), database.writing() as connection:
+            connection.execute(sa.insert(metadata.tables["suppressions"]).values(**there, reason="bounced"))
+        database.close()
+    postgres_server.drop("before_0018")
 
 
 @pytest.mark.parametrize("statement", [5, 60])

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from engine.ledger.consent import standing
 from engine.model import Channel, Claim, Message, MessageClass, Reason
 from engine.policy import Facts, Hold, Withhold, gather
 from engine.policy.decide import GATES
@@ -156,13 +157,16 @@ def _suppression(of: Situation) -> str:
     point = _contact_point(of)
     if point is None:
         return "no address"
-    query = select(suppressions).where(
-        suppressions.c.channel == point.channel, suppressions.c.address_hash == point.address_hash
+    query = (
+        select(suppressions)
+        .where(*standing(Channel(point.channel), point.address_hash))
+        .order_by(suppressions.c.at, suppressions.c.id)
     )
-    row = of.connection.execute(query).first()
-    if row is None:
+    rows = of.connection.execute(query).all()
+    if not rows:
         return "the address is not suppressed"
-    return f"the address is suppressed: {row.reason} on {_local(of, row.at)} ({row.source})"
+    each = ", ".join(f"{row.reason} on {_local(of, row.at)} ({row.source})" for row in rows)
+    return f"the address is suppressed: {each}"
 
 
 def _consent(of: Situation) -> str:
