@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -192,12 +192,24 @@ def _read(folder: Path) -> Settings:
             "there is no config.yaml here.",
             "Run `regulars init DIR`, or go into a workspace.",
         )
-    node = document.load(path, shown_as="config.yaml")
-    settings = document.validate(Settings, node)
-    problems = _unresolved(settings, node)
-    if problems:
+    file = document.read(path, shown_as="config.yaml")
+    if not file.roots and file.problems:
+        raise WorkspaceError(file.problems)
+    settings, mistakes = _typed(file.root)
+    problems = [*file.problems, *mistakes]
+    for again in file.again:
+        problems += again.news(_typed(again.root)[1])
+    if settings is None or problems:
         raise WorkspaceError(problems)
     return settings
+
+
+def _typed(node: document.Node) -> tuple[Settings | None, Sequence[Problem]]:
+    try:
+        settings = document.validate(Settings, node)
+    except WorkspaceError as error:
+        return None, error.problems
+    return settings, _unresolved(settings, node)
 
 
 BUILT_IN_ATTRIBUTES: Mapping[str, AttributeType] = {

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from rich.cells import cell_len
 
-from engine.document.tree import MAX_BYTES
+from engine.document.read import MAX_BYTES
 from engine.errors import Position
 
 WIDEST = 100

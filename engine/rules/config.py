@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import document
-from engine.document import Node, Pairs, Position
+from engine.document import Again, Node, Pairs
 from engine.errors import Problem, WorkspaceError
 from engine.rules.read.condition import CONDITIONS
 from engine.rules.read.event import PARTS
@@ -43,17 +43,25 @@ def read_config(folder: Path) -> Config:
 
 
 def _salvage(folder: Path, problems: tuple[Problem, ...]) -> Config:
-    try:
-        node = document.load(folder / NAME, shown_as=NAME)
-    except WorkspaceError:
-        node = Pairs((), Position(file=NAME))
-    given = document.plain(node)
+    file = document.read(folder / NAME, shown_as=NAME)
+    given = document.plain(file.root)
     if not isinstance(given, dict) or not given:
         return Config(
-            settings=_settings({}), node=node, problems=problems, broken=frozenset((name,) for name in _SECTIONS)
+            settings=_settings({}), node=file.root, problems=problems, broken=frozenset((name,) for name in _SECTIONS)
         )
     left, broken = _without_mistakes(given)
-    return Config(settings=_settings(left), node=node, problems=(*problems, *_taken(node)), broken=broken)
+    return Config(
+        settings=_settings(left),
+        node=file.root,
+        problems=(*problems, *_taken(file.root)),
+        broken=broken.union(*map(_names, file.again)),
+    )
+
+
+def _names(again: Again) -> set[tuple[str, ...]]:
+    """What the sections hold where they stand once more: it is known, as far as the rules are concerned."""
+    sections = [(name.value, node) for name, node in again.root] if isinstance(again.root, Pairs) else []
+    return {(section, name.value) for section, node in sections if isinstance(node, Pairs) for name, _ in node}
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import document
-from engine.document import Node, Pairs, Position, Text, suggestion
+from engine.document import Again, Node, Pairs, Position, Text, suggestion
 from engine.errors import Problem, WorkspaceError
 from engine.rules.campaign import Campaign
 from engine.rules.config import Config
@@ -38,37 +38,48 @@ class Found:
 def find(folder: Path, config: Config) -> Found:
     """Read every file under rules/. What is wrong is in `problems`."""
     found = Found()
-    segments, campaigns = _sorted_out(folder, found.problems)
+    heap = _sorted_out(folder, found.problems)
     found.lists = read_lists(folder, found.problems)
-    # in a file that cannot be read there may be segments that others mention
-    unread = frozenset({("segments",)} if found.problems else ())
-    found.problems += _twice([name for name, _ in segments], "segment")
-    found.problems += _twice(
-        [name for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text)], "campaign"
-    )
-    names = frozenset(name.value for name, _ in segments)
-    titles = frozenset(
-        name.value for pairs in campaigns if isinstance(name := pairs.get("campaign"), Text) and not name.empty
-    )
-    vocabulary = Vocabulary.of(
-        config.settings,
-        names,
-        config.broken | unread,
-        campaigns=None if unread else titles,
-        lists=found.lists,
-    )
+    found.problems += _twice([name for name, _ in heap.segments], "segment")
+    found.problems += _twice(heap.titles, "campaign")
+    vocabulary = _vocabulary(heap, config, found)
     reading = Reading(vocabulary=vocabulary, problems=found.problems)
-    for name, node in segments:
+    for name, node in heap.segments:
         segment = read_segment(reading, name, node)
         if segment and name.value not in found.segments:
             found.segments[name.value] = segment
     heavy = _weigh(found)
     audiences: list[Condition] = []
-    for pairs in campaigns:
+    for pairs in heap.campaigns:
         _campaign(reading, pairs, config, found)
         audiences += _audience(reading, pairs, heavy)
     found.problems += (finding.problem for finding in findings(_light(found, heavy), audiences))
+    for again in heap.again:
+        found.problems += again.news(_mistakes(vocabulary, again.root, config))
     return found
+
+
+def _vocabulary(heap: _Heap, config: Config, found: Found) -> Vocabulary:
+    """The names that rules may use. What stands in a file that could not be sorted out may be a name, and is not complained of."""
+    others = [_sort(again.root, []) for again in heap.again]
+    names = frozenset(name.value for each in (heap, *others) for name, _ in each.segments)
+    titles = frozenset(name.value for each in (heap, *others) for name in each.titles)
+    perhaps = frozenset((section, word) for section in ("segments", "campaigns") for word in heap.perhaps)
+    unread = frozenset((("segments",), ("campaigns",)) if heap.unread else ())
+    broken = config.broken | unread | perhaps
+    return Vocabulary.of(config.settings, names, broken, campaigns=titles, lists=found.lists)
+
+
+def _mistakes(vocabulary: Vocabulary, node: Node, config: Config) -> list[Problem]:
+    """What is wrong in one file by itself."""
+    problems: list[Problem] = []
+    sorted_out = _sort(node, problems)
+    reading = Reading(vocabulary=vocabulary, problems=problems)
+    for name, inner in sorted_out.segments:
+        read_segment(reading, name, inner)
+    for pairs in sorted_out.campaigns:
+        _campaign(reading, pairs, config, Found())
+    return problems
 
 
 def rule_files(folder: Path) -> Iterator[Path]:
@@ -88,25 +99,56 @@ def _yaml_files(folder: Path, below: Path) -> Iterator[Path]:
             yield path
 
 
-def _sorted_out(folder: Path, problems: list[Problem]) -> tuple[list[tuple[Text, Node]], list[Pairs]]:
-    """All segments by name, and all campaigns, of all files."""
-    segments: list[tuple[Text, Node]] = []
-    campaigns: list[Pairs] = []
+@dataclass(kw_only=True)
+class _Heap:
+    """All segments by name, and all campaigns. `again`: files once more, with what their repeated keys say the next time.
+
+    perhaps: words of files that could not be sorted out whole; `unread`: there are some whose words are not known.
+    """
+
+    segments: list[tuple[Text, Node]] = field(default_factory=list)
+    campaigns: list[Pairs] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
+    perhaps: set[str] = field(default_factory=set)
+    unread: bool = False
+
+    @property
+    def titles(self) -> list[Text]:
+        names = (pairs.get("campaign") for pairs in self.campaigns)
+        return [name for name in names if isinstance(name, Text) and not name.empty]
+
+
+def _sorted_out(folder: Path, problems: list[Problem]) -> _Heap:
+    """What all files hold."""
+    heap = _Heap()
     for path in rule_files(folder):
-        try:
-            node = document.load(path, shown_as=path.relative_to(folder).as_posix())
-        except WorkspaceError as error:
-            problems.extend(error.problems)
-            continue
-        if not isinstance(node, Pairs):
+        file = document.read(path, shown_as=path.relative_to(folder).as_posix())
+        problems += file.problems
+        before = len(problems)
+        for root in file.roots:
+            sorted_out = _sort(root, problems)
+            heap.segments += sorted_out.segments
+            heap.campaigns += sorted_out.campaigns
+        heap.again += file.again
+        if len(problems) > before or (file.problems and not file.roots):
+            heap.perhaps |= file.words
+            heap.unread |= not file.text
+    return heap
+
+
+def _sort(node: Node, problems: list[Problem]) -> _Heap:
+    """What one file holds."""
+    heap = _Heap()
+    if not isinstance(node, Pairs):
+        if not (isinstance(node, Text) and node.empty):
             problems.append(_misfit(node.at))
-        elif "segments" in node.keys():  # noqa: SIM118  (Pairs is no dict)
-            segments.extend(_segments(node, problems))
-        elif "campaign" in node.keys():  # noqa: SIM118
-            campaigns.append(node)
-        elif node.pairs:
-            problems.append(_neither(node))
-    return segments, campaigns
+    elif "segments" in node.keys():  # noqa: SIM118  (Pairs is no dict)
+        heap.segments += _segments(node, problems)
+    elif "campaign" in node.keys():  # noqa: SIM118
+        heap.campaigns.append(node)
+    elif node.pairs:
+        problems.append(_neither(node))
+    return heap
 
 
 def _segments(node: Pairs, problems: list[Problem]) -> list[tuple[Text, Node]]:

@@ -12,9 +12,10 @@ from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vocabulary:
-    """`broken` names stand in config.yaml with a mistake: they are known, and nothing more can be said about them.
+    """`broken` names stand in config.yaml with a mistake, or perhaps in a file that cannot be read: nothing more can be said about them.
+    A whole section can be broken, too ("attributes"): then its names cannot be told from typing errors.
 
-    campaigns: None where any name is taken, as in an old run's own definition. A whole section of config.yaml can be broken, too ("attributes"): then its names cannot be told from typing errors.
+    campaigns: None where any name is taken, as in an old run's own definition.
     """
 
     attributes: Mapping[str, AttributeType]
@@ -48,5 +49,5 @@ class Vocabulary:
         )
 
     def cannot_tell(self, section: str, name: str) -> bool:
-        """Whether config.yaml is wrong in a way that leaves open if this name is right."""
+        """Whether a file is wrong in a way that leaves open if this name is right."""
         return (section,) in self.broken or (section, name) in self.broken

@@ -41,6 +41,10 @@ def test_values_stay_text_and_know_their_place() -> None:
         ("a: b: c", "f.yaml:1:5: error: a text with a colon in it needs quotes."),
         ("a: 'x\nb: 1\n", "f.yaml:1:4: error: this quote is never closed."),
         ("a: [1, 2\nb: 3", "f.yaml:1:4: error: this [ is never closed, or a comma is missing."),
+        (
+            "a: [\n",
+            "f.yaml:2:1: error: a value is missing here, or a [ or { above is never closed. Put ] or } at its end.",
+        ),
         ("a: {b: 1\nc: 3", "f.yaml:1:4: error: this { is never closed, or a comma is missing."),
         ("a: @x", "f.yaml:1:4: error: a value cannot begin with this character."),
         ("a:\n  b: 1\n c: 2", "f.yaml:3:2: error: this line does not fit to those above it."),
@@ -73,16 +77,9 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         document.parse(text, "f.yaml")
     except WorkspaceError as error:
-        (problem,) = error.problems
-        assert (
-            problem.at.line
-            <= text.count("\n")
-            + text.count("\r")
-            + text.count("\x85")
-            + text.count("\u2028")
-            + text.count("\u2029")
-            + 2
-        )
+        lines = sum(text.count(end) for end in ("\n", "\r", "\x85", "\u2028", "\u2029")) + 2
+        assert error.problems
+        assert all(1 <= problem.at.line <= lines and problem.at.column >= 1 for problem in error.problems)
 
 
 plain_values = st.recursive(

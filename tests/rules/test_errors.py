@@ -287,9 +287,9 @@ def test_all_files_are_told_at_once_in_their_order(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_yaml_hides_no_other_and_blames_no_other(tmp_path: Path) -> None:
     """Segments may stand in the file that cannot be read: that others mention them is no second mistake."""
-    found = told(tmp_path, a="segments:\n\tlapsing: x\n", b=CAMPAIGN.replace("goal", "gaol"))
+    found = told(tmp_path, a="segments:\n  lapsing: 'x\n", b=CAMPAIGN.replace("goal", "gaol"))
     assert found == [
-        "rules/a.yaml:2:1: error: this line is indented with a tab. Indent with spaces: YAML takes no tabs.",
+        "rules/a.yaml:2:12: error: this quote is never closed. Close it with the same kind of quote.",
         'rules/b.yaml:7:1: error: unknown key "gaol". Did you mean "goal"?',
     ]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from engine import document
 from engine.document import Items, Node, Pairs, Text, suggestion
-from engine.errors import Problem, WorkspaceError
+from engine.errors import Problem
 from engine.questions.examples import expectations, people
 from engine.questions.examples.example import Example, ExpectedMembers, ExpectedMessages
 from engine.questions.examples.ground import Ground
@@ -40,15 +40,14 @@ def read_examples(workspace: Workspace, *, whole: bool = True) -> tuple[tuple[Ex
     examples, problems = [], list[Problem]()
     for path in test_files(workspace.folder):
         shown = path.relative_to(workspace.folder).as_posix()
-        try:
-            node = document.load(path, shown_as=shown)
-        except WorkspaceError as error:
-            problems.extend(error.problems)
-            continue
-        example, found = read_example(workspace, node, shown, whole=whole)
-        problems.extend(found)
-        if example:
-            examples.append(example)
+        file = document.read(path, shown_as=shown)
+        problems += file.problems
+        for root in file.roots:
+            example, found = read_example(workspace, root, shown, whole=whole)
+            problems += found
+            examples += [example] if example else []
+        for again in file.again:
+            problems += again.news(read_example(workspace, again.root, shown, whole=whole)[1])
     return tuple(examples), tuple(problems)
 
 

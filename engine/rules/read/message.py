@@ -23,7 +23,7 @@ def read_got(reading: Reading, pairs: Pairs, key: Text, node: Node, words: Colle
     name = name_under(reading, node, key.value, ANY)
     if name is not None and name.value != ANY:
         campaigns = reading.vocabulary.campaigns
-        if campaigns is not None:
+        if campaigns is not None and not reading.vocabulary.cannot_tell("campaigns", name.value):
             hint = f"For a message of any campaign, write `{key.value}: {ANY}`."
             known_name(reading, name, "campaign", campaigns, hint)
     channel = channel_on(reading, pairs)
