@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -21,8 +22,10 @@ from rich.text import Text
 from engine.cli.commands import Commands
 from engine.cli.excerpt import excerpt
 from engine.errors import Problem, RegularsError, Severity, WorkspaceError
+from engine.rules import values
+from engine.rules.syntax import Ago
 from engine.rules.workspace import Workspace, load_workspace
-from engine.scalars import instant, spoken
+from engine.scalars import spoken
 from engine.settings import Settings, load_environment, load_settings
 from engine.store import Database, open_database
 
@@ -45,19 +48,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program i
 Now = Annotated[
     str | None,
     typer.Option(
-        "--now", metavar="TIME", help="Answer as of this time, e.g. 2026-11-22T10:00Z, instead of the present."
+        "--now",
+        metavar="TIME",
+        help="As of this time instead of the present: 2026-11-22, 2026-11-22T10:00 (the workspace's clock), 2026-11-22T10:00Z.",
     ),
 ]
 
 
-def moment(text: str | None) -> datetime:
-    """The time given, or the machine's: this is a door, so it may look at a clock."""
+def present() -> datetime:
+    """The machine's time: this is a door, so it may look at a clock."""
+    return datetime.now(UTC)
+
+
+def moment(text: str | None, zone: ZoneInfo, *, option: str = "--now") -> datetime:
+    """The time that an option gives, as in the rules: without an offset by the workspace's clock, a date alone the start of
+    its day, `2 days ago` counted from the present. Without one, the present.
+    """
     if text is None:
-        return datetime.now(UTC)
+        return present()
     try:
-        return instant(text)
+        found = values.moment(text.strip(), zone)
     except ValueError as error:
-        raise RegularsError(str(error), where="--now") from error
+        raise RegularsError(str(error), where=option) from error
+    return present() - found.span if isinstance(found, Ago) else found
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, opened_database, screen, show_json
+from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, opened_database, present, screen, show_json
 from engine.cli.pages import audience_page, report_page, sizes_page
 from engine.measure.report import report as read_report
 from engine.questions.audience import Sizes, all_sizes
@@ -31,7 +31,7 @@ def audience(
 ) -> None:
     """Who is in a segment: how many, a sample, the SQL, and the query plan; or how large every segment is."""
     with opened(folder) as (workspace, database):
-        at = moment(now)
+        at = moment(now, workspace.settings.time_zone)
         found = (
             ask_audience(workspace, database, segment, now=at) if segment else all_sizes(workspace, database, now=at)
         )
@@ -46,7 +46,7 @@ def audience(
 def report(campaign: Campaign = None, folder: Where = HERE, as_json: AsJson = False) -> None:
     """What happened to every message so far, and what was bought afterwards."""
     with opened_database(folder) as (settings, database):
-        read = read_report(database, campaign=campaign, now=moment(None))
+        read = read_report(database, campaign=campaign, now=present())
     if as_json:
         show_json(read)
     else:

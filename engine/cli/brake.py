@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from engine.cli.app import HERE, AsJson, Where, moment, opened_database, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, moment, opened_database, present, screen, show_json
 from engine.document import suggestion
 from engine.errors import RegularsError, UnknownName
 from engine.ledger import brakes, restores
@@ -48,7 +48,7 @@ def pause(
     with opened_database(folder) as (_, database):
         name = _named(campaign, everything, _known(folder, database))
         words = why or f"paused by {whoever()}"
-        new = brakes.pause(database, name, why=words, now=moment(None))
+        new = brakes.pause(database, name, why=words, now=present())
         on = brakes.paused(database)
     if as_json:
         show_json({"paused": name, "new": new, "brakes": on})
@@ -103,7 +103,7 @@ def resume(
 
 
 def _after_restore(folder: Path, since: str | None, why: str, *, nothing_lost: bool, as_json: bool) -> None:
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         with database.reading() as connection:
             quarantine = restores.quarantined(connection)
         if quarantine is None and since is None:
@@ -111,10 +111,8 @@ def _after_restore(folder: Path, since: str | None, why: str, *, nothing_lost: b
                 "the database is not in quarantine",
                 remedy="Where you know that it was restored, say when the backup was made: --since TIME.",
             )
-        asked = moment(since) if since else None
-        restore = restores.go_on(
-            database, since=asked, nothing_lost=nothing_lost, by=whoever(), why=why, now=moment(None)
-        )
+        asked = moment(since, settings.time_zone, option="--since") if since else None
+        restore = restores.go_on(database, since=asked, nothing_lost=nothing_lost, by=whoever(), why=why, now=present())
     if as_json:
         show_json(restore)
         return
@@ -141,14 +139,14 @@ def cancel(
     """Stop a campaign's launched runs, or one, for good: what was not handed over yet is cancelled."""
     with opened_database(folder) as (_, database):
         if run is not None:
-            _tell(cancel_run(database, run, now=moment(None)), as_json=as_json)
+            _tell(cancel_run(database, run, now=present()), as_json=as_json)
             return
         launched = known_campaigns(database)
         if campaign is None:
             raise RegularsError("say which campaign, or which run with --run")
         if campaign not in launched:
             raise UnknownName(f'no run of "{campaign}" was ever launched', remedy=suggestion(campaign, launched))
-        stopped = cancel_campaign(database, campaign, now=moment(None))
+        stopped = cancel_campaign(database, campaign, now=present())
     show_json({"cancelled": stopped}) if as_json else screen.print(f"{stopped:,} messages cancelled.", highlight=False)
 
 
@@ -164,7 +162,7 @@ def undo(
         if run is None:
             _list(newest_runs(database), as_json=as_json)
             return
-        _tell(cancel_run(database, _number(database, run), now=moment(None)), as_json=as_json)
+        _tell(cancel_run(database, _number(database, run), now=present()), as_json=as_json)
 
 
 def _number(database: Database, run: str) -> int:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from engine.cli.app import HERE, AsJson, Where, moment, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, present, screen, show_json
 from engine.questions.doctor import Diagnosis, diagnose
 from engine.questions.doctor.dns import Resolver
 from engine.questions.doctor.finding import Verdict
@@ -41,7 +41,7 @@ def doctor(
     """
     load_environment(folder)
     settings = load_settings(folder)
-    found = diagnose(settings, folder, now=moment(None), dns=None if offline else Resolver())
+    found = diagnose(settings, folder, now=present(), dns=None if offline else Resolver())
     if as_json:
         show_json({"healthy": found.healthy, "as_of": found.as_of, "findings": found.findings, "books": found.proof})
     else:

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from engine.cli.app import HERE, AsJson, Where, moment, notes, opened_database, plain, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, notes, opened_database, plain, present, screen, show_json
 from engine.errors import RegularsError
 from engine.ledger.judge import Judged, Judgement, judge
 from engine.ledger.judge import settled as read_settled
@@ -87,7 +87,7 @@ def settle(
     if not by.strip() or not why.strip():
         raise RegularsError("say who settles this (--by) and how it is known (--why)")
     with opened_database(folder) as (_, database):
-        judged = judge(database, message, verdict, by=by.strip(), why=why.strip(), now=moment(None))
+        judged = judge(database, message, verdict, by=by.strip(), why=why.strip(), now=present())
     if as_json:
         show_json(judged)
     for one in judged if not as_json else ():

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from engine.campaigns.launch import LetGo, let_go
-from engine.cli.app import HERE, AsJson, Where, moment, opened, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, opened, present, screen, show_json
 from engine.cli.brake import whoever
 from engine.ledger.canaries import CanaryRun, Stage, undecided
 from engine.ledger.holds import Hold, holding
@@ -34,7 +34,7 @@ def launch(
     """
     with opened(folder) as (workspace, database):
         if campaign is not None and confirm:
-            _confirmed(let_go(workspace, database, campaign, by=by or whoever(), now=moment(None)), as_json=as_json)
+            _confirmed(let_go(workspace, database, campaign, by=by or whoever(), now=present()), as_json=as_json)
             return
         with database.reading() as connection:
             held, stopped = holding(connection, campaign), undecided(connection, Stage.STOPPED, campaign=campaign)

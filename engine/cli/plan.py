@@ -54,7 +54,7 @@ def plan(
     Exit status 1 where there is a warning.
     """
     with opened(folder) as (workspace, database):
-        planned = ask_plan(workspace, database, campaign=campaign, now=moment(now))
+        planned = ask_plan(workspace, database, campaign=campaign, now=moment(now, workspace.settings.time_zone))
         if out is not None:
             _write(out, file_of(planned, workspace).model_dump_json(indent=1) + "\n")
     if as_json:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from engine.cli.app import HERE, AsJson, Where, moment, opened_database, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, opened_database, present, screen, show_json
 from engine.errors import RegularsError
 from engine.ledger.replies import Reading, Reply, read, settle, unread
 from engine.provider import safe_header
@@ -55,7 +55,7 @@ def settle_replies(
     if not by.strip():
         raise RegularsError("say who settles this (--by)")
     with opened_database(folder) as (_, database):
-        done = settle(database, reply, reading, by=by.strip(), why=why.strip(), now=moment(None))
+        done = settle(database, reply, reading, by=by.strip(), why=why.strip(), now=present())
     if as_json:
         show_json(done)
     for one in done if not as_json else ():

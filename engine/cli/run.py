@@ -16,7 +16,7 @@ from engine.clock import WallClock
 from engine.daemon import Daemon, Installation, once
 from engine.errors import RegularsError
 from engine.sending.dispatch import Kind
-from engine.settings import load_environment
+from engine.settings import load_environment, load_settings
 from engine.web.app import create_app
 from engine.web.door import Door
 from engine.web.server import Background
@@ -54,7 +54,7 @@ def run(
     load_environment(folder)
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     if one_pass:
-        _one_pass(folder, moment(now), plan, as_json=as_json)
+        _one_pass(folder, moment(now, load_settings(folder).time_zone), plan, as_json=as_json)
         return
     if now is not None:
         raise RegularsError("--now goes with --once", remedy="The daemon itself follows the machine's clock.")

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -19,9 +18,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Where, log_to_stderr, moment, notes, screen, show_json
-from engine.errors import RegularsError
-from engine.rules import values
-from engine.rules.syntax import Ago
 from engine.rules.workspace import load_workspace
 from engine.settings import load_environment
 from engine.simulation.calendar import Pressure, Simulation
@@ -55,22 +51,13 @@ def simulate(
     log_to_stderr(logging.ERROR)
     workspace = load_workspace(folder)
     zone = workspace.settings.time_zone
-    first, last = _time(start, zone, "--from"), _time(end, zone, "--to")
+    first, last = moment(start, zone, option="--from"), moment(end, zone, option="--to")
     with _progress(first, last) as on_step:
         simulated = play(workspace, start=first, end=last, on_step=on_step)
     if as_json:
         show_json(simulated)
     else:
         simulation_page(screen, simulated, by=by)
-
-
-def _time(text: str, zone: ZoneInfo, option: str) -> datetime:
-    """A time as in the rules; without an offset by the workspace's clock."""
-    try:
-        found = values.moment(text, zone)
-    except ValueError as error:
-        raise RegularsError(str(error), where=option) from error
-    return moment(None) - found.span if isinstance(found, Ago) else found
 
 
 @contextmanager

@@ -43,7 +43,14 @@ def why(
 ) -> None:
     """Why a customer gets a campaign, or does not, and when: the rule, each gate, every message and attempt."""
     with opened(folder) as (workspace, database):
-        found = ask_why(workspace, database, customer, campaign, now=moment(now), addresses=show_addresses)
+        found = ask_why(
+            workspace,
+            database,
+            customer,
+            campaign,
+            now=moment(now, workspace.settings.time_zone),
+            addresses=show_addresses,
+        )
     if as_json:
         show_json(found)
     else:
