@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.addresses import normalise
-from engine.cli.app import HERE, AsJson, Where, moment, opened_database, screen, show_json
+from engine.cli.app import HERE, AsJson, Where, moment, opened_database, present, screen, show_json
 from engine.errors import RegularsError
 from engine.ledger.lifting import Lifted, Suppression, Which, Yes, lift, suppressed
 from engine.ledger.lifting import lifted as read_lifted
@@ -81,9 +81,10 @@ def lift_suppressions(
     """
     if not by.strip() or not why.strip():
         raise RegularsError("say who lifts this (--by) and how the address is known to be good again (--why)")
-    now = moment(None)
+    now = present()
     with opened_database(folder) as (settings, database):
-        yes = _yes(settings, consent, proof, moment(agreed) if agreed else now, now)
+        at = moment(agreed, settings.time_zone, option="--agreed")
+        yes = _yes(settings, consent, proof, at if agreed else now, now)
         done = lift(database, suppression, yes=yes, purposes=settings.purposes, by=by.strip(), why=why.strip(), now=now)
     if as_json:
         show_json(done)
