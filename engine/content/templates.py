@@ -16,7 +16,7 @@ from engine.errors import Position, Problem, Severity
 from engine.model import Channel, MessageClass
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 
-__all__ = ["Known", "TemplateVersion", "known_names", "problems", "read_template"]
+__all__ = ["Known", "TemplateVersion", "asks_for", "known_names", "problems", "read_template"]
 
 Known = Mapping[str, Collection[str] | None]
 """The values a template may use: each name with its attributes, or None where anything may follow."""
@@ -89,6 +89,16 @@ def problems(
                 files.found += _commercial(part, path, reached)
     files.found += _stray_files(version)
     return sorted(set(files.found), key=lambda problem: (problem.at.file, problem.at.line, problem.at.column))
+
+
+def asks_for(version: TemplateVersion, channel: Channel, locale: str, value: str, *, readings: Readings) -> bool:
+    """Whether the message that this locale gets depends on a value; True where that cannot be told, as a file is broken."""
+    files = _Files(version, {}, readings)
+    parts = variant(version, channel, locale).parts.values()
+    reached = {path: files.reach(path) for path in parts}
+    return any(
+        uses is None or any(use.root == value for use in syntax.shown(path, uses)) for path, uses in reached.items()
+    )
 
 
 def _at(path: str, line: int = 1, column: int = 1) -> Position:

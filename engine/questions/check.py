@@ -212,6 +212,22 @@ def _templates(found: Survey) -> Iterator[Problem]:
                 known=_known(found, campaign),
                 readings=readings,
             )
+            yield from _equal_variants(found, campaign, versions[campaign.template], readings)
+
+
+def _equal_variants(
+    found: Survey, campaign: Campaign, version: templates.TemplateVersion, readings: templates.Readings
+) -> Iterator[Problem]:
+    """Of a post: they would be told apart in the report, and say the same."""
+    if not campaign.variants:
+        return
+    locale = found.workspace.settings.locale
+    asks = templates.asks_for(version, campaign.channel, locale, "variant", readings=readings)
+    if not asks:
+        at = position_of(found.drafts[campaign.campaign], ("variants",), key=True)
+        what = f'every variant says the same: templates/{version.name}/ never asks for "variant".'
+        remedy = f'Write {{% if variant == "{campaign.variants[-1]}" %}}…{{% else %}}…{{% endif %}} in it, or leave `variants` out.'
+        yield _warning(at, what, remedy)
 
 
 def _known(found: Survey, campaign: Campaign) -> templates.Known:

@@ -16,6 +16,7 @@ from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
 from engine.content.links import Links
+from engine.errors import Severity
 from engine.ledger import posts
 from engine.ledger.record import record_events
 from engine.measure.report import Fared, report
@@ -296,6 +297,39 @@ def test_variants_take_turns_and_fare_apart(tmp_path: Path, database: Database, 
     (line,) = report(database, now=now, campaign="post").lines
     fared = [(one.provider, one.variant, one.posts, one.likes) for one in line.fared]
     assert fared == [(name, *rest) for name in ("one", "two") for rest in (("plain", 1, 1), ("question", 1, 3))]
+
+
+@pytest.mark.parametrize(
+    ("parts", "equal"),
+    [
+        ({"social.txt": "New."}, True),
+        ({"social.txt": '{% set variant = "plain" %}{{ variant }}'}, True),
+        (
+            {"social.txt": "New: {{ provider }}", "fi/social.txt": "{{ variant }}"},
+            True,
+        ),  # the shop's language is English
+        ({"social.txt": '{% extends "_shop/post.txt" %}{% block words %}New{% endblock %}'}, True),
+        ({"social.txt": "{{ variant }}"}, False),
+        ({"social.txt": '{% include "_shop/words.txt" %}'}, False),
+        ({"social.txt": "New.", "social.image.txt": "https://shop.example/{{ variant }}.png"}, False),
+        ({"social.txt": "{{ variant"}, False),  # broken, which is told: whether it asks, nobody knows
+    ],
+)
+def test_variants_that_say_the_same_are_warned_of(
+    tmp_path: Path, database: Database, now: Any, parts: dict[str, str], equal: bool
+) -> None:
+    """At the campaign's `variants`, with what to write; however the template asks, it asks, and where it is broken nobody knows."""
+    Shop(tmp_path, database, SteppedClock(now), customers=1)
+    (tmp_path / "rules/post.yaml").write_text(VARIED, encoding="utf-8")
+    shared = {"_shop/words.txt": "{{ variant }}", "_shop/post.txt": "{% block words %}{{ variant }}{% endblock %}"}
+    for name, text in ({f"post/{part}": text for part, text in parts.items()} | shared).items():
+        (tmp_path / "templates" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "templates" / name).write_text(text, encoding="utf-8")
+    told = [problem for problem in check(tmp_path) if "every variant" in problem.what]
+    assert [(str(one.at), one.severity) for one in told] == (
+        [("rules/post.yaml:7:1", Severity.WARNING)] if equal else []
+    )
+    assert all('if variant == "question"' in one.remedy and "templates/post/" in one.what for one in told)
 
 
 def test_only_posts_have_variants_and_each_a_name_of_its_own(tmp_path: Path, database: Database, now: Any) -> None:
