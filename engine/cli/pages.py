@@ -24,6 +24,8 @@ def audience_page(screen: Console, found: Audience, *, sql: bool) -> None:
     )
     if found.sample:
         screen.print(f"[dim]for example[/dim] {escape(', '.join(found.sample))}", highlight=False)
+    for one in found.missing:
+        screen.print(f"[yellow]warning[/yellow]: {escape(str(one))}", highlight=False)
     if sql:
         screen.print(Syntax(found.sql, "sql", word_wrap=True, background_color="default"))
         screen.print("[dim]query plan[/dim]", *(escape(line) for line in found.query_plan), sep="\n", highlight=False)

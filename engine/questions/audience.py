@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Dialect, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.document import suggestion
 from engine.errors import UnknownName
+from engine.questions.missing import Missing, negations
 from engine.rules.compile import audience as campaign_audience
-from engine.rules.compile import matches
+from engine.rules.compile import audience_condition, matches
 from engine.rules.everybody import sizes
+from engine.rules.syntax import Condition
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import customers
 
 SAMPLE = 10
+COUNT = "count"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audience:
     """The answer as of an instant. `sample` holds customers' external ids, the first by the order of their taking in.
 
-    query_plan: the database's own words on how it finds them, a line a step.
+    query_plan: the database's own words on how it finds them, a line a step. missing: where a `not` takes in customers for want of
+    a value.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Audience:
     sample: tuple[str, ...]
     sql: str
     query_plan: tuple[str, ...]
+    missing: tuple[Missing, ...] = ()
 
 
 def audience(workspace: Workspace, database: Database, name: str, *, now: datetime) -> Audience:
@@ -45,15 +50,23 @@ def audience(workspace: Workspace, database: Database, name: str, *, now: dateti
     with database.reading() as connection:
         total = connection.execute(select(func.count()).select_from(customers)).scalar_one()
         sql = _sql(chosen, database.dialect)
+        asked = negations(workspace, _condition(workspace, name), now=now, dialect=database.dialect)
+        counted = counts_of(connection, chosen, asked.flags)
         return Audience(
             name=name,
             as_of=now,
-            count=count_of(connection, chosen),
+            count=counted[COUNT],
             customers=total,
             sample=sample_of(connection, chosen),
             sql=sql,
             query_plan=tuple(_query_plan(connection, sql, database.dialect)),
+            missing=asked.told(counted.__getitem__),
         )
+
+
+def _condition(workspace: Workspace, name: str) -> Condition:
+    segment = workspace.segments.get(name)
+    return segment.who if segment else audience_condition(workspace, workspace.campaigns[name])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +116,18 @@ def chosen_customers(workspace: Workspace, name: str, *, now: datetime, dialect:
 
 def count_of(connection: Connection, chosen: Select[tuple[int]]) -> int:
     return int(connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one())
+
+
+def counts_of(
+    connection: Connection, chosen: Select[tuple[int]], flags: Mapping[str, ColumnElement[bool]]
+) -> dict[str, int]:
+    """How many were chosen (`count`), and for how many of them each flag, a question about the customer's own row, holds."""
+    asked = [func.count(case((flag, 1))).label(name) for name, flag in flags.items()]
+    return dict(
+        connection.execute(chosen.with_only_columns(func.count().label(COUNT), *asked, maintain_column_froms=True))
+        .mappings()
+        .one()
+    )
 
 
 def sample_of(connection: Connection, chosen: Select[tuple[int]]) -> tuple[str, ...]:

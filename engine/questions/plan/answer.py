@@ -17,6 +17,7 @@ from engine.errors import UnknownName, WorkspaceError
 from engine.ledger.holds import holding
 from engine.ledger.schedules import owed_since
 from engine.model import Channel, MessageClass, Reason
+from engine.questions.missing import Missing, Negations, negations
 from engine.questions.plan import change
 from engine.questions.plan.change import Change, KeptOut, LastRun, SegmentChange
 from engine.questions.plan.cost import Cost, cost_of, together
@@ -27,7 +28,7 @@ from engine.questions.plan.samples import Sample, posts_of, samples_of
 from engine.questions.plan.warnings import warnings_of
 from engine.questions.plan.writing import Writing
 from engine.rules.campaign import Campaign
-from engine.rules.compile import let_in
+from engine.rules.compile import audience_condition, let_in
 from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import messages
@@ -42,7 +43,7 @@ class Planned:
     how many). kept_out: whom the rule fits and re-entry keeps out; they are not in the audience. sends_at, last_at: UTC;
     read: how many messages were written out, where that was an even draw of more: then what cannot be written, and the parts of
     SMS, are told from them. sends_at is now where an occurrence is due already. digest: a hash over the ids of the audience. since_head: None where
-    the rules of git HEAD ask the same.
+    the rules of git HEAD ask the same. missing: where a `not` takes customers in for want of a value.
     """
 
     campaign: str
@@ -64,6 +65,7 @@ class Planned:
     read: int | None
     cost: Cost
     samples: tuple[Sample, ...]
+    missing: tuple[Missing, ...]
     warnings: tuple[str, ...]
 
 
@@ -158,7 +160,9 @@ class _Planner:
             writing=writing,
             folder=self.workspace.folder,
         )
-        seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, comparison.flags)
+        denied = self._negations(campaign) if fits is not None else Negations()
+        extra = {**comparison.flags, **denied.flags}
+        seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, extra)
         if sends_at is None:
             seen.forget_fates()
         size, flags = seen.tally.count, seen.flags
@@ -174,6 +178,7 @@ class _Planner:
             kept_out=kept.customers,
             since_run=comparison.since_run(size=size, there=flags[change.LAST_RUN], kept=kept),
             since_head=comparison.since_head(connection, size=size, there=flags[change.HEAD]),
+            missing=denied.told(flags.__getitem__),
             problems=problems,
         )
 
@@ -188,6 +193,7 @@ class _Planner:
         kept_out: int,
         since_run: Change | None,
         since_head: Change | None,
+        missing: tuple[Missing, ...],
         problems: tuple[str, ...],
     ) -> Planned:
         campaign, settings = asked.campaign, asked.settings
@@ -214,8 +220,13 @@ class _Planner:
             read=seen.read,
             cost=cost,
             samples=self._samples(asked, seen),
-            warnings=(*problems, *warned),
+            missing=missing,
+            warnings=(*problems, *warned, *map(str, missing)),
         )
+
+    def _negations(self, campaign: Campaign) -> Negations:
+        condition = audience_condition(self.workspace, campaign)
+        return negations(self.workspace, condition, now=self.now, dialect=self.connection.dialect.name)
 
     def _samples(self, asked: Asked, seen: Outlook) -> tuple[Sample, ...]:
         if asked.writing is None:
