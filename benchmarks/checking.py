@@ -1,16 +1,21 @@
 """How long `regulars check` takes for a workspace of 500 rule files, beside bare PyYAML reading the same files.
 
     python benchmarks/checking.py [--files 500] [--repeat 7]
+    python benchmarks/checking.py --memory
 
 Four files in five hold one segment each, of about ten conditions and mentions of other segments; the fifth is a campaign.
 Five campaigns share a template with its layout. Prints JSON lines: the machine, the command from its start to its exit, the
 question alone in a process that is already warm, bare PyYAML, and last what is allowed.
+
+--memory: how much `check`, `plan` and `audience` (all segments; over an empty database) hold at most for 50, 500 and 2,000 files, each
+in a process of its own, and how much of that is for each file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -20,18 +25,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import yaml
 
+from benchmarks.ground.crowd import NOW
 from benchmarks.ground.machine import machine, peak_megabytes
 from engine.errors import Problem
+from engine.questions.audience import all_sizes
 from engine.questions.check import check
+from engine.questions.plan import plan
+from engine.rules.workspace import load_workspace
+from engine.store import open_database
 
 ROOT = Path(__file__).parents[1]
 ALLOWED_SECONDS = 1.5
+MANY = (50, 500, 2_000)
 SECRETS = {"REGULARS_SECRET": "s" * 64, "REGULARS_API_KEYS": "k" * 48}
 COUNTRIES = ("DE", "DK", "FR", "IS", "NL", "NO", "SE")
 
@@ -139,13 +151,61 @@ def timed(way: Callable[[Path], object], folder: Path, repeat: int) -> dict[str,
     }
 
 
+# ---------------------------------------------------------------- memory
+
+
+def held(question_of: str, folder: Path) -> tuple[float, float]:
+    """The most megabytes held before a question and with it, in a fresh process."""
+    os.environ.update(SECRETS)
+    before = peak_megabytes()
+    if question_of == "check":
+        question(folder)
+        return before, peak_megabytes()
+    workspace = load_workspace(folder)
+    database = open_database(f"sqlite:///{folder / 'empty.db'}", secret="benchmark")
+    try:
+        before = peak_megabytes()
+        if question_of == "plan":
+            plan(workspace, database, now=NOW)
+        else:
+            all_sizes(workspace, database, now=NOW)
+    finally:
+        database.close()
+    return before, peak_megabytes()
+
+
+def memory() -> None:
+    for asked in ("check", "plan", "audience"):
+        peaks = {}
+        for files in MANY:
+            with (
+                tempfile.TemporaryDirectory() as made,
+                ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart,
+            ):
+                generate(Path(made), files)
+                before, peaks[files] = apart.submit(held, asked, Path(made)).result()
+            facts = {
+                "what": asked,
+                "files": files,
+                "peak_mb": round(peaks[files], 1),
+                "of_it_before_mb": round(before, 1),
+            }
+            print(json.dumps(facts), flush=True)
+        each = (peaks[MANY[-1]] - peaks[MANY[0]]) / (MANY[-1] - MANY[0])
+        print(json.dumps({"what": asked, "kilobytes_a_file": round(each * 1024, 1)}), flush=True)
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--files", type=int, default=500)
     asked.add_argument("--repeat", type=int, default=7)
+    asked.add_argument("--memory", action="store_true", help="measure memory over growing numbers of files instead")
     given = asked.parse_args()
     os.environ.update(SECRETS)
     print(json.dumps(machine()), flush=True)
+    if given.memory:
+        memory()
+        return
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         generate(folder, given.files)

@@ -15,23 +15,25 @@ from engine.store.aside import forget, lay_aside
 from engine.store.tables import Id, customers
 
 ANSWERS, FITTING = "answers", "fitting"
+MOST_AT_ONCE = 40
+"""So many rules are asked in one go: a database's statement has no room for any number, nor has memory."""
 
 
 def sizes(workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime) -> list[int]:
-    """How many customers each condition holds for."""
-    if not conditions:
-        return []
-    with _asked(workspace, connection, conditions, now) as (everybody, holds):
-        return list(
-            connection.execute(select(*(func.count(case((each, 1))) for each in holds)).select_from(everybody)).one()
-        )
+    """How many customers each condition holds for, some conditions at a time."""
+    found: list[int] = []
+    for start in range(0, len(conditions), MOST_AT_ONCE):
+        with _asked(workspace, connection, conditions[start : start + MOST_AT_ONCE], now) as (everybody, holds):
+            counted = select(*(func.count(case((each, 1))) for each in holds)).select_from(everybody)
+            found += connection.execute(counted).one()
+    return found
 
 
 def fitting(
     workspace: Workspace, connection: Connection, conditions: Sequence[Condition], *, now: datetime
 ) -> Iterator[ColumnElement[bool]]:
-    """For one condition after the other, whether a customer is one of those whom it holds for: they are laid aside in the connection,
-    and void when the next comes, or the end.
+    """For one condition after the other, at most MOST_AT_ONCE, whether a customer is one of those whom it holds for: they are laid
+    aside in the connection, and void when the next comes, or the end.
     """
     named = [f"rule_{number}" for number in range(len(conditions))]
     with _asked(workspace, connection, conditions, now) as (everybody, holds):

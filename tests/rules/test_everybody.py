@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import case, select
 
 from engine.rules.compile import matches
-from engine.rules.everybody import fitting, sizes
+from engine.rules.everybody import MOST_AT_ONCE, fitting, sizes
 from engine.rules.together import MOST_PASSES
 from engine.store import Database
 from engine.store.tables import customers
@@ -106,4 +106,15 @@ def test_more_kinds_of_rows_than_passes(loaded: Database) -> None:
     assert everybody(loaded, {"any": each}) == plainly.chosen({"any": each}, PEOPLE, NOW)
     with loaded.reading() as connection:
         counted = sizes(WORKSPACE, connection, [read(rule) for rule in each], now=NOW)
+    assert counted == [len(plainly.chosen(rule, PEOPLE, NOW)) for rule in each]
+
+
+def test_more_rules_than_are_asked_in_one_go(loaded: Database) -> None:
+    """A workspace may have any number of segments: each is counted, in their order."""
+    each: list[Rule] = [
+        {"did": "purchase", "times": {"at_least": str(number)}} for number in range(1, 2 * MOST_AT_ONCE + 2)
+    ]
+    with loaded.reading() as connection:
+        counted = sizes(WORKSPACE, connection, [read(rule) for rule in each], now=NOW)
+        assert sizes(WORKSPACE, connection, [], now=NOW) == []
     assert counted == [len(plainly.chosen(rule, PEOPLE, NOW)) for rule in each]

@@ -11,12 +11,9 @@ from sqlalchemy import ColumnElement, Connection, select
 from engine.campaigns.planned import written
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience_condition, matches
-from engine.rules.everybody import fitting
+from engine.rules.everybody import MOST_AT_ONCE, fitting
 from engine.rules.workspace import Workspace
 from engine.store.tables import customers
-
-MOST_AT_ONCE = 40
-"""So many rules are asked about in one go."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
