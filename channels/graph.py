@@ -137,14 +137,14 @@ def refusal(answer: Answer, words: Callable[[object], str]) -> NotSent | Rejecte
     said = storable(error.get("message")) if isinstance(error, dict) else ""
     detail, code = words(said), f"{number}.{sub}" if sub else str(number)
     if "appsecret_proof" in said:  # a 100, as a post that is not valid has
-        return NotSent(code=code, detail=detail)
+        return NotSent(code=code, detail=detail, no_access=True)
     if sub == SPAM or number in REFUSED:
         return Rejected(code=code, detail=detail)
     if number in BUSY:
         usual = LONGEST_WAIT if number == DAY_IS_FULL else WAIT
         return NotSent(code=code, detail=detail, retry_after=_until_free(answer) or usual)
     if number in SET_UP:
-        return NotSent(code=code, detail=detail)
+        return NotSent(code=code, detail=detail, no_access=True)
     if number in DOUBTFUL or answer.good or (isinstance(error, dict) and error.get("is_transient") is True):
         return Ambiguous(code=code if number else "unreadable", detail=detail)
     return outcome_of_status(answer, code=code if number else "", detail=detail)

@@ -119,7 +119,7 @@ class LinkedIn(Provider):
         known = next((code for code in codes if code in SET_UP), "")
         if answer.status == 429 and "retry-after" not in answer.headers:
             return NotSent(code="http_429", detail=detail, retry_after=WAIT)
-        return NotSent(code=known, detail=detail) if known else outcome_of_status(answer, detail=detail)
+        return NotSent(code=known, detail=detail, no_access=True) if known else outcome_of_status(answer, detail=detail)
 
     # ---------------------------------------------------------------- what became of it
 

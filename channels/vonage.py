@@ -81,6 +81,9 @@ REFUSALS: Mapping[str, SuppressionReason | None] = {
 NOT_TAKEN = frozenset({"1", "4", "8", "9", "10", "11", "14", "15", "22", "23", "29", "32"})
 """Too fast, no credit, or our account, sender or callback is wrong: nothing was taken. `5` is an internal error: doubt."""
 
+REFUSES_US = frozenset({"4", "8", "9", "14"})
+"""Of these: unknown, barred, without credit, wrongly signed: whatever the message."""
+
 
 class SignatureMethod(StrEnum):
     """How the account signs its webhooks: HMAC over this hash."""
@@ -147,7 +150,7 @@ class Vonage(Provider):
         status = _str(parts[0], "status") if parts else ""
         detail = self.words(_str(parts[0], "error-text") if parts else "", outgoing)
         if status in NOT_TAKEN:
-            return NotSent(code=status, detail=detail)
+            return NotSent(code=status, detail=detail, no_access=status in REFUSES_US)
         if status in REFUSALS:
             return Rejected(code=status, detail=detail, suppress=REFUSALS[status])
         return Ambiguous(code=status or "unreadable", detail=detail)

@@ -157,6 +157,7 @@ class Reason(StrEnum):
     SENDER_DIED = "sender_died"
     NO_EVIDENCE = "no_evidence"
     PROVIDER_DOWN = "provider_down"
+    NO_ACCESS = "no_access"
     RATE_LIMITED = "rate_limited"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     SENDER_STOPPED = "sender_stopped"

@@ -261,6 +261,11 @@ def without_personal(text: str, *known: str, limit: int = 200) -> str:
 
 # ---------------------------------------------------------------- how a hand-over ended
 
+SET_UP = "set_up"
+"""The code where we could not even ask, because a secret is missing or makes no sense."""
+NO_ACCESS = frozenset({401, 402})
+"""HTTP statuses by which a vendor refuses whoever asks, whatever is asked: not known, not paid."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
@@ -281,11 +286,21 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotSent:
-    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait."""
+    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait.
+
+    no_access: the vendor refuses us and not this message: a token has ended, a key is wrong or missing, the account is closed
+    or unpaid. Until somebody puts that right every message of this provider waits, and none dies of it. The code `set_up`
+    says so by itself.
+    """
 
     code: str
     detail: str = ""
     retry_after: timedelta | None = None
+    no_access: bool = False
+
+    def __post_init__(self) -> None:
+        if self.code == SET_UP:
+            object.__setattr__(self, "no_access", True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -793,7 +808,7 @@ def outcome_of_status(
 
     reset: the header that tells when a limit begins anew, where the vendor sends that in place of Retry-After.
 
-    429: surely not taken. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
+    429: surely not taken. 401, 402: we are refused, not the message. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
     Other 4xx but 408, 409, 425: the vendor read this message and refused it. Everything else proves nothing.
     """
     code = code or f"http_{answer.status}"
@@ -801,13 +816,14 @@ def outcome_of_status(
         wait = retry_after(answer.headers) or (until_reset(answer.headers, reset) if reset else None)
         return NotSent(code=code, detail=detail, retry_after=wait)
     if answer.status in (301, 307, 308, 401, 402, 403, 404, 405):
-        return NotSent(code=code, detail=detail)
+        return NotSent(code=code, detail=detail, no_access=answer.status in NO_ACCESS)
     if 400 <= answer.status < 500 and answer.status not in (408, 409, 425):
         return Rejected(code=code, detail=detail)
     return Ambiguous(code=code, detail=detail)
 
 
 __all__ = [
+    "NO_ACCESS",
     "Accepted",
     "Ambiguous",
     "Answer",

@@ -13,9 +13,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import SecretMissing
-from engine.provider import Ambiguous, Answer, Http, NotSent, Secret, outcome_of_status, storable, without_personal
+from engine.provider import (
+    NO_ACCESS,
+    Ambiguous,
+    Answer,
+    Http,
+    NotSent,
+    Secret,
+    outcome_of_status,
+    storable,
+    without_personal,
+)
 
 EXPIRED = frozenset({"ExpiredToken", "InvalidToken"})
+REFUSED = frozenset({"AccountTakedown", "AuthFactorTokenRequired"})
 RESET = "ratelimit-reset"
 
 
@@ -107,4 +118,5 @@ def _not_in(answer: Answer | NotSent | Ambiguous) -> NotSent:
     ended = outcome_of_status(answer, reset=RESET) if not answer.good else None
     error = without_personal(storable(answer.fields().get("error")))
     wait = ended.retry_after if isinstance(ended, NotSent) else None
-    return NotSent(code="not_logged_in", detail=error or f"http_{answer.status}", retry_after=wait)
+    refused = answer.status in NO_ACCESS or error in REFUSED
+    return NotSent(code="not_logged_in", detail=error or f"http_{answer.status}", retry_after=wait, no_access=refused)

@@ -69,6 +69,9 @@ SET_UP = frozenset(
 )
 """Our account, its rights or its sender is wrong: nothing was taken, and it can be put right."""
 
+REFUSES_US = SET_UP - {"AccessDeniedException", "MailFromDomainNotVerifiedException", "NotFoundException"}
+"""Of these: our keys or the whole account, whatever the message."""
+
 LATER = frozenset({"LimitExceededException", "RequestLimitExceeded", "ThrottlingException", "TooManyRequestsException"})
 _TAG = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -193,7 +196,8 @@ class Ses(Provider):
         if answer.status >= 500 or not code.isalnum():
             return outcome_of_status(answer, detail=detail)
         if code in SET_UP or code in LATER or "not verified" in str(told):
-            return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
+            wait = retry_after(answer.headers)
+            return NotSent(code=code, detail=detail, retry_after=wait, no_access=code in REFUSES_US)
         return outcome_of_status(answer, code=code, detail=detail)
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:

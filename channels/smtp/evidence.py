@@ -21,6 +21,9 @@ from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rej
 OUR_SET_UP = frozenset({502, 503, 530, 534, 535, 538})
 """Replies about commands and logging in, whatever they are given to (RFC 5321 §4.2.2, RFC 4954 §6)."""
 
+REFUSES_US = frozenset({530, 534, 535, 538})
+"""Of these: we are not logged in, or not let in."""
+
 _DATA: Command = ("DATA", b"DATA\r\n", (354,))
 _DOT = re.compile(rb"\n\.")
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
@@ -99,7 +102,7 @@ def _before_the_dot(refusal: Refusal, detail: str) -> Outcome:
     code = _code(refusal.code, refusal.reply)
     about_it = (refusal.step in ("RCPT", "DATA") and refusal.code not in OUR_SET_UP) or refusal.code == 552
     if not (500 <= refusal.code < 600 and about_it):
-        return NotSent(code=code, detail=detail)
+        return NotSent(code=code, detail=detail, no_access=refusal.code in REFUSES_US)
     bad = refusal.step == "RCPT" and code in BAD_ADDRESS
     return Rejected(code=code, detail=detail, suppress=SuppressionReason.BOUNCED if bad else None)
 
@@ -122,7 +125,9 @@ def not_set_up(error: Exception, words: Words, outgoing: Outgoing) -> NotSent:
         case RegularsError():
             return NotSent(code="set_up", detail=error.what)
         case Refusal():
-            return NotSent(code=f"{error.step.lower()}_{error.code}", detail=words(error.reply, outgoing))
+            refused = error.code in REFUSES_US
+            code, detail = f"{error.step.lower()}_{error.code}", words(error.reply, outgoing)
+            return NotSent(code=code, detail=detail, no_access=refused)
         case NotOffered():
             return NotSent(code="set_up", detail=str(error))
     return NotSent(code="not_connected", detail=type(error).__name__)

@@ -24,6 +24,7 @@ from channels.twilio.through import NoAnswer, Through
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel, EventName
 from engine.provider import (
+    NO_ACCESS,
     Accepted,
     Ambiguous,
     Answer,
@@ -173,7 +174,8 @@ class Twilio(Provider):
         if not code.isdigit() or answer.status >= 500:
             return outcome_of_status(answer, detail=detail)
         if code in SET_UP or code in LATER:
-            return NotSent(code=code, detail=detail, retry_after=retry_after(answer.headers))
+            wait, refused = retry_after(answer.headers), answer.status in NO_ACCESS
+            return NotSent(code=code, detail=detail, retry_after=wait, no_access=refused)
         if code in BAD_NUMBER:
             return Rejected(code=code, detail=detail, suppress=BAD_NUMBER[code])
         return outcome_of_status(answer, code=code, detail=detail)

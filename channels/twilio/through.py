@@ -20,7 +20,7 @@ class _Call(threading.local):
     """This thread's call: until when it may last, and how it ended."""
 
     deadline = 0.0
-    ended: Answer | NotSent | Ambiguous = NotSent(code="set_up")
+    ended: Answer | NotSent | Ambiguous = NotSent(code="not_built")
 
 
 class Through(HttpClient):  # type: ignore[misc]  # the package ships no types
@@ -32,7 +32,7 @@ class Through(HttpClient):  # type: ignore[misc]  # the package ships no types
 
     def begin(self, deadline: float) -> None:
         self.call.deadline = deadline
-        self.call.ended = NotSent(code="set_up", detail="the request could not be built")
+        self.call.ended = NotSent(code="not_built", detail="the request could not be built")
 
     def request(
         self,

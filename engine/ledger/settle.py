@@ -132,6 +132,12 @@ _OWN_DOUBTS = {Reason.RESTORED.value: Reason.RESTORED}
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}
 
 
+def _waits_for(outcome: NotSent) -> Reason:
+    if outcome.retry_after:
+        return Reason.RATE_LIMITED
+    return Reason.NO_ACCESS if outcome.no_access else Reason.PROVIDER_DOWN
+
+
 def _transition(message: Message, outcome: Outcome, retry: Retry, now: datetime) -> tuple[str, dict[str, Any]]:
     """A plain no ends the doubt about this hand-over, which a reaper may have raised meanwhile; not that about an earlier one."""
     earlier = {"doubt_since": message.doubt_since}
@@ -141,7 +147,7 @@ def _transition(message: Message, outcome: Outcome, retry: Retry, now: datetime)
         case Rejected(code=code, detail=detail):
             return "reject", {**earlier, "reason": Reason.REFUSED.value, "detail": f"{code} {detail}".strip()}
         case NotSent(code=code, detail=detail) if retry.worthwhile:
-            reason = Reason.RATE_LIMITED if outcome.retry_after else Reason.PROVIDER_DOWN
+            reason = _waits_for(outcome)
             return "retry", {
                 **earlier,
                 "due_at": now + retry.wait,

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from engine.model import Reason
 from engine.provider import Ambiguous, NotSent, Outcome
 
 log = structlog.get_logger()
 
 IN_A_ROW = 5
-"""So many one after the other that could not even begin open it."""
+"""So many one after the other that could not even begin, as there was no connection or we are refused, open it."""
 
 LOOKED_AT, FAILING_SHARE, WITHIN = 20, 0.5, timedelta(minutes=1)
 """Of the last so many, within so long: more than this share without a yes or a no for the message itself opens it."""
@@ -28,18 +29,22 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 PROBE_PATIENCE = timedelta(minutes=1)
 """A trial whose end nobody hears of holds up the next one for so long."""
 
-NOT_BEGUN = frozenset({"not_connected", "set_up"})
+NOT_CONNECTED = "not_connected"
 
 
 @dataclass(kw_only=True, slots=True)
 class _State:
-    """One provider's. `pause` is None while it is closed; `opens_at`: when it may be tried; `trial`: since when it is."""
+    """One provider's. `pause` is None while it is closed; `opens_at`: when it may be tried; `trial`: since when it is.
+
+    reason: what its messages wait for: that it works again, or that it lets us in again.
+    """
 
     in_a_row: int = 0
     recent: deque[tuple[datetime, bool]] = field(default_factory=lambda: deque(maxlen=LOOKED_AT))
     pause: timedelta | None = None
     opens_at: datetime | None = None
     trial: datetime | None = None
+    reason: Reason = Reason.PROVIDER_DOWN
 
 
 class Breakers:
@@ -57,6 +62,11 @@ class Breakers:
         if state.trial is not None:
             return max(now + timedelta(seconds=1), min(state.trial + PROBE_PATIENCE, now + FIRST_PAUSE))
         return state.opens_at if state.opens_at > now else None
+
+    def reason(self, provider: str) -> Reason:
+        """What the messages of a provider wait for."""
+        state = self._states.get(provider)
+        return state.reason if state is not None else Reason.PROVIDER_DOWN
 
     def tries(self, provider: str) -> bool:
         """Whether the next message to this provider is a trial."""
@@ -89,7 +99,10 @@ def _hear(state: _State, provider: str, outcome: Outcome, now: datetime) -> None
         state.trial = None  # it works, and asks to wait: that is a limit, not a fault
         return
     failed = isinstance(outcome, NotSent | Ambiguous)
-    not_begun = isinstance(outcome, NotSent) and outcome.code in NOT_BEGUN
+    not_begun = isinstance(outcome, NotSent) and (outcome.no_access or outcome.code == NOT_CONNECTED)
+    if failed:
+        refused = isinstance(outcome, NotSent) and outcome.no_access
+        state.reason = Reason.NO_ACCESS if refused else Reason.PROVIDER_DOWN
     state.in_a_row = state.in_a_row + 1 if not_begun else 0
     state.recent.append((now, failed))
     if state.pause is not None:
@@ -118,4 +131,10 @@ def _end_trial(state: _State, provider: str, failed: bool, pause: timedelta, now
 
 def _open(state: _State, provider: str, pause: timedelta, now: datetime) -> None:
     state.pause, state.opens_at, state.trial = pause, now + pause, None
-    log.warning("the provider fails: its messages wait", provider=provider, seconds=int(pause.total_seconds()))
+    log.warning(_SAID[state.reason], provider=provider, seconds=int(pause.total_seconds()))
+
+
+_SAID = {
+    Reason.PROVIDER_DOWN: "the provider fails: its messages wait",
+    Reason.NO_ACCESS: "the provider refuses our credentials or our account: its messages wait; `regulars doctor` says more",
+}

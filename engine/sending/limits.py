@@ -228,7 +228,9 @@ class Limits:
         most = self.breakers.admit(name, len(leaving), now)
         if most < len(leaving):
             until = self.breakers.waits_until(name, now) or now
-            held += [Held(message=one.message, until=until, reason=Reason.PROVIDER_DOWN) for one in leaving[most:]]
+            held += [
+                Held(message=one.message, until=until, reason=self.breakers.reason(name)) for one in leaving[most:]
+            ]
         return leaving[:most], held
 
     def _wanted(self, group: Sequence[Leaving], run: Launched, now: datetime) -> list[Wanted]:

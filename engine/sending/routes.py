@@ -9,7 +9,7 @@ from datetime import datetime
 
 from engine.errors import ProviderError
 from engine.ledger.hand_over import Held
-from engine.model import Message, MessageClass, Reason
+from engine.model import Message, MessageClass
 from engine.routing import Hop
 from engine.sending.breaker import Breakers
 from engine.settings import Settings
@@ -33,13 +33,14 @@ def pick(
     if message.doubt_since is not None and message.provider is not None:
         hops = [Hop(provider=message.provider, sender=hops[0].sender)]  # it is still from whom it was: see its values
     turn = message.attempts // TURNS % len(hops)
-    waits: list[datetime] = []
+    waits: list[tuple[datetime, str]] = []
     for hop in (*hops[turn:], *hops[:turn]):
         until = breakers.waits_until(hop.provider, now)
         if until is None:
             return hop
-        waits.append(until)
-    return Held(message=message, until=min(waits), reason=Reason.PROVIDER_DOWN)
+        waits.append((until, hop.provider))
+    until, first = min(waits)
+    return Held(message=message, until=until, reason=breakers.reason(first))
 
 
 def ways(settings: Settings, message: Message, message_class: MessageClass, address: str | None) -> tuple[Hop, ...]:

@@ -114,7 +114,8 @@ class HttpContract(ProviderContract):
             assert time.monotonic() - began < self.deadline + 1
 
     def test_each_status_has_one_meaning(self) -> None:
-        """Every status from 400 to 599 is exactly one of: not sent, rejected, in doubt; and its body tells no secret."""
+        """Every status from 400 to 599 is exactly one of: not sent, rejected, in doubt; 401 and 402 refuse us, not the message; and its
+        body tells no secret."""
         outgoing = self.outgoing()
         echo = " ".join((outgoing.to or "", *self.environment.values()))
         for status in range(400, 600):
@@ -122,6 +123,8 @@ class HttpContract(ProviderContract):
             self.vendor.fail_next(Reply(status=status, body=told if status % 2 else echo.encode()))
             outcome = self.send(outgoing)
             assert isinstance(outcome, verdict(status)), (status, outcome)
+            refused = isinstance(outcome, NotSent) and outcome.no_access
+            assert refused == (status in (401, 402)), (status, outcome)  # only then is it we, and not the message
         assert not self.vendor.accepted
 
     def test_what_never_left_is_not_sent(self) -> None:

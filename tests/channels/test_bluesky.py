@@ -116,7 +116,7 @@ def test_without_a_session_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, vend
     """A wrong password, a server that is busy, one that falls silent at the door: not sent, and nobody asks twice."""
     monkeypatch.setenv("T_PASSWORD", "wrong")
     outcome = provider(vendor).send(POST, deadline=soon())
-    assert outcome == NotSent(code="not_logged_in", detail="AuthenticationRequired")
+    assert outcome == NotSent(code="not_logged_in", detail="AuthenticationRequired", no_access=True)
     busy = Reply(status=429, headers={"RateLimit-Reset": "9999999999"})
     for fault, wait in ((busy, timedelta(hours=1)), (Silence(), None), (Reply(status=200), None)):
         with BlueskyVendor(misbehave=lambda _, fault=fault: fault) as there:  # type: ignore[misc]

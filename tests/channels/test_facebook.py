@@ -90,6 +90,7 @@ def test_what_each_code_proves(
     vendor.fail_next(no(code, "no", subcode=subcode, status=status))
     found = page.send(POST, deadline=soon())
     assert isinstance(found, outcome), found
+    assert getattr(found, "no_access", False) is (code in (190, 10, 200))
     assert not isinstance(found, Accepted) and found.code == (f"{code}.{subcode}" if subcode else str(code))
 
 

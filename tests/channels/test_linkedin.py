@@ -70,7 +70,8 @@ def test_what_is_escaped_reads_the_same(text: str) -> None:
 def test_what_each_code_proves(vendor: LinkedInVendor, status: int, code: str, outcome: type) -> None:
     """Our token or version, too much, this post, LinkedIn itself."""
     vendor.fail_next(Reply(status=status, body={"status": status, "code": code, "message": "no"}))
-    assert isinstance(linkedin(vendor).send(POST, deadline=soon()), outcome)
+    found = linkedin(vendor).send(POST, deadline=soon())
+    assert isinstance(found, outcome) and getattr(found, "no_access", False) is (status in (401, 403, 426))
     if status == 429:
         vendor.fail_next(Reply(status=429))
         assert linkedin(vendor).send(POST, deadline=soon()) == NotSent(code="http_429", retry_after=timedelta(hours=1))

@@ -127,6 +127,7 @@ def test_errors_have_their_meaning(vendor: SesVendor, status: int, kind: str, me
     for _ in range(2):
         found = provider(vendor).send(EMAIL, deadline=soon())
         assert isinstance(found, outcome), found
+        assert getattr(found, "no_access", False) is (kind in ("AccountSuspendedException", "SendingPausedException"))
         assert "ana@" not in repr(found)
 
 
@@ -134,7 +135,7 @@ def test_the_vendor_checks_what_was_signed(vendor: SesVendor, monkeypatch: pytes
     """Another secret is a set-up error; letters beyond ASCII before the @ cannot be sent by SES at all."""
     monkeypatch.setenv("T_SECRET", "another")
     found = provider(vendor).send(EMAIL, deadline=soon())
-    assert isinstance(found, NotSent) and found.code == "InvalidSignatureException"
+    assert isinstance(found, NotSent) and found.code == "InvalidSignatureException" and found.no_access
     for to in ("änä@customer.example", "nobody"):
         assert isinstance(provider(vendor).send(letter(to=to), deadline=soon()), Rejected)
     assert not vendor.accepted

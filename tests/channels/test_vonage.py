@@ -148,6 +148,7 @@ def test_statuses_have_their_meaning(statuses: tuple[str, ...], kind: type, supp
     outcome = provider().send(SMS, deadline=soon())
     assert isinstance(outcome, kind), outcome
     assert getattr(outcome, "suppress", None) is suppress
+    assert getattr(outcome, "no_access", False) is (statuses in (("4",), ("9",)))
     assert "40123" not in repr(outcome) and "secret-for" not in repr(outcome)
 
 

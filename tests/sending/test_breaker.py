@@ -133,22 +133,32 @@ def test_without_answers_only_a_few_messages_are_left_in_doubt(world: World) -> 
     assert world.shop.states().count(State.IN_DOUBT) == len(world.provider.taken) < 60
 
 
-def test_a_receipt_that_finds_its_provider_down_says_so(world: World, now: datetime) -> None:
-    """Pending, provider_down, and a time at which it is tried again."""
-    world.provider.answer = lambda outgoing: DOWN
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [(DOWN, Reason.PROVIDER_DOWN), (NotSent(code="http_401", no_access=True), Reason.NO_ACCESS)],
+)
+def test_a_receipt_that_finds_its_provider_down_says_so(
+    world: World, now: datetime, ended: NotSent, reason: Reason
+) -> None:
+    """Pending, provider_down or no_access, and a time at which it is tried again."""
+    world.provider.answer = lambda outgoing: ended
     for number in range(20):
         world.trigger(str(number))
     sender = world.sender()
     sender.drain()
     held = [row for row in world.shop.rows() if not row.attempts]
-    assert {(row.state, row.reason, row.held_by) for row in held} <= {
-        (State.PENDING, Reason.PROVIDER_DOWN, Reason.PROVIDER_DOWN)
-    }
+    assert {(row.state, row.reason, row.held_by) for row in held} <= {(State.PENDING, reason, reason)}
     sender.drain()
     world.trigger("one more")
     sender.drain()
-    assert world.shop.rows()[-1].reason == Reason.PROVIDER_DOWN
+    assert world.shop.rows()[-1].reason == reason
     assert world.shop.rows()[-1].due_at > now
+    world.clock.set(now + FIRST_PAUSE)  # one tries, and the others of its group wait for how that ends
+    for number in range(3):
+        world.trigger(f"later {number}")
+    sender.drain()
+    later = world.shop.rows()[-3:]
+    assert {row.reason for row in later} == {reason} and any(not row.attempts for row in later)
 
 
 def test_what_one_provider_surely_did_not_take_another_one_carries(world: World) -> None:
@@ -197,3 +207,80 @@ def test_a_message_in_doubt_that_may_be_repeated_waits_for_its_own_provider(worl
     assert set(world.shop.states()) == {State.ACCEPTED}
     assert {outgoing.key for _, outgoing in world.provider.sent} >= doubted
     assert doubted.isdisjoint(outgoing.key for _, outgoing in spare.sent)
+
+
+# ---------------------------------------------------------------- a vendor that refuses us
+
+
+SHORT = ("max_attempts: 3", "max_attempts: 3, retry_for: 1 hour")
+REFUSED = NotSent(code="http_401", detail="the token has expired", no_access=True)
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, NotSent(code="set_up", detail="the environment variable X is not set")])
+def test_a_token_that_ended_kills_no_message(
+    tmp_path: Path, database: Database, now: datetime, refusal: NotSent
+) -> None:
+    """Longer than the time and the attempts that a failed message has: all wait, saying why, and leave with the new token."""
+    world = World(tmp_path, database, now, customers=12)
+    world.configure(SHORT)
+    world.provider.answer = lambda outgoing: refusal
+    world.launch("news")
+    world.trigger("order")
+    sender = world.sender()
+    world.run(sender, timedelta(hours=3))
+    waiting = world.shop.rows()
+    assert {(row.state, row.reason) for row in waiting} == {(State.PENDING, Reason.NO_ACCESS)}
+    assert refusal.detail in {row.detail.partition(" ")[2] for row in waiting if row.detail}
+    assert len(world.provider.taken) < 3 * 12 + 30  # one in five minutes tries
+    world.provider.answer = world.provider._take
+    world.run(sender)
+    assert set(world.shop.states()) == {State.ACCEPTED}
+
+
+def test_one_post_waits_alone_for_its_token(tmp_path: Path, database: Database, now: datetime) -> None:
+    """Nobody else is there to open a breaker: its attempts do not count either, and it is tried once an hour at least."""
+    world = World(tmp_path, database, now, customers=1)
+    world.configure(SHORT)
+    world.provider.answer = lambda outgoing: REFUSED
+    world.launch("news")
+    sender = world.sender()
+    world.run(sender, timedelta(hours=12))
+    (row,) = world.shop.rows()
+    assert (row.state, row.reason) == (State.PENDING, Reason.NO_ACCESS) and row.attempts > 12
+    world.provider.answer = world.provider._take
+    world.run(sender, timedelta(hours=1))
+    assert world.shop.states() == [State.ACCEPTED]
+
+
+def test_what_is_of_no_use_any_more_does_not_wait_for_a_token(
+    tmp_path: Path, database: Database, now: datetime
+) -> None:
+    """`not_later_than` ends it, as it ends whatever waits."""
+    world = World(tmp_path, database, now, customers=2)
+    world.configure(news="not_later_than: 2 hours\n")
+    world.provider.answer = lambda outgoing: REFUSED
+    world.launch("news")
+    world.run(world.sender(), timedelta(hours=5))
+    assert set(world.shop.states()) <= {State.EXPIRED, State.DEAD}
+
+
+def test_who_is_let_in_elsewhere_carries_the_messages(world: World) -> None:
+    """Of two providers one refuses us: the other one has everything, each message once."""
+    world.configure(*TWO)
+    spare = Slow(world.clock)
+    world.providers["spare"] = spare
+    world.provider.answer = lambda outgoing: REFUSED
+    world.launch("news")
+    world.run(world.sender(), timedelta(minutes=1))
+    assert set(world.shop.states()) == {State.ACCEPTED} and len(spare.sent) == 100
+
+
+def test_the_breaker_says_what_its_messages_wait_for(now: datetime) -> None:
+    """A refusal of our credentials, until the vendor fails in another way, or works."""
+    breakers = Breakers()
+    breakers.heard("relay", [REFUSED] * IN_A_ROW, now)
+    assert breakers.reason("relay") is Reason.NO_ACCESS
+    assert breakers.reason("other") is Reason.PROVIDER_DOWN
+    breakers.admit("relay", 1, now + FIRST_PAUSE)
+    breakers.heard("relay", [DOWN], now + FIRST_PAUSE)
+    assert breakers.reason("relay") is Reason.PROVIDER_DOWN
