@@ -12,9 +12,11 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Now, Where, moment, notes, opened, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.errors import RegularsError
 from engine.model import Channel, Reason
 from engine.questions.plan import Plan, Planned, SinceHead, file_of
@@ -31,6 +33,7 @@ Out = Annotated[
     ),
 ]
 MOST_HOURS = 12
+LAST_RUN = "since\nlast run"
 WIDEST = 20
 """Campaigns' names up to so many characters are not broken in the table, and no number is: the other columns give way."""
 
@@ -79,10 +82,11 @@ def _write(path: Path, text: str) -> None:
 
 def plan_page(screen: Console, planned: Plan, *, samples: bool = False) -> None:
     """One line a campaign, then what there is to say about each. Fits 80 columns."""
-    screen.print(f"[italic]Plan as of {planned.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
+    at = ShopClock(planned.time_zone)
+    screen.print(f"[italic]Plan as of {at(planned.as_of)} ({planned.time_zone})[/italic]", highlight=False)
     if planned.since_head is not None:
         _say(screen, _changed(planned.since_head))
-    screen.print(_table(planned))
+    screen.print(_fitting(screen, planned, at))
     for one in planned.campaigns:
         _say(screen, _about(one))
         if samples:
@@ -111,28 +115,32 @@ def _changed(head: SinceHead) -> Iterator[str]:
         yield "  no segment asks another question"
 
 
-def _table(planned: Plan) -> Table:
+def _fitting(screen: Console, planned: Plan, at: ShopClock) -> Table:
+    """The table, with as much air between its columns as the terminal has room for."""
+    airy = _table(planned, at, air=1)
+    asked = Measurement.get(screen, screen.options.update(max_width=10 * screen.width), airy).maximum
+    return airy if asked <= screen.width else _table(planned, at, air=0)
+
+
+def _table(planned: Plan, at: ShopClock, *, air: int) -> Table:
     """One line a campaign. Columns that nobody has anything in are left out."""
-    columns = dict(_COLUMNS)
-    if any(one.since_head for one in planned.campaigns):
-        columns["since HEAD"] = lambda one: _plus_minus(one.since_head)
+    columns = {**_FIRST, "next": lambda one: _when(one, at), **_NUMBERS}
     if any(one.cost.amount is not None for one in planned.campaigns):
         columns[planned.currency] = lambda one: _money(one.cost)
-    room = 0 if len(columns) > len(_COLUMNS) + 1 else 1
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, room))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, air))
     longest = max((len(one.campaign) for one in planned.campaigns), default=0)
     for name in columns:
-        justify: Literal["left", "right"] = "left" if name in _WORDS else "right"
-        whole = longest <= WIDEST if name == "campaign" else " " not in name
+        justify: Literal["left", "right"] = "right" if name in _NUMBERS or name == planned.currency else "left"
+        whole = longest <= WIDEST if name == "campaign" else name != LAST_RUN
         table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
     for one in planned.campaigns:
         table.add_row(*(cell(one) for cell in columns.values()))
     return table
 
 
-def _when(one: Planned) -> str:
+def _when(one: Planned, at: ShopClock) -> str:
     if one.sends_at is not None:
-        return f"{one.sends_at:%d %b %H:%M}"
+        return at.soon(one.sends_at)
     return "triggered" if one.started_by == "trigger" else "never again"
 
 
@@ -148,15 +156,13 @@ def _money(cost: Cost) -> str:
     return f"{cost.amount:,.2f}" if cost.amount is not None else "·"
 
 
-_WORDS: Mapping[str, Callable[[Planned], str]] = {
+_FIRST: Mapping[str, Callable[[Planned], str]] = {
     "campaign": lambda one: one.campaign,
     "channel": lambda one: one.channel,
-    "next (UTC)": _when,
 }
-_COLUMNS: Mapping[str, Callable[[Planned], str]] = {
-    **_WORDS,
+_NUMBERS: Mapping[str, Callable[[Planned], str]] = {
     "audience": lambda one: f"{one.audience:,}" if one.audience is not None else "·",
-    "since last run": lambda one: _plus_minus(one.since_run),
+    LAST_RUN: lambda one: _plus_minus(one.since_run),
     "sent": lambda one: _number(one.sent),
     "withheld": lambda one: _number(sum(one.withheld.values())),
 }
@@ -169,6 +175,8 @@ def _about(one: Planned) -> Iterator[str]:
         for what, counts in (("withheld", one.withheld), ("held, then sent", one.held))
         if counts
     ]
+    if one.since_head is not None:
+        told.append(f"by the change since git HEAD: {_plus_minus(one.since_head)}")
     if one.read is not None:
         told.append(f"written out: {one.read:,}, drawn evenly; SMS parts and what cannot be written are told from them")
     if one.kept_out:

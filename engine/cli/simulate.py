@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Where, log_to_stderr, moment, notes, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.rules.workspace import load_workspace
 from engine.settings import load_environment
 from engine.simulation.calendar import Pressure, Simulation
@@ -77,8 +78,9 @@ def _progress(start: datetime, end: datetime) -> Iterator[Callable[[datetime], N
 
 def simulation_page(page: Console, simulated: Simulation, *, by: By) -> None:
     """The calendar, what was withheld and why, and the pressure. Fits 80 columns with few campaigns."""
+    at = ShopClock(simulated.time_zone)
     page.print(
-        f"[italic]Simulated from {simulated.start:%Y-%m-%d %H:%M} to {simulated.end:%Y-%m-%d %H:%M} UTC; nothing was sent[/italic]",
+        f"[italic]Simulated from {at(simulated.start)} to {at(simulated.end)} ({simulated.time_zone}); nothing was sent[/italic]",
         highlight=False,
     )
     page.print(_calendar(simulated, by), "", _books(simulated), "", sep="\n")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -15,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.cli.tree import tree
 from engine.model import Plain
 from engine.questions.why import Gate, Reentry, Says, Told, Why
@@ -59,7 +58,7 @@ def why(
 
 def why_page(screen: Console, found: Why) -> None:
     """The answer first, then what it rests on. Fits 80 columns; times by the shop's clock."""
-    at = _Clock(found.time_zone)
+    at = ShopClock(found.time_zone)
     screen.print(
         f"[bold]Customer {escape(found.customer)}, campaign {escape(found.campaign)}[/bold] "
         f"[dim]({found.message_class} {found.channel}, as of {at(found.as_of)} {found.time_zone})[/dim]",
@@ -86,21 +85,11 @@ def why_page(screen: Console, found: Why) -> None:
             screen.print("none", highlight=False)
 
 
-class _Clock:
-    """Tells times by the shop's clock."""
-
-    def __init__(self, zone: str) -> None:
-        self._zone = ZoneInfo(zone)
-
-    def __call__(self, at: datetime) -> str:
-        return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M}"
-
-
 def _head(screen: Console, words: str) -> None:
     screen.print(f"\n[bold]{words}[/bold]")
 
 
-def _reentry(kept: Reentry, at: _Clock) -> str:
+def _reentry(kept: Reentry, at: ShopClock) -> str:
     mark = "✗" if kept.keeps_out else "✓"
     if kept.last_owed_at is None:
         return f"{mark} {kept.rule}: no message of this campaign yet"
@@ -112,7 +101,7 @@ def _reentry(kept: Reentry, at: _Clock) -> str:
 _MARKS = {Says.PASSES: "[green]✓[/green]", Says.HOLDS: "[yellow]…[/yellow]", Says.WITHHOLDS: "[red]✗[/red]"}
 
 
-def _gates(gates: tuple[Gate, ...], at: _Clock) -> Table:
+def _gates(gates: tuple[Gate, ...], at: ShopClock) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(no_wrap=True)
@@ -128,7 +117,7 @@ def _gates(gates: tuple[Gate, ...], at: _Clock) -> Table:
     return table
 
 
-def _message(screen: Console, message: Told, at: _Clock) -> None:
+def _message(screen: Console, message: Told, at: ShopClock) -> None:
     reason = f" ({message.reason}: {message.why})" if message.reason else ""
     screen.print(
         f"[bold]{message.id}[/bold] run {escape(message.occurrence)}: [bold]{message.state.replace('_', ' ')}[/bold]"
@@ -139,7 +128,7 @@ def _message(screen: Console, message: Told, at: _Clock) -> None:
     screen.print(Padding(escape(lines), (0, 0, 0, 2)), highlight=False, style="dim")
 
 
-def _details(message: Told, at: _Clock) -> Iterator[str]:
+def _details(message: Told, at: ShopClock) -> Iterator[str]:
     happened = {"owed": message.owed_at, **{name.removesuffix("_at"): when for name, when in message.times.items()}}
     yield ", ".join(f"{name.replace('_', ' ')} {at(when)}" for name, when in happened.items())
     if message.held_by:

@@ -68,10 +68,13 @@ class Pressure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Simulation:
-    """The answer. `start` and `end` in UTC; `days` by the shop's calendar; `not_simulated`: campaigns that wait for a call."""
+    """The answer. `start` and `end` in UTC; `days` by the shop's calendar, in `time_zone`; `not_simulated`: campaigns that wait
+    for a call.
+    """
 
     start: datetime
     end: datetime
+    time_zone: str
     lines: tuple[Line, ...]
     days: tuple[Day, ...]
     pressure: Pressure
@@ -95,6 +98,7 @@ def read(
             sent.take(row)
         count = connection.execute(select(func.count()).select_from(customers)).scalar_one()
     return Simulation(
+        time_zone=zone.key,
         start=start,
         end=end,
         lines=lines,

@@ -214,15 +214,33 @@ def test_a_jump_is_warned_of(tmp_path: Path, database: Database) -> None:
     assert "The audience went from 20 in the last run to 31: guards.audience_jump is 50%." in planned(shop).warnings
 
 
-def test_the_table_fits_a_terminal_of_eighty_columns(tmp_path: Path, database: Database) -> None:
-    """With every column there is, no campaign's name is broken, and no column is cut off."""
+@pytest.mark.parametrize("name", ["second-purchase", "thank-the-best-again"])
+def test_the_table_fits_a_terminal_of_eighty_columns(tmp_path: Path, database: Database, name: str) -> None:
+    """With every column there is, no campaign's name, time or sum is broken; with names of usual length, nothing is."""
     shop = crowd.shop(tmp_path, database, [{"id": "one"}])
-    priced = replace(planned(shop), campaign="thank-the-best-again", since_head=Change(before=900, entered=69, left=0))
-    priced = replace(priced, cost=replace(priced.cost, amount=Decimal("1234.56")), since_run=priced.since_head)
+    change = Change(before=900, entered=69, left=0)
+    priced = replace(planned(shop), campaign=name, since_head=change, since_run=change)
+    priced = replace(priced, cost=replace(priced.cost, amount=Decimal("1234.56")))
     page = StringIO()
     whole = plan(shop.workspace, shop.database, now=shop.clock.now(), campaign="news")
     plan_page(Console(file=page, width=80), replace(whole, campaigns=(priced,)))
-    assert priced.campaign in page.getvalue() and "withheld" in page.getvalue() and "1,234.56" in page.getvalue()
+    line = next(line for line in page.getvalue().splitlines() if line.startswith(f"{name} email"))
+    assert len(line) <= 80 and line.endswith("1,234.56") and "03 Mar 12:00" in line, page.getvalue()
+    assert "+69 / −0" in line or len(name) > 15
+    assert "by the change since git HEAD: +69 / −0" in page.getvalue()
+
+
+def test_times_are_told_by_the_shops_clock(tmp_path: Path, database: Database) -> None:
+    """The moment of the plan and the next start, as the schedule has them in its file."""
+    shop = crowd.shop(tmp_path, database, [{"id": "one"}])
+    page = StringIO()
+    whole = plan(shop.workspace, shop.database, now=NOW, campaign="news")
+    (one,) = whole.campaigns
+    plan_page(Console(file=page, width=80), whole)
+    assert one.sends_at is not None
+    there = one.sends_at.astimezone(zone("Europe/Helsinki"))
+    assert page.getvalue().startswith("Plan as of 2026-03-02 14:00 (Europe/Helsinki)")
+    assert f" {there:%d %b %H:%M} " in page.getvalue()
 
 
 def test_the_worst_messages_are_shown(tmp_path: Path, database: Database) -> None:

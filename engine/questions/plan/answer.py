@@ -82,12 +82,13 @@ class SinceHead:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All campaigns as of an instant, the next to send first. since_head: None where nothing was changed since git HEAD.
+    """All campaigns as of an instant (UTC), the next to send first. since_head: None where nothing was changed since git HEAD.
 
-    people: the audiences' whole digests, for the plan's file.
+    time_zone: the shop's, by whose clocks the page tells times. people: the audiences' whole digests, for the plan's file.
     """
 
     as_of: datetime
+    time_zone: str
     fingerprint: str
     currency: str
     since_head: SinceHead | None
@@ -116,6 +117,7 @@ def plan(workspace: Workspace, database: Database, *, now: datetime, campaign: s
     planned.sort(key=lambda one: (one.sends_at is None, one.sends_at or now, one.campaign))
     return Plan(
         as_of=now,
+        time_zone=workspace.settings.time_zone.key,
         fingerprint=workspace.fingerprint,
         currency=workspace.settings.currency,
         since_head=since_head,
