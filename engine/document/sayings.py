@@ -24,6 +24,7 @@ _SAYINGS: tuple[tuple[str, str, bool, tuple[str, str]], ...] = (
     ("',' or ']'", "", True, ("this [ is never closed, or a comma is missing.", "Put commas between the items and ] at the end.")),
     ("',' or '}'", "", True, ("this { is never closed, or a comma is missing.", "Put commas between the keys and } at the end.")),
     ("expected node content", "", False, ("a value is missing here, or a [ or { above is never closed.", "Put ] or } at its end.")),
+    ("comment or line break", "", True, ("a value cannot begin with > or |.", 'Write a comparison as `{at_least: 18}` or `{more_than: 18}`, and quote ("…") a text.')),
     ("'-' indicator", "", False, ("this line stands in a list and does not begin with `- `.", "Begin it with `- `, or indent it under its key.")),
     ("expected key", "", False, _UNLIKE_ABOVE),
     ("could not find expected ':'", "", True, ("this line has no colon.", "Write `key: value`.")),

@@ -43,7 +43,7 @@ def problems_of(found: Survey) -> list[Problem]:
     for name, campaign in found.workspace.campaigns.items():
         problems += _campaign(found, campaign, found.drafts[name])
     problems += problems_of_promises(found)
-    problems += [*_templates(found), *_unused_templates(found), *_tests(found)]
+    problems += [*_templates(found), *_templates_of_wrong(found), *_unused_templates(found), *_tests(found)]
     return sorted(dict.fromkeys(problems), key=_place)
 
 
@@ -201,7 +201,7 @@ def _templates(found: Survey) -> Iterator[Problem]:
                 folder = found.workspace.folder / "templates"
                 versions[campaign.template] = templates.read_template(folder, campaign.template)
         except UnknownName as error:
-            yield Problem(at=_named_at(found.drafts[name]), what=f"{error.what}.", remedy=_make(campaign, error.remedy))
+            yield _no_template(found.drafts[name], error, campaign.template, f" by {campaign.channel}")
         except WorkspaceError as error:
             yield from error.problems
         else:
@@ -249,13 +249,24 @@ def _named_at(draft: Pairs) -> Position:
     return position_of(draft, ("template",) if isinstance(given, Text) and not given.empty else ("campaign",))
 
 
-def _make(campaign: Campaign, hint: str) -> str:
-    folder = f"Make the folder templates/{campaign.template}/ with the parts of a message by {campaign.channel}"
-    return (
-        f"{hint} {folder}, or name another."
-        if hint.startswith("Did")
-        else f"{folder}, or name another with `template:`."
-    )
+def _no_template(draft: Pairs, error: UnknownName, name: str, by: str = "") -> Problem:
+    folder = f"Make the folder templates/{name}/ with the parts of a message{by}"
+    near = error.remedy.startswith("Did")
+    remedy = f"{error.remedy} {folder}, or name another." if near else f"{folder}, or name another with `template:`."
+    return Problem(at=_named_at(draft), what=f"{error.what}.", remedy=remedy)
+
+
+def _templates_of_wrong(found: Survey) -> Iterator[Problem]:
+    """Of a campaign with mistakes, whether its template is there: that is told with them, not after them."""
+    for draft in found.wrong:
+        given = draft.get("template") or draft.get("campaign")
+        if isinstance(given, Text) and not given.empty:
+            try:
+                templates.read_template(found.workspace.folder / "templates", given.value)
+            except UnknownName as error:
+                yield _no_template(draft, error, given.value)
+            except WorkspaceError as error:
+                yield from error.problems
 
 
 def _unused_templates(found: Survey) -> Iterator[Problem]:

@@ -26,11 +26,12 @@ TESTS = Path("rules", "tests")
 
 @dataclass(kw_only=True)
 class Found:
-    """What the rules say so far. `drafts` are the campaigns' mappings, as written."""
+    """What the rules say so far. `drafts` are the campaigns' mappings, as written; `wrong`: those of campaigns with a mistake."""
 
     segments: dict[str, Segment] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     drafts: dict[str, Pairs] = field(default_factory=dict)
+    wrong: list[Pairs] = field(default_factory=list)
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -226,6 +227,7 @@ def _campaign(reading: Reading, pairs: Pairs, config: Config, found: Found) -> N
         campaign = document.validate(Campaign, pairs, time_zone=config.settings.time_zone)
     except WorkspaceError as error:
         reading.problems.extend(error.problems)
+        found.wrong.append(pairs)
         return
     if campaign.campaign not in found.campaigns:
         found.campaigns[campaign.campaign] = campaign

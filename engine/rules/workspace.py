@@ -42,6 +42,7 @@ class Workspace:
 class Survey:
     """A workspace as it stands, with what is wrong in it. `config` and `drafts` (one a campaign) give things their places.
 
+    wrong: the mappings of campaigns that could not be read for their mistakes.
     `whole`: config.yaml could be read whole, so a name that it does not declare is surely wrong.
     """
 
@@ -49,6 +50,7 @@ class Survey:
     whole: bool
     config: Node
     drafts: Mapping[str, Pairs]
+    wrong: tuple[Pairs, ...]
     problems: tuple[Problem, ...]
 
 
@@ -80,6 +82,7 @@ def survey(folder: Path) -> Survey:
         whole=not config.broken,
         config=config.node,
         drafts=rules.drafts,
+        wrong=tuple(rules.wrong),
         problems=_in_order(config, rules),
     )
 

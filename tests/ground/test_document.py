@@ -46,6 +46,7 @@ def test_values_stay_text_and_know_their_place() -> None:
             "f.yaml:2:1: error: a value is missing here, or a [ or { above is never closed. Put ] or } at its end.",
         ),
         ("a: {b: 1\nc: 3", "f.yaml:1:4: error: this { is never closed, or a comma is missing."),
+        ("a: > 18", "f.yaml:1:4: error: a value cannot begin with > or |. Write a comparison as `{at_least: 18}`"),
         ("a: @x", "f.yaml:1:4: error: a value cannot begin with this character."),
         ("a:\n  b: 1\n c: 2", "f.yaml:3:2: error: this line does not fit to those above it."),
         ("a:\n  - b\n  c: 1", "f.yaml:3:3: error: this line stands in a list and does not begin with `- `."),

@@ -160,3 +160,16 @@ def test_a_folder_that_is_no_workspace_has_one_problem(tmp_path: Path) -> None:
     """And no stack of calls."""
     (problem,) = check(tmp_path)
     assert "there is no config.yaml here" in problem.what
+
+
+def test_a_campaigns_mistake_does_not_hide_that_its_template_is_not_there(folder: Path) -> None:
+    """Both in one run, the template by the place that names it."""
+    campaign = folder / "rules" / "campaigns" / "win-back.yaml"
+    change(campaign, "channel: email", "channel: emial\ntemplate: win-bak")
+    told = [line for line in found(folder) if "win-back.yaml" in line]
+    assert any('"channel" cannot be "emial"' in line for line in told)
+    assert any(
+        line.startswith(f"rules/campaigns/win-back.yaml:{place_of(campaign, 'win-bak')}")
+        and 'there is no template "win-bak". Did you mean "win-back"?' in line
+        for line in told
+    ), told

@@ -225,6 +225,8 @@ def _unknown_word(reading: Reading, key: Text, node: Node) -> None:
         what, remedy = f'"{word}" is an event, not an attribute.', f"Write `did: {word}`."
     elif word in vocabulary.segments:
         what, remedy = f'"{word}" is a segment, not an attribute.', f"Write `segment: {word}`."
+    elif word.lower() in CONDITIONS:
+        what, remedy = f'unknown word "{word}".', f'Here it is written "{word.lower()}".'
     elif word.lower() in ALSO_CALLED:
         what, remedy = f'unknown word "{word}".', advice(word, CONDITIONS, ALSO_CALLED)
     elif vocabulary.cannot_tell("attributes", word):

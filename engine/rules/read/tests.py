@@ -82,9 +82,24 @@ def read_tests(reading: Reading, node: Node, subject: Subject) -> tuple[Test, ..
 
 
 def read_operators(reading: Reading, pairs: tuple[tuple[Text, Node], ...], subject: Subject) -> tuple[Test, ...] | None:
+    if (bare := _without_brackets(pairs, subject)) is not None:
+        (key, first), takes = pairs[0], OPERATORS[pairs[0][0].value, subject.kind].takes
+        reading.error(first.at, f'"{key.value}" takes {takes}.', f"Write `{key.value}: [{', '.join(bare)}]`.")
+        return None
     tests = [_test(reading, key, value, subject) for key, value in pairs]
     found = tuple(test for test in tests if test is not None)
     return found if found and len(found) == len(tests) else None
+
+
+def _without_brackets(pairs: tuple[tuple[Text, Node], ...], subject: Subject) -> list[str] | None:
+    """The values of `{in: FI, SE}`, which YAML reads as `{in: FI, SE: }`."""
+    (key, first), others = pairs[0], pairs[1:]
+    operator = OPERATORS.get((key.value, subject.kind))
+    if not others or operator is None or operator.takes not in (Takes.MANY, Takes.TWO) or not isinstance(first, Text):
+        return None
+    if any(name.value in operators.NAMES or not isinstance(value, Text) or not value.empty for name, value in others):
+        return None
+    return [first.value, *(name.value for name, _ in others)]
 
 
 def _shown(items: Items) -> str:
