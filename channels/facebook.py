@@ -125,7 +125,7 @@ class Facebook(Provider):
             return Verified(good=False, detail=error.what)
         if isinstance(answer, Answer) and not answer.good and code_of(answer)[0] == 190:
             return Verified(good=False, detail="the credentials are refused (190)")
-        return verified(answer, "the page is known")
+        return self._graph.known(verified(answer, "the page is known"), deadline)
 
     def _posts(self, fields: str, deadline: float) -> Any:
         return self._graph.listed(f"{self.settings.page_id}/published_posts", fields, deadline=deadline)

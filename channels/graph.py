@@ -10,8 +10,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -26,6 +26,8 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
+    Verified,
+    counted,
     outcome_of_status,
     retry_after,
     storable,
@@ -108,6 +110,29 @@ class Graph:
                 return
             query["after"] = storable(cursors.get("after"))
         raise NoPlainAnswer("incomplete")
+
+    def known(self, found: Verified, deadline: float) -> Verified:
+        """The same, with when the token ends. Raises SecretMissing."""
+        if not found.good:
+            return found
+        if "//graph.instagram." in self.settings.base_url:
+            return replace(
+                found, detail=f"{found.detail}; a token of Instagram Login ends 60 days after it was made or renewed"
+            )
+        return replace(found, ends=self._ends(deadline))
+
+    def _ends(self, deadline: float) -> datetime | None:
+        """When our token ends; None where it does not, or where Meta does not tell. Raises SecretMissing.
+
+        https://developers.facebook.com/docs/graph-api/reference/debug_token
+        """
+        answer = self.get("debug_token", {"input_token": self.settings.access_token.reveal()}, deadline=deadline)
+        told = answer.fields().get("data") if isinstance(answer, Answer) and answer.good else None
+        seconds = counted(told.get("expires_at")) if isinstance(told, dict) else None
+        try:
+            return datetime.fromtimestamp(seconds, UTC) if seconds else None  # 0 is never
+        except (ValueError, OverflowError, OSError):
+            return None
 
     def _url(self, path: str) -> str:
         return f"{self.settings.base_url.rstrip('/')}/{self.settings.version}/{path}"

@@ -198,7 +198,7 @@ class Instagram(Provider):
             return Verified(good=False, detail=error.what)
         if isinstance(answer, Answer) and not answer.good and code_of(answer)[0] == 190:
             return Verified(good=False, detail="the credentials are refused (190)")
-        return verified(answer, "the account is known")
+        return self._graph.known(verified(answer, "the account is known"), deadline)
 
     def _media(self, fields: str, deadline: float) -> Any:
         return self._graph.listed(f"{self.settings.account_id}/media", fields, deadline=deadline)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from channels.linkedin_token import Client, Tokens
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
     Accepted,
+    Ambiguous,
     Answer,
     Capabilities,
     Engagement,
@@ -30,6 +33,7 @@ from engine.provider import (
     ProviderSettings,
     Rejected,
     SecretRef,
+    TextOrSecret,
     Verified,
     counted,
     found_out,
@@ -59,6 +63,9 @@ SET_UP = frozenset(
 )
 """Our token, its rights or the version we speak: nothing was taken, and it can be put right. Of others the status tells."""
 
+ENDED = frozenset({"EXPIRED_ACCESS_TOKEN", "INVALID_ACCESS_TOKEN", "REVOKED_ACCESS_TOKEN"})
+"""Of these: the token, for which another one may be made."""
+
 _RESERVED = re.compile(r"[\\|{}@\[\]()<>*_~]|#(?!\w)")
 _ESCAPED = re.compile(r"\\([\\|{}@\[\]()<>#*_~])")
 _HASHTAG = re.compile(r"\{hashtag\|\\?#\|([^}|]*)\}")
@@ -68,13 +75,28 @@ class LinkedInSettings(ProviderSettings):
     """author: who posts, like urn:li:organization:2414183 or urn:li:person:…. access_token: with w_organization_social and
     r_organization_social for an organisation; w_member_social, openid and profile for a person.
 
-    version: the month of the API that we speak, like 202606; LinkedIn ends each after about a year.
+    A token ends after 60 days. With the application's client_id and client_secret, `regulars doctor` says when; with a refresh_token
+    beside them, in place of access_token, tokens are made as they are needed, for a year. version: the month of the API that we
+    speak, like 202606; LinkedIn ends each after about a year.
     """
 
     author: str = Field(pattern=r"^urn:li:(organization:\d+|person:[\w-]+)$")
-    access_token: SecretRef
+    access_token: SecretRef | None = None
+    refresh_token: SecretRef | None = None
+    client_id: TextOrSecret | None = None
+    client_secret: SecretRef | None = None
     version: str = Field(default="202606", pattern=r"^20\d{4}$")
     base_url: str = Field(default="https://api.linkedin.com", pattern=r"^https?://[^\s]+$")
+    token_url: str = Field(default="https://www.linkedin.com", pattern=r"^https?://[^\s]+$")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> LinkedInSettings:
+        if (self.access_token is None) == (self.refresh_token is None):
+            raise ValueError("give access_token; or else refresh_token with client_id and client_secret")
+        client = (self.client_id is not None) + (self.client_secret is not None)
+        if client == 1 or (self.refresh_token is not None and client == 0):
+            raise ValueError("client_id and client_secret go together, and a refresh_token needs them")
+        return self
 
 
 class LinkedIn(Provider):
@@ -86,6 +108,9 @@ class LinkedIn(Provider):
     def __init__(self, settings: Any, *, http: Http) -> None:
         super().__init__(settings, http=http)
         self._organisation = ":organization:" in self.settings.author
+        own = self.settings
+        client = Client(id=own.client_id, secret=own.client_secret) if own.client_id and own.client_secret else None
+        self._tokens = Tokens(http, url=own.token_url, token=own.access_token, refresh=own.refresh_token, client=client)
         self.capabilities = Capabilities(
             channel=Channel.SOCIAL,
             settle_time=timedelta(minutes=5) if self._organisation else None,
@@ -100,13 +125,8 @@ class LinkedIn(Provider):
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
-            answer = self.http.call(
-                "POST",
-                self._url("/rest/posts"),
-                deadline=deadline,
-                headers={**self._headers(), "Content-Type": "application/json"},
-                body=json.dumps(_post(self.settings.author, text)).encode(),
-            )
+            post = json.dumps(_post(self.settings.author, text)).encode()
+            answer = self._call("POST", "/rest/posts", deadline=deadline, body=post)
         except SecretMissing as error:
             return NotSent(code="set_up", detail=error.what)
         if not isinstance(answer, Answer):
@@ -164,13 +184,15 @@ class LinkedIn(Provider):
         """An organisation's posts can be read; a person's token is that person's."""
         path = f"/rest/posts?{self._mine}" if self._organisation else "/v2/userinfo"
         try:
-            answer = self.http.call("GET", self._url(path), deadline=deadline, headers=self._headers(finder=True))
+            answer = self._call("GET", path, deadline=deadline)
+            ends = self._tokens.ends(deadline)
         except SecretMissing as error:
             return Verified(good=False, detail=error.what)
         another = not self._organisation and isinstance(answer, Answer) and answer.good
         if another and not self.settings.author.endswith(f":{answer.fields().get('sub')}"):  # type: ignore[union-attr]
             return Verified(good=False, detail="the credentials are another person's")
-        return verified(answer, "the account is known")
+        found = verified(answer, "the account is known")
+        return replace(found, ends=ends) if found.good else found
 
     @property
     def _mine(self) -> str:
@@ -178,21 +200,38 @@ class LinkedIn(Provider):
 
     def _found(self, path: str, deadline: float) -> list[Mapping[str, Any]]:
         """The elements that a finder tells. Raises NoPlainAnswer or SecretMissing."""
-        told = self.http.ask("GET", self._url(path), deadline=deadline, headers=self._headers(finder=True))
-        elements = told.get("elements") if isinstance(told, dict) else None
+        answer = self._call("GET", path, deadline=deadline)
+        if not isinstance(answer, Answer):
+            raise NoPlainAnswer(answer.code)
+        if not answer.good or not answer.complete:
+            raise NoPlainAnswer(f"http_{answer.status}")
+        elements = answer.fields().get("elements")
         if not isinstance(elements, list) or not all(isinstance(each, dict) for each in elements):
             raise NoPlainAnswer("unreadable")
         return elements
 
-    def _url(self, path: str) -> str:
-        return f"{self.settings.base_url.rstrip('/')}{path}"
+    def _call(
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None
+    ) -> Answer | NotSent | Ambiguous:
+        """One call with our token, or with a new one where LinkedIn refuses this one: then the call did nothing. Raises SecretMissing."""
+        used = ""
+        while True:
+            token = self._tokens.get(deadline, instead_of=used)
+            if isinstance(token, NotSent):
+                return token
+            url, headers = f"{self.settings.base_url.rstrip('/')}{path}", self._headers(token, method)
+            answer = self.http.call(method, url, deadline=deadline, headers=headers, body=body)
+            over = isinstance(answer, Answer) and not answer.good and not ENDED.isdisjoint(_codes(answer))
+            if not over or used or not self._tokens.renewable:
+                return answer
+            used = token
 
-    def _headers(self, *, finder: bool = False) -> dict[str, str]:
+    def _headers(self, token: str, method: str) -> dict[str, str]:
         return {
-            "Authorization": f"Bearer {self.settings.access_token.reveal()}",
+            "Authorization": f"Bearer {token}",
             "LinkedIn-Version": self.settings.version,
             "X-Restli-Protocol-Version": "2.0.0",
-            **({"X-RestLi-Method": "FINDER"} if finder else {}),
+            **({"X-RestLi-Method": "FINDER"} if method == "GET" else {"Content-Type": "application/json"}),
         }
 
 

@@ -9,6 +9,7 @@ import html
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -53,6 +54,8 @@ DUPLICATE = "duplicate content"
 TOO_LONG = "text is too long"
 SINGLE = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
 """Characters that count as one; all others count as two (twitter-text, configuration 3)."""
+
+KEYS_STAY = "Give the four keys of OAuth 1.0a, which do not end: docs/channels.md says how."
 
 _LINK = regex.compile(r"https?://\S+", regex.IGNORECASE)
 _GRAPHEME = regex.compile(r"\X")
@@ -176,9 +179,14 @@ class X(Provider):
 
     def verify(self, *, deadline: float) -> Verified:
         try:
-            return verified(self._call("GET", "/2/users/me", deadline=deadline), "the account is known")
+            found = verified(self._call("GET", "/2/users/me", deadline=deadline), "the account is known")
         except SecretMissing as error:
             return Verified(good=False, detail=error.what)
+        if not found.good or self.settings.oauth2_token is None:
+            return found
+        return replace(
+            found, detail=f"{found.detail}; an oauth2_token ends two hours after it was made", remedy=KEYS_STAY
+        )
 
     # ---------------------------------------------------------------- calls
 

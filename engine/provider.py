@@ -323,10 +323,15 @@ class NotFound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:
-    """Whether a vendor knows us by our credentials. `detail`: who we are to it, or what is wrong; no secret, no address."""
+    """Whether a vendor knows us by our credentials. `detail`: who we are to it, or what is wrong; no secret, no address.
+
+    ends: when they end (UTC), where the vendor tells. remedy: what to do about that, where it is a matter of its own.
+    """
 
     good: bool
     detail: str = ""
+    ends: datetime | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -719,6 +724,8 @@ class Http(Wire):
 
 def verified(answer: Answer | NotSent | Ambiguous, detail: str = "") -> Verified:
     """What an answer to a question with our credentials tells; `detail` for a good one."""
+    if isinstance(answer, NotSent) and answer.no_access:
+        return Verified(good=False, detail=f"the credentials are refused ({answer.detail or answer.code})")
     if not isinstance(answer, Answer):
         return Verified(good=False, detail=f"no answer ({answer.detail or answer.code})")
     if answer.good:

@@ -386,6 +386,26 @@ class TestLinkedInOfAPerson(AtLinkedIn):
     author = PERSON
 
 
+class TestLinkedInByRefreshToken(AtLinkedIn, LookUpContract):
+    author = ORGANISATION
+    environment: ClassVar[Mapping[str, str]] = {
+        "T_LINKEDIN_REFRESH": "AQWcanary0123456789abcdef",
+        "T_LINKEDIN_SECRET": "WPLcanary0123456789",
+    }
+
+    @pytest.fixture(autouse=True)
+    def _vendor(self) -> Iterator[None]:
+        with LinkedInVendor(refresh_token=self.environment["T_LINKEDIN_REFRESH"]) as self.vendor:
+            self.vendor.client = ("86vhj2q7ukf83q", self.environment["T_LINKEDIN_SECRET"])
+            yield
+
+    def make_at(self, url: str, http: Http) -> Provider:
+        keys = {"client_id": "86vhj2q7ukf83q", "client_secret": "${env:T_LINKEDIN_SECRET}"}
+        given = {"author": self.author, "refresh_token": "${env:T_LINKEDIN_REFRESH}", **keys}
+        settings = LinkedInSettings.model_validate({**given, "base_url": url, "token_url": url})
+        return LinkedIn(settings, http=http)
+
+
 class TestX(LookUpContract):
     vendor: XVendor
     environment: ClassVar[Mapping[str, str]] = {

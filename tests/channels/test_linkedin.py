@@ -120,3 +120,90 @@ def test_whom_linkedin_knows(vendor: LinkedInVendor) -> None:
     assert linkedin(vendor, author=PERSON).verify(deadline=soon()) == Verified(good=True, detail="the account is known")
     other = linkedin(vendor, author="urn:li:person:other").verify(deadline=soon())
     assert other == Verified(good=False, detail="the credentials are another person's")
+
+
+# ---------------------------------------------------------------- tokens
+
+
+RENEWED = {
+    "access_token": None, "refresh_token": "${env:T_REFRESH}", "client_id": "client-for-tests", "client_secret": "${env:T_CLIENT}",
+}  # fmt: skip
+
+
+@pytest.fixture
+def renewed(monkeypatch: pytest.MonkeyPatch, vendor: LinkedInVendor) -> LinkedIn:
+    """With a refresh token in place of a token."""
+    monkeypatch.setenv("T_REFRESH", "refresh-for-tests")
+    monkeypatch.setenv("T_CLIENT", "secret-for-tests")
+    vendor.refresh_token, vendor.tokens = "refresh-for-tests", set()
+    return linkedin(vendor, token_url=vendor.url, **RENEWED)
+
+
+def test_tokens_are_made_of_the_refresh_token(vendor: LinkedInVendor, renewed: LinkedIn) -> None:
+    """One for all threads, and another when LinkedIn refuses it: the post goes out once; what asks is renewed alike."""
+    batch = [replace(says(f"Post {number}"), key=f"k{number}") for number in range(8)]
+    ended = [each for each in renewed.send_many(batch, deadline=soon()) if each]
+    assert all(isinstance(outcome, Accepted) for _, outcome in ended) and vendor.renewals == 1
+    vendor.tokens = set()
+    assert isinstance(renewed.send(POST, deadline=soon()), Accepted)
+    vendor.tokens = set()
+    assert isinstance(renewed.look_up(POST, deadline=soon()), Accepted)
+    assert (len(vendor.accepted), vendor.renewals) == (9, 3)
+
+
+def test_a_refresh_token_that_ended_holds_everything(
+    vendor: LinkedInVendor, renewed: LinkedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not sent, with the reason; nobody asks twice; a silent or busy LinkedIn is no refusal."""
+    vendor.refresh_token = "another"
+    refused = NotSent(code="not_logged_in", detail="invalid_grant", no_access=True)
+    assert renewed.send(POST, deadline=soon()) == refused
+    assert renewed.verify(deadline=soon()) == Verified(good=False, detail="the credentials are refused (invalid_grant)")
+    monkeypatch.setenv("T_CLIENT", "wrong")
+    assert renewed.send(POST, deadline=soon()) == replace(refused, detail="invalid_client")
+    for fault in (Silence(), Reply(status=500), Reply(status=200, body={"access_token": "a b\n"}), Reply(status=429)):
+        with LinkedInVendor(misbehave=lambda _, fault=fault: fault) as there:  # type: ignore[misc]
+            held = linkedin(there, token_url=there.url, **RENEWED).send(POST, deadline=soon(0.3))
+            assert isinstance(held, NotSent) and held.code == "not_logged_in" and not held.no_access, fault
+    monkeypatch.delenv("T_REFRESH")
+    assert renewed.send(POST, deadline=soon()) == NotSent(
+        code="set_up", detail="the environment variable T_REFRESH is not set"
+    )
+
+
+def test_a_new_token_that_is_refused_too_is_not_made_again(vendor: LinkedInVendor, renewed: LinkedIn) -> None:
+    """Two calls, then it waits for a person."""
+    vendor.tokens = set()
+    ended = Reply(status=401, body={"status": 401, "code": "EXPIRED_ACCESS_TOKEN", "message": "no"})
+    vendor.fail_next(ended, ended)
+    assert renewed.send(POST, deadline=soon()) == NotSent(code="EXPIRED_ACCESS_TOKEN", detail="no", no_access=True)
+    assert vendor.renewals == 2
+
+
+def test_when_access_ends_is_told(vendor: LinkedInVendor, renewed: LinkedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token's end by the application's keys, a refresh token's with each token made of it; without the keys nobody tells."""
+    client = {"client_id": "client-for-tests", "client_secret": "${env:T_CLIENT}", "token_url": vendor.url}
+    made = renewed.verify(deadline=soon())
+    assert made.good and made.ends is not None and abs(made.ends - vendor.ends) < timedelta(minutes=1)
+    vendor.tokens = {"token-for-tests"}
+    assert linkedin(vendor, **client).verify(deadline=soon()) == Verified(
+        good=True, detail="the account is known", ends=vendor.ends
+    )
+    assert linkedin(vendor).verify(deadline=soon()).ends is None
+    monkeypatch.setenv("T_CLIENT", "wrong")
+    assert linkedin(vendor, **client).verify(deadline=soon()) == Verified(good=True, detail="the account is known")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"access_token": None},
+        {"refresh_token": "${env:T_REFRESH}", "client_id": "1", "client_secret": "${env:T_CLIENT}"},
+        {"access_token": None, "refresh_token": "${env:T_REFRESH}"},
+        {"client_id": "1"},
+    ],
+)
+def test_there_is_one_way_in(vendor: LinkedInVendor, given: dict[str, Any]) -> None:
+    """A token, or a refresh token with the application's keys."""
+    with pytest.raises(ValueError, match=r"access_token|go together"):
+        linkedin(vendor, **given)

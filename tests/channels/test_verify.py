@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,22 @@ def test_the_key_in_dns_is_told_from_the_key_that_signs(kind: str, monkeypatch: 
     monkeypatch.delenv("V_DKIM")
     without = provider.mail_records("hello@news.shop.fi")
     assert without is not None and list(without.dkim.values()) == [None]
+
+
+def test_when_a_token_of_metas_ends_is_told() -> None:
+    """A page's token that does not end, one that does, and an account of Instagram Login, of whose token nobody tells."""
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    for kind, make in ((GraphVendor, facebook), (InstagramVendor, instagram)):
+        with server(kind) as there:
+            assert verdict(make(there.url)).ends is None
+            there.ends = int(at.timestamp())  # type: ignore[attr-defined]
+            assert verdict(make(there.url)).ends == at
+            there.ends = "soon"  # type: ignore[attr-defined]
+            assert verdict(make(there.url)).ends is None
+
+
+def test_an_oauth_2_token_of_xs_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends two hours after it was made, and what renews it changes each time, so that no environment can hold it."""
+    with XVendor(oauth2_token=SECRET) as there:
+        found = verdict(opened(X, {"oauth2_token": "${env:V_KEY}", "base_url": there.url}))
+    assert found.good and "two hours" in found.detail and "OAuth 1.0a" in found.remedy

@@ -24,16 +24,17 @@ from engine.cli.app import app
 from engine.clock import SteppedClock
 from engine.ledger import brakes
 from engine.model import State
-from engine.provider import Accepted, Ambiguous, MailRecords, Outgoing
+from engine.provider import Accepted, Ambiguous, MailRecords, Outgoing, Verified
 from engine.questions.doctor.answer import diagnose
 from engine.questions.doctor.books import prove
 from engine.questions.doctor.dns import DnsFault, Resolver
 from engine.questions.doctor.finding import Finding, Verdict
 from engine.questions.doctor.mail import mail
+from engine.questions.doctor.vendors import vendors
 from engine.settings import load_settings
 from engine.store import Database, tables
 from tests.channels.test_smtp_dkim import KEYS, record
-from tests.sending.shop import CONFIG, Shop
+from tests.sending.shop import CONFIG, Scripted, Shop
 
 
 @pytest.fixture
@@ -290,3 +291,26 @@ def test_the_resolver_asks_dns() -> None:
         assert resolver.texts("nobody.shop.fi") == ()
         with pytest.raises(DnsFault):
             Resolver(server=where, seconds=0.3).texts("silent")
+
+
+# ---------------------------------------------------------------- credentials that end
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict"), [(15, Verdict.GOOD), (13, Verdict.WARNING), (0, Verdict.WARNING), (None, Verdict.GOOD)]
+)
+def test_credentials_that_end_are_told_two_weeks_before(left: int | None, verdict: Verdict) -> None:
+    """With the day and what to do; before that only the day, and where no vendor tells, nothing."""
+    now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    ends = now + timedelta(days=left, hours=1) if left is not None else None
+
+    class Ending(Scripted):
+        def verify(self, *, deadline: float) -> Verified:
+            return Verified(good=True, detail="the page is known", ends=ends)
+
+    (told,) = vendors({"page": Ending(lambda _: Accepted())}, patience=timedelta(seconds=1), now=now)
+    assert told.verdict is verdict
+    assert told.what == "page answers: the page is known" + (
+        f"; its access ends on {ends:%Y-%m-%d}, in {left} days" if ends else ""
+    )
+    assert ("docs/channels.md" in told.remedy) is (verdict is Verdict.WARNING)

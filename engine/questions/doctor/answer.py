@@ -47,7 +47,7 @@ def diagnose(settings: Settings, folder: Path, *, now: datetime, dns: Dns | None
         findings += [*_rules(folder), *secrets(settings, providers)]
         proof = _ledger(settings, folder, providers, findings, now)
         if dns is not None:
-            findings += vendors(providers, patience=PATIENCE)
+            findings += vendors(providers, patience=PATIENCE, now=now)
             findings += _mail(settings, providers, dns)
     finally:
         for provider in providers.values():

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.errors import RegularsError, SecretMissing
-from engine.provider import Http, Provider, Secret
-from engine.questions.doctor.finding import Finding, good, skipped, wrong
+from engine.provider import Http, Provider, Secret, Verified
+from engine.questions.doctor.finding import Finding, good, skipped, warning, wrong
 from engine.sending.providers import open_provider
 from engine.settings import Settings
 
 AT_ONCE = 8
+NOTICE = timedelta(days=14)
+"""So long before credentials end, that is told as a warning."""
+
+RENEW = "Make new ones at the vendor, put them into the environment, and start anew: docs/channels.md says how."
 
 
 def opened(settings: Settings, folder: Path) -> tuple[dict[str, Provider], list[Finding]]:
@@ -47,13 +51,13 @@ def _there(secret: Secret) -> bool:
         return False
 
 
-def vendors(providers: dict[str, Provider], *, patience: timedelta) -> Iterator[Finding]:
-    """Ask every vendor whether it knows us; all at once, nothing is sent."""
+def vendors(providers: dict[str, Provider], *, patience: timedelta, now: datetime) -> Iterator[Finding]:
+    """Ask every vendor whether it knows us, and until when; all at once, nothing is sent."""
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="verify") as crew:
-        yield from crew.map(lambda item: _asked(item[0], item[1], patience), providers.items())
+        yield from crew.map(lambda item: _asked(item[0], item[1], patience, now), providers.items())
 
 
-def _asked(name: str, provider: Provider, patience: timedelta) -> Finding:
+def _asked(name: str, provider: Provider, patience: timedelta, now: datetime) -> Finding:
     try:
         verified = provider.verify(deadline=time.monotonic() + patience.total_seconds())
     except Exception as error:  # against its contract
@@ -61,5 +65,18 @@ def _asked(name: str, provider: Provider, patience: timedelta) -> Finding:
     if verified is None:
         return skipped("providers", f"{name} cannot be asked whether it knows us")
     if verified.good:
-        return good("providers", f"{name} answers{f': {verified.detail}' if verified.detail else ''}")
+        return _known(name, verified, now)
     return wrong("providers", f"{name}: {verified.detail}", f"See providers.{name} in config.yaml.")
+
+
+def _known(name: str, verified: Verified, now: datetime) -> Finding:
+    told = f"{name} answers{f': {verified.detail}' if verified.detail else ''}"
+    if verified.ends is not None:
+        told += f"; its access ends on {verified.ends:%Y-%m-%d}, in {max((verified.ends - now).days, 0)} days"
+    if verified.ends is not None and verified.ends <= now + NOTICE:
+        return warning("providers", told, verified.remedy or RENEW)
+    return (
+        warning("providers", told, verified.remedy)
+        if verified.remedy and not verified.ends
+        else good("providers", told)
+    )

@@ -19,8 +19,10 @@ class GraphVendor(HttpVendor):
     """The version, the token and, where there is an `app_secret`, the proof of it are checked at every call.
 
     `page_size` is the longest page of a list. `remembers`: how long the page refuses the words of its latest post.
-    `fared`: what it tells of posts besides, by their ids.
+    `fared`: what it tells of posts besides, by their ids. `ends`: when the token ends, in seconds since 1970; 0 for never.
     """
+
+    ends = 0
 
     page_size = 100
     remembers = timedelta()
@@ -45,6 +47,9 @@ class GraphVendor(HttpVendor):
             return no(190, "Invalid OAuth access token - Cannot parse access token", status=401), None
         if self._secret is not None and given.get("appsecret_proof") != self._proof():
             return no(100, "Invalid appsecret_proof provided in the API argument"), None
+        if path == ["debug_token"]:
+            known = {"is_valid": True, "type": "PAGE", "expires_at": self.ends, "data_access_expires_at": 0}
+            return Reply(status=200, body={"data": known if given.get("input_token") == self._token else {}}), None
         return self.answer(request, path, given)
 
     def answer(self, request: Request, path: Sequence[str], given: Mapping[str, str]) -> tuple[Reply, Received | None]:

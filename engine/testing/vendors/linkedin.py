@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,23 +16,32 @@ VERSIONS = frozenset({"202511", "202606"})
 class LinkedInVendor(HttpVendor):
     """`remembers`: how long words that were posted are refused. `fared`: what it tells of posts, by their URN.
 
-    It does what LinkedIn does with reserved letters: an unescaped bracket ends the text.
+    It does what LinkedIn does with reserved letters: an unescaped bracket ends the text. `tokens` open, `renewals` counts those that
+    were made of the `refresh_token`, which stays the same. `ends`: when a token of config.yaml's ends, and the refresh token.
     """
 
     remembers = timedelta()
+    client = ("client-for-tests", "secret-for-tests")
+    ends = datetime(2026, 12, 1, tzinfo=UTC)
 
     def __init__(
         self,
         *,
         access_token: str = "token-for-tests",  # noqa: S107
+        refresh_token: str | None = None,
         misbehave: Callable[[Request], Fault | None] | None = None,
     ) -> None:
         super().__init__(misbehave=misbehave)
-        self._token = access_token
+        self.tokens, self.refresh_token, self.renewals = {access_token}, refresh_token, 0
         self.fared: dict[str, Mapping[str, int]] = {}
 
+    def prepares(self, request: Request) -> bool:
+        return request.path.startswith("/oauth/")
+
     def take(self, request: Request) -> tuple[Reply, Received | None]:
-        if request.headers.get("authorization") != f"Bearer {self._token}":
+        if request.path.startswith("/oauth/"):
+            return self._token(request), None
+        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return _no(401, "INVALID_ACCESS_TOKEN", "Invalid access token", service=65600), None
         if request.path == "/v2/userinfo":
             return Reply(status=200, body={"sub": PERSON.rpartition(":")[2], "name": "Ana"}), None
@@ -48,6 +57,23 @@ class LinkedInVendor(HttpVendor):
             case "GET", "/rest/organizationalEntityShareStatistics":
                 return self._statistics(request), None
         return _no(404, "RESOURCE_NOT_FOUND", "No virtual resource found"), None
+
+    def _token(self, request: Request) -> Reply:
+        given = request.form()
+        if (given.get("client_id"), given.get("client_secret")) != self.client:
+            return Reply(
+                status=401, body={"error": "invalid_client", "error_description": "Client authentication failed"}
+            )
+        left = int((self.ends - datetime.now(UTC)).total_seconds())
+        if request.path == "/oauth/v2/introspectToken":
+            known = {"active": True, "status": "active", "expires_at": int(self.ends.timestamp())}
+            return Reply(status=200, body=known if given.get("token") in self.tokens else {"active": False})
+        if given.get("grant_type") != "refresh_token" or given.get("refresh_token") != self.refresh_token:
+            return Reply(status=400, body={"error": "invalid_grant", "error_description": "Token has been revoked"})
+        self.renewals += 1
+        self.tokens = {f"made-{self.renewals}-of-{self.refresh_token}"}
+        told = {"access_token": next(iter(self.tokens)), "expires_in": 5_184_000, "refresh_token_expires_in": left}
+        return Reply(status=200, body={**told, "refresh_token": self.refresh_token})
 
     def _post(self, request: Request) -> tuple[Reply, Received | None]:
         told = request.json()
