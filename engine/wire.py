@@ -11,16 +11,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+
+from engine.outside import public_addresses, refuse_literal
 
 MAX_BYTES = 1_000_000
 _WRITE = 16384
@@ -60,8 +62,12 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    text: str
+    body: bytes
     complete: bool = True
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
 
     @property
     def good(self) -> bool:
@@ -167,17 +173,60 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 _POOLS = {"http": _HttpPool, "https": _HttpsPool}
 
 
+class _Outside(_Connection):
+    """A connection to a public address alone: the one that was looked at is the one that is called."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        failure: Exception = OSError()
+        try:
+            for address in public_addresses(name, self.port):
+                self._dns_host, self.timeout = address, time_left(_call.deadline)
+                try:
+                    return super()._new_conn()
+                except (OSError, urllib3.exceptions.HTTPError) as error:
+                    failure = error
+            raise failure
+        finally:
+            self._dns_host = name
+
+
+class _OutsideHttpConnection(_Outside, _HttpConnection):
+    pass
+
+
+class _OutsideHttpsConnection(_Outside, _HttpsConnection):
+    pass
+
+
+class _OutsideHttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _OutsideHttpConnection
+
+
+class _OutsideHttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _OutsideHttpsConnection
+
+
+_OUTSIDE_POOLS = {"http": _OutsideHttpPool, "https": _OutsideHttpsPool}
+
+
 class _Adapter(HTTPAdapter):
-    """Makes every connection a watched one, those through a proxy too."""
+    """Makes every connection a watched one, those through a proxy too: of these it is the proxy that looks names up."""
+
+    _pools: Mapping[str, Any] = _POOLS
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+class _OutsideAdapter(_Adapter):
+    _pools = _OUTSIDE_POOLS
 
 
 def _left(error: Exception) -> bool:
@@ -206,18 +255,22 @@ class Wire:
     """A pooled HTTP client for all threads; redirects are never followed, cookies never kept.
 
     One deadline holds over the whole exchange; only the resolver's own time-out may exceed it, before any byte has left.
-    Of the environment, proxies and REQUESTS_CA_BUNDLE are heeded, read once; ~/.netrc is not.
+    Of the environment, proxies and REQUESTS_CA_BUNDLE are heeded, read once; ~/.netrc is not. inside: hosts of our own
+    network that count as being outside, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: Collection[str] = ()) -> None:
         logging.getLogger("urllib3.connectionpool").addFilter(_WITHOUT_TARGET)  # the same filter is added once
         self._adapter = _Adapter(pool_connections=8, pool_maxsize=200)
+        self._outside = _OutsideAdapter(pool_connections=8, pool_maxsize=8)
+        self._inside = frozenset(host.lower() for host in inside)
         self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         self._proxies_of: dict[str, dict[str, str]] = {}
 
     def close(self) -> None:
         """Close all idle connections. Later exchanges open new ones."""
         self._adapter.close()
+        self._outside.close()
 
     def exchange(
         self,
@@ -229,14 +282,20 @@ class Wire:
         body: bytes | Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         auth: tuple[str, str] | None = None,
+        most: int = MAX_BYTES,
+        outside: bool = False,
     ) -> Answer | Broken:
-        """Send one request and read its answer to the end, at most `MAX_BYTES` of it. Never raises for what a network does."""
+        """Send one request and read its answer to the end, at most so many bytes of it. Never raises for what a network does.
+
+        outside: for an address that came with the data. Only the public internet is called; else it is Broken by `NotPublic`.
+        """
         _call.deadline, _call.reached = deadline, ""
         left = deadline - time.monotonic()
         if left <= 0:
             return Broken(left=False, kind="TimeoutError")
         try:
-            response = self._adapter.send(
+            adapter = self._adapter_outside(url) if outside else self._adapter
+            response = adapter.send(
                 _prepared(method, url, headers or {}, body, query, auth),
                 stream=True,
                 timeout=left,
@@ -245,7 +304,15 @@ class Wire:
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Broken(left=_left(error), kind=type(error).__name__)
-        return _read(response)
+        return _read(response, most)
+
+    def _adapter_outside(self, url: str) -> _Adapter:
+        """Raises NotPublic. What is written out as an address is looked at here: a proxy would call whatever it is given."""
+        host = urlsplit(_url(url)).hostname or ""
+        if host in self._inside:
+            return self._adapter
+        refuse_literal(host)
+        return self._outside
 
     def _proxies(self, url: str) -> dict[str, str]:
         """The proxies of the environment for this URL's host, as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say."""
@@ -292,16 +359,16 @@ def _url(url: str) -> str:
     return str(request.url)
 
 
-def _read(response: requests.Response) -> Answer:
+def _read(response: requests.Response, most: int) -> Answer:
     try:
-        body, complete = response.raw.read(MAX_BYTES, decode_content=True), True
+        body, complete = response.raw.read(most, decode_content=True), True
     except (urllib3.exceptions.HTTPError, OSError, ValueError):
         body, complete = b"", False
-    if not complete or len(body) >= MAX_BYTES:
+    if not complete or len(body) >= most:
         response.close()
     return Answer(
         status=response.status_code,
         headers={name.lower(): value for name, value in response.headers.items()},
-        text=body.decode("utf-8", "replace"),
+        body=body,
         complete=complete,
     )

@@ -10,6 +10,7 @@ import binascii
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
@@ -245,4 +246,4 @@ def _with_reset(answer: Answer) -> Answer:
     if "retry-after" in answer.headers or not (reset.isascii() and reset.isdigit()) or len(reset) > 11:
         return answer
     until = datetime.fromtimestamp(int(reset), UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    return Answer(status=answer.status, headers={**answer.headers, "retry-after": until}, text=answer.text)
+    return replace(answer, headers={**answer.headers, "retry-after": until})

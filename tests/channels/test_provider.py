@@ -172,13 +172,13 @@ def test_statuses_without_codes_of_their_own() -> None:
     """Redirects that keep the method say that our address is wrong; other redirects and 1xx prove nothing."""
     meant = {301: NotSent, 302: Ambiguous, 303: Ambiguous, 307: NotSent, 308: NotSent, 400: Rejected, 600: Ambiguous}
     for status, kind in meant.items():
-        assert isinstance(outcome_of_status(Answer(status=status, headers={}, text="")), kind)
+        assert isinstance(outcome_of_status(Answer(status=status, headers={}, body=b"")), kind)
 
 
 @pytest.mark.parametrize("text", ["", "null", "[1]", '"x"', "{", "[" * 100_000, '{"a":' * 100_000, "1" * 5000])
 def test_a_body_that_is_no_object_is_empty(text: str) -> None:
     """Fields are read from a JSON object or not at all; no body makes it raise."""
-    assert Answer(status=200, headers={}, text=text).fields() == {}
+    assert Answer(status=200, headers={}, body=text.encode()).fields() == {}
 
 
 # ---------------------------------------------------------------- the call

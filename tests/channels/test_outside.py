@@ -1,0 +1,96 @@
+"""Requests to an address that came with the data: only the public internet is called, whatever the address looks like."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from engine.outside import is_public
+from engine.provider import Answer, Http
+from engine.testing.vendors.server import HttpVendor, Received, Reply, Request
+from engine.wire import Broken
+from tests.channels.messages import soon
+
+
+class Bytes(HttpVendor):
+    """Answers with bytes that are no text."""
+
+    body = bytes(range(256)) * 40
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        return Reply(status=200, body=self.body), None
+
+
+@pytest.fixture
+def vendor() -> Iterator[Bytes]:
+    with Bytes() as vendor:
+        yield vendor
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "127.255.255.254", "0.0.0.0", "10.1.2.3", "172.31.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+        "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "255.255.255.255", "240.0.0.1",
+        "::", "::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "2001:db8::1", "2001:0:4136:e378::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+    ],
+)  # fmt: skip
+def test_what_is_not_public(address: str) -> None:
+    """This machine, private networks, the neighbours of a link, documentation, multicast, and IPv4 within IPv6."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"]
+)
+def test_what_is_public(address: str) -> None:
+    """Everything else, IPv4 addresses behind a translator of IPv6 among it."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "LOCALHOST.", "2130706433", "0x7f.0.0.1", "0", "[::1]", "[::ffff:127.0.0.1]"],
+)  # fmt: skip
+def test_nothing_inside_is_called(vendor: Bytes, host: str) -> None:
+    """However this machine is written, no request arrives, and what comes back says why."""
+    http, port = Http(), urlsplit(vendor.url).port
+    ended = http.exchange("GET", f"http://{host}:{port}/x.png", deadline=soon(1), outside=True)
+    assert isinstance(ended, Broken) and not ended.left and not vendor.requests
+    if host in ("127.0.0.1", "localhost", "2130706433"):
+        assert ended.kind == "NotPublic"
+
+
+def test_a_name_is_looked_up_once(vendor: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is public when it is looked at, and this machine a moment later, leads nobody here."""
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def changing(host: Any, *rest: Any, **more: Any) -> Any:
+        if host != "two-faced.example":
+            return resolve(host, *rest, **more)
+        asked.append(host)
+        return resolve("192.88.99.77" if len(asked) == 1 else "127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    url = f"http://two-faced.example:{urlsplit(vendor.url).port}/x.png"
+    Http().exchange("GET", url, deadline=soon(0.5), outside=True)
+    assert (len(asked), vendor.requests) == (1, 0)
+    assert Http().exchange("GET", url, deadline=soon(0.5), outside=True) == Broken(left=False, kind="NotPublic")
+    assert isinstance(Http().exchange("GET", url, deadline=soon()), Answer)  # a vendor of config.yaml may be anywhere
+
+
+def test_a_host_of_ones_own_may_be_allowed(vendor: Bytes) -> None:
+    """By its name, and no other; its bytes come as they are, at most so many of them."""
+    http = Http(inside=["LocalHost"])
+    url = vendor.url.replace("127.0.0.1", "localhost")
+    answer = http.exchange("GET", url, deadline=soon(), outside=True)
+    assert isinstance(answer, Answer) and answer.body == vendor.body and answer.complete
+    cut = http.exchange("GET", url, deadline=soon(), outside=True, most=1000)
+    assert isinstance(cut, Answer) and cut.body == vendor.body[:1000]
+    assert isinstance(http.exchange("GET", vendor.url, deadline=soon(), outside=True), Broken)
