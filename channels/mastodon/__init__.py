@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from channels.mastodon.heard import HEARD, heard, id_of
 from engine.errors import NoPlainAnswer, SecretMissing
-from engine.model import Channel, EventName
+from engine.model import Channel
 from engine.provider import (
     Accepted,
     Answer,
@@ -49,16 +49,7 @@ from engine.provider import (
 PAGE, MOST_PAGES = 40, 25
 LIST = 80
 
-HEARD: Mapping[str, EventName] = {
-    "mention": EventName.REPLIED,
-    "favourite": EventName.REACTED,
-    "reblog": EventName.REACTED,
-    "quote": EventName.REACTED,
-}
-"""Kinds of notifications that are asked for, in our words."""
-
 _HANDLE = re.compile(r"^@[\w.-]+(?:@[\w.-]+)?\Z")
-_TO_WHOM = re.compile(r"^(?:@[\w.-]+(?:@[\w.-]+)?\s+)+")
 _DEFUSED = "@\u200b"
 _MENTION = re.compile(r"(?<![\w=/@])@(?=\w)")
 
@@ -134,16 +125,16 @@ class Mastodon(Provider):
             then = taken_at(status.get("created_at"), outgoing.at)
             if then is False or status.get("visibility") != wanted["visibility"]:
                 continue
-            source = self._ask(token, f"/statuses/{_id(status)}/source", deadline)
+            source = self._ask(token, f"/statuses/{id_of(status)}/source", deadline)
             if str(source.get("text", "")).strip() == wanted["status"].strip():
-                yield _id(status), then
+                yield id_of(status), then
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         """One question a post: https://docs.joinmastodon.org/methods/statuses/#get"""
         token, found = self.settings.access_token.reveal(), dict[str, Engagement]()
         for number in post_ids:
             try:
-                status = self._ask(token, f"/statuses/{_id({'id': number})}", deadline)
+                status = self._ask(token, f"/statuses/{id_of({'id': number})}", deadline)
             except NoPlainAnswer as error:
                 if error.what == "http_404":
                     continue
@@ -173,21 +164,21 @@ class Mastodon(Provider):
         query: dict[str, Any] = {"types[]": list(HEARD), "limit": LIST}
         for _ in range(MOST_PAGES):
             page = self._ask(token, "/notifications", deadline, query)
-            yield from filter(None, (_heard(told, home) for told in page))
+            yield from filter(None, (heard(told, home) for told in page))
             if not page:
                 return
-            query["max_id"] = _id(page[-1])
+            query["max_id"] = id_of(page[-1])
 
     def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
         """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""
-        account = _id(self._ask(token, "/accounts/verify_credentials", deadline))
+        account = id_of(self._ask(token, "/accounts/verify_credentials", deadline))
         query: dict[str, Any] = {"limit": PAGE, "exclude_reblogs": "true"}
         for _ in range(MOST_PAGES):
             page = self._ask(token, f"/accounts/{account}/statuses", deadline, query)
             yield from page
             if not page or taken_at(page[-1].get("created_at"), outgoing.at) is False:
                 return
-            query["max_id"] = _id(page[-1])
+            query["max_id"] = id_of(page[-1])
         raise NoPlainAnswer("incomplete")
 
     def _ask(self, token: str, path: str, deadline: float, query: Mapping[str, Any] | None = None) -> Any:
@@ -210,57 +201,7 @@ class Mastodon(Provider):
         return {"status": f"{to} {_MENTION.sub(_DEFUSED, _without(to, text))}", "visibility": "direct"}
 
 
-def _heard(told: Mapping[str, Any], home: str) -> ProviderEvent | None:
-    """One notification. `home`: the server's name, which it leaves out of its own people's handles. None for what is none."""
-    try:
-        kind, status, who = str(told["type"]), told["status"], storable(told["account"]["acct"])
-        at = datetime.fromisoformat(str(told["created_at"])).astimezone(UTC)
-        replied = kind == "mention"
-        return ProviderEvent(
-            name=HEARD.get(kind, EventName.OTHER),
-            at=at,
-            dedupe=f"notification:{_id(told)}",
-            provider_message_id=storable(status["in_reply_to_id"] if replied else status["id"]) or None,
-            address=f"@{who}" if "@" in who else f"@{who}@{home}",
-            text=_said(storable(status["content"])) if replied else "",
-            detail={} if replied else {"reaction": kind},
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, NoPlainAnswer):
-        return None
-
-
-class _Words(HTMLParser):
-    """The words of a status, which is HTML."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag in ("br", "p"):
-            self.words.append("\n")
-
-
-def _said(content: str) -> str:
-    """What somebody said, without the handles that it begins with: those only say to whom."""
-    reader = _Words()
-    reader.feed(content)
-    reader.close()
-    return _TO_WHOM.sub("", "".join(reader.words).strip())
-
-
 def _without(handle: str, text: str) -> str:
     """The text without a leading mention of its own recipient, which is put before it anyway."""
     head, _, rest = text.partition(" ")
     return rest if head.lower() == handle.lower() else text
-
-
-def _id(entity: Mapping[str, Any]) -> str:
-    """Raises NoPlainAnswer where there is none, or none that may stand in a path."""
-    number = storable(entity.get("id"))
-    if not number.isalnum():
-        raise NoPlainAnswer("unreadable")
-    return number
