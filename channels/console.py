@@ -78,7 +78,7 @@ def framed(outgoing: Outgoing) -> str:
     elif content.template is not None:
         lines += [f"Template: {content.template.name} {json.dumps(dict(content.template.variables))}"]
     elif content.image is not None:
-        lines += [f"Image: {content.image}"]
+        lines += [f"Image: {content.image}", *([f"Image-Alt: {content.image_alt}"] if content.image_alt else [])]
     lines += ["", *storable(content.text).splitlines()]
     if isinstance(content, EmailContent) and content.html is not None:
         lines += ["", "-- HTML --", *content.html.splitlines()]

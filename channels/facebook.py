@@ -32,6 +32,7 @@ from engine.provider import (
     TextContent,
     Verified,
     Webhook,
+    alt_of,
     counted,
     found_out,
     storable,
@@ -91,9 +92,14 @@ class Facebook(Provider):
 
     def _post(self, outgoing: Outgoing, text: str) -> tuple[str, dict[str, str]]:
         """Where to, and what: a photo with its text, or a text with the link in it that is shown."""
-        page = self.settings.page_id
-        if isinstance(outgoing.content, TextContent) and outgoing.content.image:
-            return f"{page}/photos", {"url": outgoing.content.image, "caption": text}
+        page, content = self.settings.page_id, outgoing.content
+        if isinstance(content, TextContent) and content.image:
+            alt = alt_of(outgoing)
+            return f"{page}/photos", {
+                "url": content.image,
+                "caption": text,
+                **({"alt_text_custom": alt} if alt else {}),
+            }
         link = _LINK.search(text)
         return f"{page}/feed", {"message": text, **({"link": link[0]} if link else {})}
 

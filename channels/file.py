@@ -117,6 +117,7 @@ def _written(outgoing: Outgoing) -> tuple[str, bytes]:
         record["template"] = {"name": content.template.name, "variables": dict(content.template.variables)}
     if content.image is not None:
         record["image"] = content.image
+        record |= {"image_alt": storable(content.image_alt)} if content.image_alt else {}
     return f"{key}.json", json.dumps(record, indent=2).encode()
 
 

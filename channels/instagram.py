@@ -34,9 +34,11 @@ from engine.provider import (
     TextContent,
     Verified,
     Webhook,
+    alt_of,
     counted,
     found_out,
     storable,
+    surely_not,
     text_of,
     verified,
     which,
@@ -80,7 +82,7 @@ class Instagram(Provider):
     def __init__(self, settings: Any, *, http: Http) -> None:
         super().__init__(settings, http=http)
         self._graph = Graph(http=http, settings=self.settings)
-        self._containers: dict[tuple[str, str, str], str] = {}  # of what was not surely published
+        self._containers: dict[tuple[str, ...], str] = {}  # of what was not surely published
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         content = outgoing.content
@@ -110,12 +112,14 @@ class Instagram(Provider):
         container = self._containers.get(mine)
         if container is None:
             fields = {"image_url": str(content.image), "caption": storable(content.text)}
+            if alt := alt_of(outgoing):
+                fields["alt_text"] = alt
             answer = self._graph.post(f"{self.settings.account_id}/media", fields, deadline=deadline)
             if not isinstance(answer, Answer):
                 return NotSent(code=answer.code, detail=answer.detail)
             container = storable(answer.fields().get("id")) if answer.good else ""
             if not container.isalnum():
-                return _surely_not(refusal(answer, self._words(outgoing)))
+                return surely_not(refusal(answer, self._words(outgoing)))
             while len(self._containers) >= REMEMBERED:
                 self._containers.pop(next(iter(self._containers)), None)
             self._containers[mine] = container
@@ -207,11 +211,6 @@ class Instagram(Provider):
         return lambda words: self.words(words, outgoing)
 
 
-def _mine(outgoing: Outgoing) -> tuple[str, str, str]:
+def _mine(outgoing: Outgoing) -> tuple[str, ...]:
     image = outgoing.content.image if isinstance(outgoing.content, TextContent) else None
-    return outgoing.key, image or "", text_of(outgoing)
-
-
-def _surely_not(refused: NotSent | Rejected | Ambiguous) -> NotSent | Rejected:
-    """A container that was doubtful is seen by nobody: nothing was published."""
-    return NotSent(code=refused.code, detail=refused.detail) if isinstance(refused, Ambiguous) else refused
+    return outgoing.key, image or "", alt_of(outgoing), text_of(outgoing)

@@ -1,6 +1,7 @@
 """Posts on LinkedIn, as an organisation or a person.
 
 https://learn.microsoft.com/en-us/linkedin/marketing/community-management/shares/posts-api
+https://learn.microsoft.com/en-us/linkedin/marketing/community-management/shares/images-api
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -19,6 +21,9 @@ from channels.linkedin_token import Client, Tokens
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
+    GIF,
+    JPEG,
+    PNG,
     Accepted,
     Ambiguous,
     Answer,
@@ -26,18 +31,22 @@ from engine.provider import (
     Engagement,
     Finding,
     Http,
+    ImageLimits,
     NotSent,
     Outcome,
     Outgoing,
+    Picture,
     Provider,
     ProviderSettings,
     Rejected,
     SecretRef,
     TextOrSecret,
     Verified,
+    alt_of,
     counted,
     found_out,
     outcome_of_status,
+    prepared,
     storable,
     taken_then,
     text_of,
@@ -46,6 +55,9 @@ from engine.provider import (
 )
 
 LONGEST = 3000  # a longer text would be cut off without a word
+IMAGES = ImageLimits(types=(JPEG, PNG, GIF), most_bytes=10_000_000, most_pixels=36_152_319)
+BEGIN_UPLOAD = "/rest/images?action=initializeUpload"
+UPLOADS = ".linkedin.com"  # where its own addresses for uploads lie
 PAGE, MOST_PAGES = 100, 5
 DUPLICATE = "DUPLICATE_POST"
 WAIT = timedelta(hours=1)  # its limits are a day's, which ends at midnight UTC, and it does not say how long that is
@@ -117,6 +129,8 @@ class LinkedIn(Provider):
             posts=True,
             direct=False,
             longest_text=LONGEST,
+            images=True,
+            image_limits=IMAGES,
             engagement=self._organisation,
         )
 
@@ -125,7 +139,10 @@ class LinkedIn(Provider):
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
-            post = json.dumps(_post(self.settings.author, text)).encode()
+            image = self._image(outgoing, deadline)
+            if isinstance(image, NotSent | Rejected):
+                return image
+            post = json.dumps(_post(self.settings.author, text, image)).encode()
             answer = self._call("POST", "/rest/posts", deadline=deadline, body=post)
         except SecretMissing as error:
             return NotSent(code="set_up", detail=error.what)
@@ -133,13 +150,47 @@ class LinkedIn(Provider):
             return answer
         if answer.good:
             return Accepted(provider_message_id=answer.headers.get("x-restli-id") or None)
-        codes, detail = _codes(answer), self.words(answer.fields().get("message"), outgoing)
-        if DUPLICATE in codes:
+        if DUPLICATE in _codes(answer):
             return self.refused_as_double(outgoing, code=DUPLICATE, deadline=deadline)
+        return self._refusal(outgoing, answer)
+
+    def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
+        codes, detail = _codes(answer), self.words(answer.fields().get("message"), outgoing)
         known = next((code for code in codes if code in SET_UP), "")
         if answer.status == 429 and "retry-after" not in answer.headers:
             return NotSent(code="http_429", detail=detail, retry_after=WAIT)
         return NotSent(code=known, detail=detail, no_access=True) if known else outcome_of_status(answer, detail=detail)
+
+    def _image(self, outgoing: Outgoing, deadline: float) -> Mapping[str, str] | NotSent | Rejected | None:
+        """The image, uploaded; None where there is none. LinkedIn reads it later, and shows the post when it has; a person's
+        token may not ask whether. Raises SecretMissing.
+        """
+        picture = self.picture(outgoing, deadline=deadline)
+        if not isinstance(picture, Picture):
+            return picture
+        refusal = partial(self._refusal, outgoing)
+        owner = json.dumps({"initializeUploadRequest": {"owner": self.settings.author}}).encode()
+        begun = prepared(self._call("POST", BEGIN_UPLOAD, deadline=deadline, body=owner), refusal)
+        if not isinstance(begun, Answer):
+            return begun
+        told = begun.fields().get("value")
+        url, image = (storable(told.get(name)) if isinstance(told, dict) else "" for name in ("uploadUrl", "image"))
+        if not image or not self._trusted(url):
+            return NotSent(code="unreadable", detail="where to upload the image")
+        put = prepared(self._call("PUT", url, deadline=deadline, body=picture.data, kind=picture.type), refusal)
+        if not isinstance(put, Answer):
+            return put
+        alt = alt_of(outgoing)
+        return {"id": image, **({"altText": alt} if alt else {})}
+
+    def _trusted(self, url: str) -> bool:
+        """Whether our token may go there: to LinkedIn over TLS, or where all of our calls go."""
+        try:
+            there, here = urlsplit(url), urlsplit(self.settings.base_url)
+        except ValueError:
+            return False
+        ours = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+        return ours or (there.scheme == "https" and (there.hostname or "").endswith(UPLOADS))
 
     # ---------------------------------------------------------------- what became of it
 
@@ -211,27 +262,30 @@ class LinkedIn(Provider):
         return elements
 
     def _call(
-        self, method: str, path: str, *, deadline: float, body: bytes | None = None
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None, kind: str = "application/json"
     ) -> Answer | NotSent | Ambiguous:
-        """One call with our token, or with a new one where LinkedIn refuses this one: then the call did nothing. Raises SecretMissing."""
-        used = ""
+        """One call with our token, or with a new one where LinkedIn refuses this one: then the call did nothing. Raises SecretMissing.
+
+        path: of its API; or a whole address that LinkedIn has named.
+        """
+        url, used = path if "://" in path else f"{self.settings.base_url.rstrip('/')}{path}", ""
         while True:
             token = self._tokens.get(deadline, instead_of=used)
             if isinstance(token, NotSent):
                 return token
-            url, headers = f"{self.settings.base_url.rstrip('/')}{path}", self._headers(token, method)
+            headers = self._headers(token, kind if body is not None else "")
             answer = self.http.call(method, url, deadline=deadline, headers=headers, body=body)
             over = isinstance(answer, Answer) and not answer.good and not ENDED.isdisjoint(_codes(answer))
             if not over or used or not self._tokens.renewable:
                 return answer
             used = token
 
-    def _headers(self, token: str, method: str) -> dict[str, str]:
+    def _headers(self, token: str, kind: str) -> dict[str, str]:
         return {
             "Authorization": f"Bearer {token}",
             "LinkedIn-Version": self.settings.version,
             "X-Restli-Protocol-Version": "2.0.0",
-            **({"X-RestLi-Method": "FINDER"} if method == "GET" else {"Content-Type": "application/json"}),
+            **({"Content-Type": kind} if kind else {"X-RestLi-Method": "FINDER"}),
         }
 
 
@@ -247,8 +301,9 @@ def plain(commentary: str) -> str:
     return _ESCAPED.sub(r"\1", _HASHTAG.sub(r"#\1", commentary))
 
 
-def _post(author: str, text: str) -> dict[str, Any]:
+def _post(author: str, text: str, image: Mapping[str, str] | None = None) -> dict[str, Any]:
     return {
+        **({"content": {"media": dict(image)}} if image else {}),
         "author": author,
         "commentary": little(text),
         "visibility": "PUBLIC",

@@ -166,6 +166,7 @@ def _message(outgoing: Outgoing) -> Mapping[str, Any]:
         told["template"] = {"name": content.template.name, "variables": dict(content.template.variables)}
     elif content.image is not None:
         told["image"] = content.image
+        told |= {"image_alt": storable(content.image_alt)} if content.image_alt else {}
     if outgoing.valid_for is not None:
         told["valid_seconds"] = int(outgoing.valid_for.total_seconds())
     return told

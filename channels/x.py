@@ -1,6 +1,8 @@
 """Posts on X, with an application's and an account's keys (OAuth 1.0a), or with an account's token (OAuth 2.0).
 
 https://docs.x.com/x-api/posts/create-post
+https://docs.x.com/x-api/media/upload-media
+https://docs.x.com/x-api/media/create-media-metadata
 """
 
 from __future__ import annotations
@@ -11,16 +13,21 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import regex
 from pydantic import Field, model_validator
+from urllib3 import encode_multipart_formdata
 
 from channels.oauth1 import Keys, authorization
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
+    JPEG,
+    PNG,
+    WEBP,
     Accepted,
     Ambiguous,
     Answer,
@@ -28,17 +35,21 @@ from engine.provider import (
     Engagement,
     Finding,
     Http,
+    ImageLimits,
     NotSent,
     Outcome,
     Outgoing,
+    Picture,
     Provider,
     ProviderSettings,
     Rejected,
     SecretRef,
     Verified,
+    alt_of,
     counted,
     found_out,
     outcome_of_status,
+    prepared,
     storable,
     taken_at,
     text_of,
@@ -48,6 +59,7 @@ from engine.provider import (
 )
 
 SHORT, LONG = 280, 25_000
+IMAGES = ImageLimits(types=(JPEG, PNG, WEBP), most_bytes=5_000_000)  # a GIF would have to come in pieces
 LINK_LENGTH = 23
 PAGE, MOST_PAGES = 100, 5
 DUPLICATE = "duplicate content"
@@ -64,7 +76,8 @@ _EMOJI = regex.compile(r"\p{Emoji_Presentation}|\p{Extended_Pictographic}\uFE0F|
 
 class XSettings(ProviderSettings):
     """api_key, api_key_secret: the application's; access_token, access_token_secret: the account's, made with the right to write.
-    They do not end. Or else oauth2_token: the account's, which ends after two hours unless somebody renews it.
+    They do not end. Or else oauth2_token: the account's, which ends after two hours unless somebody renews it; with the scopes
+    tweet.write, tweet.read, users.read and, for images, media.write.
 
     long_posts: the account pays for posts of up to 25,000 letters.
     """
@@ -103,6 +116,8 @@ class X(Provider):
             posts=True,
             direct=False,
             longest_text=LONG if self.settings.long_posts else SHORT,
+            images=True,
+            image_limits=IMAGES,
             engagement=True,
         )
 
@@ -114,7 +129,11 @@ class X(Provider):
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
         try:
-            answer = self._call("POST", "/2/tweets", deadline=deadline, body=json.dumps({"text": text}).encode())
+            image = self._image(outgoing, deadline)
+            if isinstance(image, NotSent | Rejected):
+                return image
+            post = {"text": text, **({"media": {"media_ids": [image]}} if image else {})}
+            answer = self._call("POST", "/2/tweets", deadline=deadline, body=json.dumps(post).encode())
         except SecretMissing as error:
             return NotSent(code="set_up", detail=error.what)
         if not isinstance(answer, Answer):
@@ -125,13 +144,37 @@ class X(Provider):
             if not number and told.get("errors"):
                 return Ambiguous(code="errors", detail="errors in a yes")
             return Accepted(provider_message_id=number or None)
-        said = storable(told.get("detail") or told.get("title"))
-        detail = self.words(said, outgoing)
+        said = _said(answer)
         if answer.status == 403 and DUPLICATE in said.lower():
             return self.refused_as_double(outgoing, code="duplicate", deadline=deadline)
         if answer.status == 403 and TOO_LONG in said.lower():
-            return Rejected(code="too_long", detail=detail)
+            return Rejected(code="too_long", detail=self.words(said, outgoing))
+        return self._refusal(outgoing, answer)
+
+    def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
+        detail = self.words(_said(answer), outgoing)
         return outcome_of_status(answer, detail=detail) if answer.status != 429 else _wait(answer, detail)
+
+    def _image(self, outgoing: Outgoing, deadline: float) -> str | NotSent | Rejected:
+        """The id of the image, uploaded, with what it shows; empty where there is none. Raises SecretMissing."""
+        picture = self.picture(outgoing, deadline=deadline)
+        if not isinstance(picture, Picture):
+            return picture or ""
+        fields: dict[str, Any] = {"media": (picture.name, picture.data, picture.type), "media_category": "tweet_image"}
+        body, kind = encode_multipart_formdata(fields)
+        refusal = partial(self._refusal, outgoing)
+        answer = prepared(self._call("POST", "/2/media/upload", deadline=deadline, body=body, kind=kind), refusal)
+        if not isinstance(answer, Answer):
+            return answer
+        number = _number(answer.fields().get("data"))
+        if not number:
+            return NotSent(code="unreadable", detail="the answer to the image's upload")
+        alt = alt_of(outgoing)
+        if not alt:
+            return number
+        told = json.dumps({"id": number, "metadata": {"alt_text": {"text": alt}}}).encode()
+        described = prepared(self._call("POST", "/2/media/metadata", deadline=deadline, body=told), refusal)
+        return number if isinstance(described, Answer) else described
 
     # ---------------------------------------------------------------- what became of it
 
@@ -200,13 +243,13 @@ class X(Provider):
         return answer.fields()
 
     def _call(
-        self, method: str, path: str, *, deadline: float, body: bytes | None = None
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None, kind: str = "application/json"
     ) -> Answer | NotSent | Ambiguous:
         """Raises SecretMissing."""
         url = f"{self.settings.base_url.rstrip('/')}{path}"
         headers = {"Authorization": self._authorization(method, url)}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         return self.http.call(method, url, deadline=deadline, headers=headers, body=body)
 
     def _authorization(self, method: str, url: str) -> str:
@@ -235,6 +278,11 @@ def _weight(letter: str) -> int:
     return sum(1 if any(low <= ord(sign) <= high for low, high in SINGLE) else 2 for sign in letter)
 
 
+def _said(answer: Answer) -> str:
+    told = answer.fields()
+    return storable(told.get("detail") or told.get("title"))
+
+
 def _wait(answer: Answer, detail: str) -> NotSent:
     """Until the day's limit begins anew, where that is used up; else the quarter of an hour's."""
     headers = answer.headers
@@ -247,13 +295,14 @@ def _wait(answer: Answer, detail: str) -> NotSent:
 
 
 def _as_written(post: Mapping[str, Any]) -> str:
-    """A post's words as we wrote them: X shows & as an entity, and every web address as one of its own."""
+    """A post's words as we wrote them: X shows & as an entity, every web address as one of its own, and an image as one more."""
     note = post.get("note_tweet")
     told = note if isinstance(note, Mapping) and note.get("text") else post
     text, entities = html.unescape(storable(told.get("text"))), told.get("entities")
     links = entities.get("urls") if isinstance(entities, Mapping) else None
     for link in links if isinstance(links, list) and _objects(links) else ():
-        text = text.replace(storable(link.get("url")) or "\0", storable(link.get("expanded_url")))
+        shows = "media_key" in link or storable(link.get("display_url")).startswith("pic.")
+        text = text.replace(storable(link.get("url")) or "\0", "" if shows else storable(link.get("expanded_url")))
     return text
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from engine.images import NAMES, ImageLimits
 from engine.model import Channel
 from engine.provider import Capabilities, Http, Provider, ProviderSettings
 from engine.sending.providers import installed, provider_class
@@ -103,7 +104,7 @@ def carries(can: Capabilities) -> Iterator[str]:
     if can.posts and can.direct:
         yield "direct messages"
     if can.images:
-        yield "an image" if can.text_alone else "an image, always"
+        yield f"an image{of_which(can.image_limits)}" if can.text_alone else "an image, always"
     if can.longest_text:
         yield f"up to {can.longest_text:,} letters"
     if can.engagement:
@@ -112,6 +113,12 @@ def carries(can: Capabilities) -> Iterator[str]:
         yield "approved templates"
     if can.reply_window:
         yield f"free text within {span(can.reply_window)} of a reply"
+
+
+def of_which(limits: ImageLimits | None) -> str:
+    if limits is None:
+        return ""
+    return f" ({', '.join(NAMES[kind] for kind in limits.types)}, up to {limits.most_bytes // 1_000_000} MB)"
 
 
 SHOWS_A_SECRET = frozenset({"telegram"})

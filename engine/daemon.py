@@ -72,7 +72,8 @@ def set_up(folder: Path) -> Setup:
     keep_templates(workspace)
     settings = workspace.settings
     links = Links(settings.secret.reveal(), settings.public_url)
-    return Setup(workspace=workspace, providers=open_providers(settings, Http(), workspace.folder), links=links)
+    http = Http(inside=settings.sending.image_hosts)
+    return Setup(workspace=workspace, providers=open_providers(settings, http, workspace.folder), links=links)
 
 
 class Installation:

@@ -31,7 +31,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from engine.errors import ForgedWebhook, NoPlainAnswer, ProviderError, SecretMissing
+from engine.images import GIF, JPEG, PNG, WEBP, ImageLimits, Picture, picture
 from engine.model import Channel, EventName, MessageClass, Plain, SuppressionReason
+from engine.outside import NotPublic
 from engine.rate import Rate, RateText
 from engine.wire import Answer, Broken, DeadlineReader, Wire, time_left
 
@@ -123,6 +125,8 @@ class Capabilities:
     posts, direct: a social provider that can publish to everybody, and that can write to one person.
     longest_text: how long a text may be, as the vendor counts (`Provider.length`). None where it does not say.
     images, text_alone: a social provider that can show an image, and that needs none.
+    image_limits: what it takes of an image, where it is handed the bytes (`Provider.picture`); None where the vendor fetches
+    it by itself.
     engagement: it tells how often what it published was liked, shared, answered, clicked, seen (`Provider.engagement`).
     templates: it can send a text that was approved beforehand. reply_window: how long after somebody wrote to us their
     medium lets us write to them freely; outside of it only an approved text arrives, or nothing. None where it does not ask.
@@ -143,6 +147,7 @@ class Capabilities:
     reply_window: timedelta | None = None
     longest_text: int | None = None
     images: bool = False
+    image_limits: ImageLimits | None = None
     text_alone: bool = True
     engagement: bool = False
 
@@ -183,12 +188,14 @@ class ApprovedTemplate:
 class TextContent:
     """The text of an SMS, a chat or a social message. With a `template`, that is sent, and the text is what it says.
 
-    image: the address (https) of a picture that a social message shows; its vendor fetches it from there.
+    image: the address (https) of a picture that a social message shows. image_alt: what it shows, for whoever does not see
+    it; empty where nobody has said.
     """
 
     text: str
     template: ApprovedTemplate | None = None
     image: str | None = None
+    image_alt: str = ""
 
 
 Content = EmailContent | TextContent
@@ -572,6 +579,16 @@ class Provider(ABC):
             case other:
                 return Ambiguous(code=code, detail=other.code)
 
+    def picture(self, outgoing: Outgoing, *, deadline: float) -> Picture | NotSent | Rejected | None:
+        """The image that a message shows, as its vendor takes it (`image_limits`); None where it shows none. Half of the time
+        left may go by. What is no picture means that nothing was published.
+        """
+        content, limits = outgoing.content, self.capabilities.image_limits
+        if not isinstance(content, TextContent) or content.image is None or limits is None:
+            return None
+        now = time.monotonic()
+        return self.http.picture(content.image, limits, deadline=now + (deadline - now) / 2)
+
     def verify(self, *, deadline: float) -> Verified | None:
         """Ask the vendor whether it knows us, and send nothing. None where it cannot be asked. Never raises."""
         return None
@@ -699,6 +716,27 @@ class Http(Wire):
             case Broken():
                 return Ambiguous(code="no_answer", detail=ended.kind)
 
+    def picture(self, url: str, limits: ImageLimits, *, deadline: float) -> Picture | NotSent | Rejected:
+        """An image from where it lies: NotSent where it cannot be had now, Rejected where it is none that the vendor takes.
+
+        The address came with the data, so only the public internet is called, no redirect is followed, and what it is its
+        bytes say.
+        """
+        most = limits.most_bytes + 1
+        got = self.exchange("GET", url, deadline=deadline, headers={"Accept": "image/*"}, most=most, outside=True)
+        if isinstance(got, Broken):
+            if got.kind == NotPublic.__name__:
+                return Rejected(code="image_not_public", detail="the image's address is not on the public internet")
+            return NotSent(code="image_no_answer", detail=f"the image's address does not answer ({got.kind})")
+        if not got.good or not got.complete:
+            led = "; redirects are not followed: write where it leads to" if 300 <= got.status < 400 else ""
+            return NotSent(code=f"image_http_{got.status}", detail=f"the image cannot be fetched{led}")
+        found = picture(got.body)
+        if found is None:
+            return Rejected(code="image_type", detail="what lies at the image's address is no JPEG, PNG, GIF or WebP")
+        wrong = limits.objection(found)
+        return Rejected(code=wrong[0], detail=wrong[1]) if wrong else found
+
     def ask(
         self,
         method: str,
@@ -782,6 +820,11 @@ def text_of(outgoing: Outgoing) -> str:
     return storable(outgoing.content.text) if isinstance(outgoing.content, TextContent) else ""
 
 
+def alt_of(outgoing: Outgoing) -> str:
+    """What a message's image shows, in words, as every vendor can take it; empty where nobody has said."""
+    return storable(outgoing.content.image_alt) if isinstance(outgoing.content, TextContent) else ""
+
+
 def retry_after(
     headers: Mapping[str, str], *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
 ) -> timedelta | None:
@@ -829,8 +872,26 @@ def outcome_of_status(
     return Ambiguous(code=code, detail=detail)
 
 
+def surely_not(refused: NotSent | Rejected | Ambiguous) -> NotSent | Rejected:
+    """Of a request that only prepares, like an upload: what it may have left behind is seen by nobody, nothing was published."""
+    return NotSent(code=refused.code, detail=refused.detail) if isinstance(refused, Ambiguous) else refused
+
+
+def prepared(
+    ended: Answer | NotSent | Ambiguous, refusal: Callable[[Answer], NotSent | Rejected | Ambiguous]
+) -> Answer | NotSent | Rejected:
+    """How a request ended that only prepares: the vendor's yes, or why nothing was published (`surely_not`)."""
+    if isinstance(ended, Answer) and ended.good:
+        return ended
+    return surely_not(refusal(ended) if isinstance(ended, Answer) else ended)
+
+
 __all__ = [
+    "GIF",
+    "JPEG",
     "NO_ACCESS",
+    "PNG",
+    "WEBP",
     "Accepted",
     "Ambiguous",
     "Answer",
@@ -843,6 +904,7 @@ __all__ = [
     "Fetched",
     "Finding",
     "Http",
+    "ImageLimits",
     "Inbox",
     "KeyOf",
     "MailRecords",
@@ -850,6 +912,7 @@ __all__ = [
     "NotSent",
     "Outcome",
     "Outgoing",
+    "Picture",
     "Polled",
     "Provider",
     "ProviderEvent",
@@ -861,14 +924,17 @@ __all__ = [
     "TextOrSecret",
     "Verified",
     "Webhook",
+    "alt_of",
     "counted",
     "found_out",
     "outcome_of_status",
+    "prepared",
     "refuse_what_is_not_promised",
     "retry_after",
     "reveal",
     "safe_header",
     "storable",
+    "surely_not",
     "taken_at",
     "taken_then",
     "text_of",

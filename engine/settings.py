@@ -57,6 +57,9 @@ class AfterPromotion(StrEnum):
     GO_ON = "go_on"
 
 
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
 class Sending(Part):
     """How the sender works. The lease must be longer than a whole provider call, with a margin."""
 
@@ -71,6 +74,10 @@ class Sending(Part):
     retry_for: Duration = timedelta(hours=24)
     max_attempts: int = Field(default=8, ge=1, le=100)
     resolve_window: Duration = timedelta(hours=72)
+    image_hosts: tuple[Host, ...] = Field(
+        default=(),
+        description="Hosts in your own network from which images of posts may be fetched; all others must be public.",
+    )
     promoted: AfterPromotion = Field(
         default=AfterPromotion.ASK,
         description="When PostgreSQL failed over: `ask` a person first, or `go_on`, where replication is synchronous.",

@@ -1,23 +1,29 @@
 """Public posts on Bluesky, or any server of the AT Protocol: a record under a key of our own, so that it stands there once.
 
 https://docs.bsky.app/docs/api/com-atproto-repo-put-record
+https://docs.bsky.app/docs/api/com-atproto-repo-upload-blob
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import Field
 
 from channels.bluesky.heard import heard
-from channels.bluesky.posts import COLLECTION, LONGEST, graphemes, post, record_key
+from channels.bluesky.posts import COLLECTION, LONGEST, graphemes, post, record_key, shown
 from channels.bluesky.sessions import EXPIRED, RESET, Session, Sessions
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
+    GIF,
+    JPEG,
+    PNG,
+    WEBP,
     Accepted,
     Ambiguous,
     Answer,
@@ -25,11 +31,13 @@ from engine.provider import (
     Engagement,
     Finding,
     Http,
+    ImageLimits,
     Inbox,
     NotFound,
     NotSent,
     Outcome,
     Outgoing,
+    Picture,
     Polled,
     Provider,
     ProviderEvent,
@@ -37,8 +45,10 @@ from engine.provider import (
     Rejected,
     SecretRef,
     Verified,
+    alt_of,
     counted,
     outcome_of_status,
+    prepared,
     storable,
     text_of,
     verified,
@@ -47,10 +57,11 @@ from engine.provider import (
 FOR_EVER = timedelta(days=36_500)
 PAGE, MOST_PAGES = 100, 20
 AT_ONCE = 25  # posts that one question may be about
+ANOTHER_RECORD = "InvalidSwap"
 
 NOT_TAKEN = frozenset(
     {
-        "InvalidSwap",  # another record stands under this key already
+        ANOTHER_RECORD,  # stands under this key already
         "AccountDeactivated",
         "AccountNotFound",
         "AccountTakedown",
@@ -92,6 +103,8 @@ class Bluesky(Provider):
         longest_text=LONGEST,
         engagement=True,
         inboxes=True,
+        images=True,
+        image_limits=ImageLimits(types=(JPEG, PNG, GIF, WEBP), most_bytes=1_000_000),
     )
 
     def __init__(self, settings: Any, *, http: Http) -> None:
@@ -107,6 +120,9 @@ class Bluesky(Provider):
         text = text_of(outgoing)
         if outgoing.to is not None or not text.strip():
             return Rejected(code="unsendable", detail="a post goes to everybody, and says something")
+        image = self._image(outgoing, deadline)
+        if isinstance(image, NotSent | Rejected):
+            return image
         answer = self._asked(
             "POST",
             "com.atproto.repo.putRecord",
@@ -115,19 +131,42 @@ class Bluesky(Provider):
                 "repo": session.did,
                 "collection": COLLECTION,
                 "rkey": record_key(outgoing.key, outgoing.at),
-                "record": post(text, outgoing.at, self.settings.languages),
+                "record": post(text, outgoing.at, self.settings.languages, image),
                 "swapRecord": None,
             },
         )
         if not isinstance(answer, Answer):
             return answer
-        fields = answer.fields()
         if answer.good:
-            return Accepted(provider_message_id=storable(fields.get("uri")) or None)
+            return Accepted(provider_message_id=storable(answer.fields().get("uri")) or None)
+        refused = self._refusal(outgoing, answer)
+        if refused.code == ANOTHER_RECORD:  # ours, where another image lies at the same address now
+            found = self.look_up(outgoing, deadline=deadline)
+            return found if isinstance(found, Accepted) else refused
+        return refused
+
+    def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
+        fields = answer.fields()
         error, detail = storable(fields.get("error")), self.words(fields.get("message"), outgoing)
         if error in NOT_TAKEN and 400 <= answer.status < 500:
             return NotSent(code=error, detail=detail)
         return outcome_of_status(answer, detail=detail, reset=RESET)
+
+    def _image(self, outgoing: Outgoing, deadline: float) -> Mapping[str, Any] | NotSent | Rejected | None:
+        """The image, uploaded; None where the message shows none. The same bytes are the same blob, and so the same record."""
+        picture = self.picture(outgoing, deadline=deadline)
+        if not isinstance(picture, Picture):
+            return picture
+        answer = prepared(
+            self._asked("POST", "com.atproto.repo.uploadBlob", deadline=deadline, picture=picture),
+            partial(self._refusal, outgoing),
+        )
+        if not isinstance(answer, Answer):
+            return answer
+        blob = answer.fields().get("blob")
+        if not isinstance(blob, dict):
+            return NotSent(code="unreadable", detail="the answer to the image's upload")
+        return shown(blob, alt_of(outgoing), picture.size)
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """The record under this message's key: there, and ours, or not there."""
@@ -191,9 +230,17 @@ class Bluesky(Provider):
             return Verified(good=False, detail=error.what)
 
     def _asked(
-        self, method: str, name: str, *, deadline: float, body: Any = None, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        name: str,
+        *,
+        deadline: float,
+        body: Callable[[Session], Mapping[str, Any]] | None = None,
+        picture: Picture | None = None,
+        query: Mapping[str, Any] | None = None,
     ) -> Answer | NotSent | Ambiguous:
         """One call in our session, with a new one where this one is over: then the call did nothing."""
+        kind = picture.type if picture else "application/json"
         used: Session | None = None
         while True:
             session = self._sessions.get(deadline, instead_of=used)
@@ -204,8 +251,8 @@ class Bluesky(Provider):
                 method,
                 f"{session.host}/xrpc/{name}",
                 deadline=deadline,
-                headers={"Authorization": f"Bearer {session.access}", "Content-Type": "application/json"},
-                body=json.dumps(body(session)).encode() if body else None,
+                headers={"Authorization": f"Bearer {session.access}", "Content-Type": kind},
+                body=picture.data if picture else json.dumps(body(session)).encode() if body else None,
                 query=asked,
             )
             over = isinstance(answer, Answer) and not answer.good and answer.fields().get("error") in EXPIRED

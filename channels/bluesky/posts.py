@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,14 +31,24 @@ def record_key(key: str, at: datetime) -> str:
     return "".join(_LETTERS[number >> shift & 31] for shift in range(60, -1, -5))
 
 
-def post(text: str, at: datetime, languages: Sequence[str] = ()) -> dict[str, Any]:
-    """The record (lexicon app.bsky.feed.post)."""
+def post(
+    text: str, at: datetime, languages: Sequence[str] = (), image: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record (lexicon app.bsky.feed.post). `image`: see `shown`."""
     record: dict[str, Any] = {"$type": COLLECTION, "text": text, "createdAt": _written(at)}
     if languages:
         record["langs"] = list(languages)
     if facets := [*_facets(text)]:
         record["facets"] = facets
+    if image is not None:
+        record["embed"] = {"$type": "app.bsky.embed.images", "images": [dict(image)]}
     return record
+
+
+def shown(blob: Any, alt: str, size: tuple[int, int] | None) -> dict[str, Any]:
+    """An uploaded image as a post shows it (lexicon app.bsky.embed.images)."""
+    image = {"image": blob, "alt": alt}
+    return {**image, "aspectRatio": {"width": size[0], "height": size[1]}} if size else image
 
 
 def graphemes(text: str) -> int:

@@ -1,44 +1,58 @@
 """Social messages through a Mastodon server: a public post, or a direct one that names its one reader; what people answer.
 
 https://docs.joinmastodon.org/methods/statuses/#create
+https://docs.joinmastodon.org/methods/media/#v2
 https://docs.joinmastodon.org/methods/notifications/#get
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field
+from urllib3 import encode_multipart_formdata
 
 from channels.mastodon.heard import HEARD, heard, id_of
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
+    GIF,
+    JPEG,
+    PNG,
+    WEBP,
     Accepted,
+    Ambiguous,
     Answer,
     Capabilities,
     Engagement,
     Finding,
     Http,
+    ImageLimits,
     Inbox,
     NotSent,
     Outcome,
     Outgoing,
+    Picture,
     Polled,
     Provider,
     ProviderEvent,
     ProviderSettings,
     Rejected,
     SecretRef,
+    TextContent,
     Verified,
+    alt_of,
     counted,
     found_out,
     outcome_of_status,
+    prepared,
     storable,
     taken_at,
     text_of,
@@ -48,6 +62,10 @@ from engine.provider import (
 
 PAGE, MOST_PAGES = 40, 25
 LIST = 80
+REMEMBERED = 1000  # images that were not ready in time
+NOT_READY, NOT_READY_AFTER = "not_ready", timedelta(minutes=1)
+FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0  # seconds between two looks at an image
+TIME_TO_PUBLISH = 3.0  # seconds of a call's time that are left for the post
 
 _HANDLE = re.compile(r"^@[\w.-]+(?:@[\w.-]+)?\Z")
 _DEFUSED = "@\u200b"
@@ -63,8 +81,9 @@ class Visibility(StrEnum):
 
 
 class MastodonSettings(ProviderSettings):
-    """server: where the account lives. access_token: of an application with the scope write:statuses, and to be asked what
-    it has published, read:statuses and read:accounts. notifications: replies and reactions are fetched (read:notifications).
+    """server: where the account lives. access_token: of an application with the scope write:statuses, for images write:media,
+    and to be asked what it has published, read:statuses and read:accounts. notifications: replies and reactions are fetched
+    (read:notifications).
     """
 
     server: str = Field(pattern=r"^https?://[^\s]+$")
@@ -86,10 +105,13 @@ class Mastodon(Provider):
         direct=True,
         inboxes=True,
         engagement=True,
+        images=True,
+        image_limits=ImageLimits(types=(JPEG, PNG, GIF, WEBP), most_bytes=10_000_000),  # some servers take more
     )
 
     def __init__(self, settings: MastodonSettings, *, http: Http) -> None:
         super().__init__(settings, http=http)
+        self._unready: dict[tuple[str, ...], str] = {}  # images that are uploaded, and still being read
         self._inbox = Polled("notifications", self._notifications)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -100,19 +122,75 @@ class Mastodon(Provider):
             token = self.settings.access_token.reveal()
         except SecretMissing as error:
             return NotSent(code="set_up", detail=error.what)
+        image = self._image(outgoing, token, deadline)
+        if isinstance(image, NotSent | Rejected):
+            return image
         answer = self.http.call(
             "POST",
             self._url("/statuses"),
             deadline=deadline,
             headers={"Authorization": f"Bearer {token}", "Idempotency-Key": outgoing.key},
-            body=self._status(text, outgoing.to),
+            body={**self._status(text, outgoing.to), **({"media_ids[]": image} if image else {})},
         )
         if not isinstance(answer, Answer):
             return answer
-        fields = answer.fields()
         if answer.good:
-            return Accepted(provider_message_id=storable(fields.get("id")) or None)
-        return outcome_of_status(answer, detail=self.words(fields.get("error"), outgoing))
+            return Accepted(provider_message_id=storable(answer.fields().get("id")) or None)
+        return self._refusal(outgoing, answer)
+
+    def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
+        return outcome_of_status(answer, detail=self.words(answer.fields().get("error"), outgoing))
+
+    # ---------------------------------------------------------------- its image
+
+    def _image(self, outgoing: Outgoing, token: str, deadline: float) -> str | NotSent | Rejected:
+        """The id of the image, uploaded and ready to be shown; empty where the message shows none."""
+        content = outgoing.content
+        if not isinstance(content, TextContent) or not content.image:
+            return ""
+        mine = outgoing.key, content.image, content.image_alt
+        number = self._unready.pop(mine, "")
+        if not number:
+            picture = self.picture(outgoing, deadline=deadline)
+            if not isinstance(picture, Picture):
+                return picture or ""
+            answer = self._upload(picture, outgoing, token, deadline)
+            if not isinstance(answer, Answer):
+                return answer
+            number = storable(answer.fields().get("id"))
+            if not number.isalnum():
+                return NotSent(code="unreadable", detail="the answer to the image's upload")
+            if answer.status != 202:
+                return number
+        ready = self._ready(number, outgoing, token, deadline)
+        if isinstance(ready, NotSent) and ready.code == NOT_READY and len(self._unready) < REMEMBERED:
+            self._unready[mine] = number
+        return ready
+
+    def _upload(self, picture: Picture, outgoing: Outgoing, token: str, deadline: float) -> Answer | NotSent | Rejected:
+        alt = alt_of(outgoing)
+        fields: dict[str, Any] = {"file": (picture.name, picture.data, picture.type)}
+        body, kind = encode_multipart_formdata({**fields, "description": alt} if alt else fields)
+        url, headers = self._url("/media", "v2"), {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        answer = self.http.call("POST", url, deadline=deadline, headers=headers, body=body)
+        return prepared(answer, partial(self._refusal, outgoing))
+
+    def _ready(self, number: str, outgoing: Outgoing, token: str, deadline: float) -> str | NotSent | Rejected:
+        """Its id, once the server has read it: until then it answers 206. A moving image, which becomes a film, takes long."""
+        wait, headers = FIRST_LOOK, {"Authorization": f"Bearer {token}"}
+        while True:
+            looked = self.http.call("GET", self._url(f"/media/{number}"), deadline=deadline, headers=headers)
+            answer = prepared(looked, partial(self._refusal, outgoing))
+            if not isinstance(answer, Answer):
+                return answer
+            if answer.status == 200:
+                return number
+            if time.monotonic() + wait > deadline - TIME_TO_PUBLISH:
+                return NotSent(code=NOT_READY, detail="Mastodon still reads the image", retry_after=NOT_READY_AFTER)
+            time.sleep(wait)
+            wait = min(wait * 2, LONGEST_LOOK)
+
+    # ---------------------------------------------------------------- what became of it
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """Among our account's statuses, which are listed with the direct ones: the one of these words, published then."""
@@ -191,8 +269,8 @@ class Mastodon(Provider):
             return told
         raise NoPlainAnswer("unreadable")
 
-    def _url(self, path: str) -> str:
-        return f"{self.settings.server.rstrip('/')}/api/v1{path}"
+    def _url(self, path: str, version: str = "v1") -> str:
+        return f"{self.settings.server.rstrip('/')}/api/{version}{path}"
 
     def _status(self, text: str, to: str | None) -> Mapping[str, str]:
         """Whom a direct post names is who reads it: so no handle but the recipient's may stay one."""

@@ -219,6 +219,8 @@ def _sample(sample: Sample, channel: Channel) -> Iterator[str]:
     if sample.subject:
         yield f"  [bold]{escape(sample.subject)}[/bold]"
     yield from (f"  {escape(line)}" for line in sample.text.strip().splitlines())
+    if sample.image:
+        yield f"  [dim]image[/dim] {escape(sample.image)}{escape(f': {sample.image_alt}') if sample.image_alt else ''}"
 
 
 def _totals(planned: Plan) -> Iterator[str]:

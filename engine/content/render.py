@@ -51,7 +51,9 @@ def content_hash(content: Content) -> str:
         case TextContent():
             template = content.template
             blanks = (word for pair in sorted(template.variables.items()) for word in pair) if template else ()
-            image = ("image", content.image) if content.image else ()
+            image = (
+                ("image", content.image, *([content.image_alt] if content.image_alt else [])) if content.image else ()
+            )
             parts = ("text", content.text, *((template.name, *blanks) if template else ()), *image)
     # each with its length before it, so that no two contents run together into the same bytes
     data = [None if part is None else part.encode("utf-8", "surrogatepass") for part in parts]
@@ -202,26 +204,28 @@ def _content(channel: Channel, parts: Mapping[str, str], folder: str) -> Content
             )
             return TextContent(text=parts["whatsapp.txt"].strip(), template=template)
         case Channel.SOCIAL:
-            image = parts.get("social.image.txt")
-            place = f"templates/{folder}/social.image.txt"
-            return TextContent(
-                text=parts["social.txt"].strip(), image=_image(image, place) if image is not None else None
-            )
+            part = parts.get("social.image.txt")
+            image, alt = _image(part, f"templates/{folder}/social.image.txt") if part is not None else (None, "")
+            return TextContent(text=parts["social.txt"].strip(), image=image, image_alt=alt)
         case Channel.MESSENGER | Channel.TELEGRAM | Channel.WEBHOOK:
             return TextContent(text=parts[f"{channel}.txt"].strip())
 
 
 _ADDRESS = re.compile(r"https://[^\s/]+/\S+")
+LONGEST_ALT = 1000  # X's, the least that a network takes
 
 
-def _image(part: str, path: str) -> str:
-    address = part.strip()
+def _image(part: str, path: str) -> tuple[str, str]:
+    """An image's address, in the first line, and what it shows, in words, below it."""
+    address, _, alt = part.strip().partition("\n")
+    address, alt = address.strip(), " ".join(alt.split())
     if not _ADDRESS.fullmatch(address):
-        remedy = (
-            "Write the image's address alone, like https://shop.example/new.jpg; the network fetches it from there."
-        )
+        remedy = "Write the image's address into the first line, like https://shop.example/new.jpg, and below it what it shows."
         raise ContentError("this is no image's address", where=path, remedy=remedy)
-    return address
+    if len(alt) > LONGEST_ALT:
+        what = f"what the image shows is told in more than {LONGEST_ALT:,} characters"
+        raise ContentError(what, where=path, remedy="Say it in a sentence or two.")
+    return address, alt
 
 
 def _approved(part: str, path: str) -> ApprovedTemplate:

@@ -85,6 +85,8 @@ def problems(
         files.found += _missing_parts(version, one, channel)
         for part, path in one.parts.items():
             reached = files.reach(path)
+            if part == "social.image.txt":
+                files.found += _untold_image(path, version.sources[path])
             if reached and message_class is MessageClass.COMMERCIAL:
                 files.found += _commercial(part, path, reached)
     files.found += _stray_files(version)
@@ -223,6 +225,18 @@ def _remedy_for_file(name: str, sources: Collection[str]) -> str:
     if not name.startswith("_"):
         return "Shared files live in a folder whose name begins with _, and are named from templates/ on."
     return suggestion(name, [path for path in sources if path.startswith("_")])
+
+
+_LOGIC = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+
+
+def _untold_image(path: str, source: str) -> Iterator[Problem]:
+    """An image of which nobody says what it shows."""
+    lines = [line for line in _LOGIC.sub("", source).splitlines() if line.strip()]
+    if len(lines) == 1:
+        what = "nobody says what this image shows."
+        remedy = "Write it below the address, in a sentence: people who do not see the image hear that instead."
+        yield Problem(at=_at(path), what=what, remedy=remedy, severity=Severity.WARNING)
 
 
 # ---------------------------------------------------------------- what a commercial message must have

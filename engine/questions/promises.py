@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from engine.document import position_of
-from engine.errors import Problem, RegularsError
+from engine.errors import Position, Problem, RegularsError, Severity
+from engine.images import GIF, JPEG, NAMES, PNG, WEBP, ImageLimits
 from engine.model import DeliveryClass
 from engine.provider import Capabilities, Http
 from engine.rules.campaign import Campaign
@@ -33,7 +35,8 @@ def _problems_of_posts(found: Survey) -> Iterator[Problem]:
         if not campaign.is_public:
             continue
         at = position_of(found.drafts[name], ("providers",) if campaign.providers else ("channel",))
-        image = any((found.workspace.folder / "templates" / campaign.template).rglob("social.image.txt"))
+        images = [*(found.workspace.folder / "templates" / campaign.template).rglob("social.image.txt")]
+        image = bool(images)
         for provider in sorted(campaign.providers or _carriers(found, campaign)):
             can = _promises(found, provider)
             if can is None:
@@ -45,6 +48,23 @@ def _problems_of_posts(found: Survey) -> Iterator[Problem]:
             ):
                 if wrong:
                     yield Problem(at=at, what=f'the provider "{provider}" {what}.', remedy=remedy)
+            if can.image_limits is not None:
+                for path in images:
+                    yield from _other_types(found.workspace.folder, path, provider, can.image_limits)
+
+
+_TYPES = {".jpg": JPEG, ".jpeg": JPEG, ".png": PNG, ".gif": GIF, ".webp": WEBP}
+
+
+def _other_types(folder: Path, path: Path, provider: str, limits: ImageLimits) -> Iterator[Problem]:
+    """An image that its name says is of a type which this provider does not take; what it is shows when it is fetched."""
+    address = path.read_text(encoding="utf-8", errors="replace").strip().partition("\n")[0].strip()
+    kind = _TYPES.get(PurePosixPath(address.partition("?")[0]).suffix.lower())
+    if kind is not None and kind not in limits.types:
+        takes = ", ".join(NAMES[each] for each in limits.types)
+        at = Position(file=path.relative_to(folder).as_posix())
+        what = f'the provider "{provider}" takes {takes}, and no {NAMES[kind]}.'
+        yield Problem(at=at, what=what, remedy="Name another image.", severity=Severity.WARNING)
 
 
 def _carriers(found: Survey, campaign: Campaign) -> set[str]:

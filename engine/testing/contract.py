@@ -44,6 +44,7 @@ from engine.provider import (
     Webhook,
     refuse_what_is_not_promised,
 )
+from engine.testing.vendors.images import ImageHost, png
 from engine.testing.vendors.server import Received
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -109,14 +110,17 @@ class ProviderContract:
     def setup_method(self) -> None:
         self._former = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
+        self._host: ImageHost | None = None
 
     def teardown_method(self) -> None:
+        if self._host is not None:
+            self._host.__exit__(None, None, None)
         for name, value in self._former.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
     def use(self, act: Callable[[Provider], Any], make: Callable[[Http], Provider] | None = None) -> Any:
         """Open the provider, let `act` use it, and close it."""
-        http = Http()
+        http = Http(inside=("127.0.0.1",))  # where the images of its messages lie
         provider = (make or self.make)(http)
         try:
             return act(provider)
@@ -124,11 +128,21 @@ class ProviderContract:
             provider.close()
             http.close()
 
+    @property
+    def host(self) -> ImageHost:
+        """Where the images lie that are handed over as bytes."""
+        if self._host is None:
+            self._host = ImageHost().__enter__()
+        return self._host
+
     def outgoing(self, **changes: Any) -> Outgoing:
         """A message that asks for everything this provider promises, and nothing more."""
         can = self.use(lambda provider: provider.capabilities)
-        image = "https://shop.example/new.jpg" if can.images else None
-        content: Content = TextContent(text="Ana, your records are here. Grüße, Example Records", image=image)
+        text = "Ana, your records are here. Grüße, Example Records"
+        content: Content = TextContent(text=text)
+        if can.images:
+            image = f"{self.host.url}/new.png" if can.image_limits else "https://shop.example/new.jpg"
+            content = TextContent(text=text, image=image, image_alt="A record, and a cup of tea – 5 €")
         if can.channel is Channel.EMAIL:
             content = EmailContent(
                 subject="Grüße: 5 % off, only today",
@@ -175,7 +189,10 @@ class ProviderContract:
             assert (taken.subject, lines(taken.text)) == (outgoing.content.subject, lines(outgoing.content.text))
         else:
             assert outgoing.content.text in taken.text
-            assert taken.image == outgoing.content.image
+            uploaded = self.use(lambda provider: provider.capabilities.image_limits) is not None
+            assert taken.image == (None if uploaded else outgoing.content.image)
+            assert taken.image_data == (png() if uploaded else b"")
+            assert taken.image_alt == outgoing.content.image_alt
 
     def test_what_is_promised_is_visible(self) -> None:
         """A capability is no word in a table: what it claims is found in what the vendor got."""

@@ -6,13 +6,15 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import ClassVar
 
 from engine.errors import NoPlainAnswer, RegularsError
-from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Outcome, Provider, Rejected
+from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Outcome, Provider, Rejected, TextContent
 from engine.testing.contract import ProviderContract, lines, raises
+from engine.testing.vendors.images import png
 from engine.testing.vendors.server import (
     Cut,
     Drip,
@@ -33,6 +35,15 @@ def verdict(status: int) -> type[NotSent] | type[Rejected] | type[Ambiguous]:
         return NotSent
     return Rejected if 400 <= status < 500 and status not in (408, 409, 425) else Ambiguous
 
+
+PREPARING: Sequence[Fault] = (
+    *(fault(taken=taken) for fault in (Silence, Reset) for taken in (False, True)),
+    *(Cut(after=after, taken=taken) for after in (0, 11) for taken in (False, True)),
+    Reset(after=11),
+    Drip(seconds=0.05),
+    *(Reply(status=status) for status in (301, 302, *range(400, 430), 500, 502, 503, 504)),
+)
+"""What may happen to a request that only prepares."""
 
 UNREADABLE = (
     b"",
@@ -157,6 +168,60 @@ class HttpContract(ProviderContract):
                 outcome = self.send(self.outgoing(key=f"0a1b2c3d-{before}{taken}"), within=self.deadline)
                 assert isinstance(outcome, Ambiguous), (fault, outcome)
                 assert len(self.vendor.accepted) == before + taken
+
+    def test_what_only_prepares_leaves_no_doubt(self) -> None:
+        """Logging in, uploading an image: whatever becomes of such a request, nothing was published. The next hand-over does."""
+        assert isinstance(self.send(self.outgoing(key="0a1b2c3d-8")), Accepted)
+        steps, outgoing = self.vendor.preparations, self.outgoing()
+        outgoing = replace(outgoing, content=replace(outgoing.content, text="Other words"))
+        for step in range(steps):
+            for fault in PREPARING:
+                before = len(self.vendor.accepted)
+                self.vendor.fail_preparing(*[None] * step, fault)
+                slow = isinstance(fault, Silence | Drip)
+                outcome = self.send(outgoing, within=self.deadline if slow else 10.0)
+                refused = isinstance(fault, Reply) and verdict(fault.status) is Rejected
+                assert isinstance(outcome, NotSent | Rejected if refused else NotSent), (step, fault, outcome)
+                assert len(self.vendor.accepted) == before, (step, fault)
+        assert isinstance(self.send(outgoing), Accepted)
+
+    def test_an_answer_that_cannot_be_read_prepares_nothing_wrong(self) -> None:
+        """A yes to a request that only prepares, of which the rest cannot be read: it is done without the rest, or not at all."""
+        assert isinstance(self.send(self.outgoing(key="0a1b2c3d-8")), Accepted)
+        for step in range(self.vendor.preparations):
+            for number, body in enumerate(UNREADABLE):
+                before = len(self.vendor.accepted)
+                self.vendor.fail_preparing(*[None] * step, Reply(status=200, body=body, taken=True))
+                outcome = self.send(self._another(100 * step + number))
+                assert isinstance(outcome, NotSent | Rejected | Accepted), (step, body[:20], outcome)
+                assert len(self.vendor.accepted) == before + isinstance(outcome, Accepted)
+
+    def test_an_image_that_cannot_be_had_publishes_nothing(self) -> None:
+        """Silence where it lies, no image there, one that the vendor does not take: not sent or refused, and the vendor is spared."""
+        limits = self.use(lambda provider: provider.capabilities.image_limits)
+        outgoing, asked = self.outgoing(), self.vendor.preparations
+        if limits is None or not isinstance(outgoing.content, TextContent):
+            return
+        later: list[Fault] = [
+            Silence(),
+            Reset(),
+            Cut(after=200, answer=Reply(status=200, body=png(weight=500))),
+            Drip(seconds=0.05),
+        ]
+        later += [Reply(status=status) for status in (301, 302, 401, 403, 404, 410, 429, 500, 503)]
+        never: list[Fault] = [
+            Reply(status=200, body=body) for body in (b"", b"<html>OK</html>", b"\x89PNG", b"%PDF-1.7")
+        ]
+        never.append(Reply(status=200, body=png(weight=limits.most_bytes)))
+        for fault in [*later, *never]:
+            self.host.fail_next(fault)
+            slow = isinstance(fault, Silence | Drip)
+            outcome = self.send(outgoing, within=self.deadline if slow else 10.0)
+            assert isinstance(outcome, NotSent if fault in later else Rejected), (fault, outcome)
+            assert outcome.code.startswith("image_"), outcome
+        inside = replace(outgoing.content, image=self.host.url.replace("127.0.0.1", "localhost"))
+        assert isinstance(self.send(replace(outgoing, content=inside)), Rejected)
+        assert not self.vendor.accepted and self.vendor.requests == 0 and self.vendor.preparations == asked
 
     def test_doubt_about_some_is_not_lost_among_many(self) -> None:
         """Of many handed over together, none that was told as not sent was taken, and none told as accepted was not."""

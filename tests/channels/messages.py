@@ -35,6 +35,11 @@ POST = replace(
 )
 
 
+def shows(image: str, alt: str = "A record", text: str = "New records!") -> Outgoing:
+    """The sample post with an image."""
+    return replace(POST, content=TextContent(text=text, image=image, image_alt=alt))
+
+
 def soon(seconds: float = 5.0) -> float:
     """A deadline that many seconds ahead."""
     return time.monotonic() + seconds

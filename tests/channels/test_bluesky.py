@@ -14,8 +14,9 @@ from channels.bluesky import Bluesky, BlueskySettings
 from channels.bluesky.posts import graphemes, post, record_key
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
+from engine.testing.vendors.images import ImageHost, png
 from engine.testing.vendors.server import Reply, Silence
-from tests.channels.messages import NOW, POST, soon
+from tests.channels.messages import NOW, POST, shows, soon
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +38,75 @@ def bluesky(vendor: BlueskyVendor) -> Iterator[Bluesky]:
     opened.close()
 
 
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost() as host:
+        yield host
+
+
 def provider(vendor: BlueskyVendor, **changes: Any) -> Bluesky:
     given = {"handle": HANDLE, "app_password": "${env:T_PASSWORD}", "server": vendor.url, **changes}
-    return Bluesky(BlueskySettings.model_validate(given), http=Http())
+    return Bluesky(BlueskySettings.model_validate(given), http=Http(inside=["127.0.0.1"]))
+
+
+def test_an_image_is_embedded_with_its_shape(vendor: BlueskyVendor, bluesky: Bluesky, host: ImageHost) -> None:
+    """The blob as the server names it, what it shows, how wide and high it is; without words they are empty, not missing."""
+    for alt in ("A record", ""):
+        post = replace(shows(f"{host.url}/new.png", alt), key=f"0a1b2c3d-{len(alt)}")
+        assert isinstance(bluesky.send(post, deadline=soon()), Accepted)
+        request = vendor.accepted[-1].request
+        assert request is not None
+        (blob, _) = vendor.blobs.popitem()[1]
+        image = {"alt": alt, "image": blob, "aspectRatio": {"width": 3, "height": 2}}
+        assert request.json()["record"]["embed"] == {"$type": "app.bsky.embed.images", "images": [image]}
+    assert (blob["mimeType"], blob["size"]) == ("image/png", len(png()))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_post_with_an_image_stands_there_once(
+    vendor: BlueskyVendor, bluesky: Bluesky, host: ImageHost, changed: bool
+) -> None:
+    """After a lost answer the same image is the same record, and nothing changes; with another image at its address the
+    server refuses, and the record that stands there is found to be ours.
+    """
+    post = shows(f"{host.url}/new.png")
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(bluesky.send(post, deadline=soon(0.5)), Ambiguous)
+    if changed:
+        host.images["/new.png"] = png(9, 9)
+    again = bluesky.send(post, deadline=soon())
+    (taken,) = vendor.accepted
+    assert again == Accepted(provider_message_id=taken.provider_message_id)
+    assert taken.image_data == png() and len(vendor.blobs) == 1 + changed
+
+
+def test_another_record_under_the_key_is_not_ours(vendor: BlueskyVendor, bluesky: Bluesky) -> None:
+    """Other words under this message's key: not sent, and nothing is overwritten."""
+    assert isinstance(bluesky.send(POST, deadline=soon()), Accepted)
+    other = bluesky.send(replace(POST, content=TextContent(text="Other words")), deadline=soon())
+    assert isinstance(other, NotSent) and other.code == "InvalidSwap"
+
+
+def test_a_session_that_ends_before_the_upload_is_renewed(
+    vendor: BlueskyVendor, bluesky: Bluesky, host: ImageHost
+) -> None:
+    """Once, for the upload and for the post."""
+    assert isinstance(bluesky.send(POST, deadline=soon()), Accepted)
+    vendor.expire()
+    assert isinstance(bluesky.send(replace(shows(f"{host.url}/new.png"), key="0a1b2c3d-8"), deadline=soon()), Accepted)
+    assert (vendor.log_ins, vendor.renewals) == (1, 1)
+
+
+def test_an_image_that_bluesky_would_not_take_is_not_uploaded(
+    vendor: BlueskyVendor, bluesky: Bluesky, host: ImageHost
+) -> None:
+    """A million bytes and no more: the server itself would say so only at the post."""
+    rest = 1_000_000 - len(png(weight=1))
+    for weight, kind in ((rest + 1, Accepted), (rest + 2, Rejected)):
+        host.images["/new.png"] = png(weight=weight)
+        outcome = bluesky.send(replace(shows(f"{host.url}/new.png"), key=f"0a1b2c3d-{weight}"), deadline=soon())
+        assert isinstance(outcome, kind), outcome
+    assert len(vendor.blobs) == 1
 
 
 def test_a_key_is_a_tid_of_the_message_alone() -> None:

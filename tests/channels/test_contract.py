@@ -603,6 +603,7 @@ def _read_frame(frame: str) -> Received:
         html=html or None,
         headers={name: value for name, value in fields.items() if name.startswith("List-")},
         image=fields.get("Image"),
+        image_alt=fields.get("Image-Alt", ""),
         template=template or None,
         variables=json.loads(variables or "{}"),
     )
@@ -618,6 +619,7 @@ def _read_file(path: Path) -> Received:
             sender=record["from"],
             text=record["text"],
             image=record.get("image"),
+            image_alt=record.get("image_alt", ""),
             template=template["name"],
             variables=template["variables"],
         )

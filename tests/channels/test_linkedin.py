@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from channels.linkedin import LinkedIn, LinkedInSettings, little, plain
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent, Verified
+from engine.testing.vendors.images import ImageHost, png
 from engine.testing.vendors.linkedin import ORGANISATION, PERSON, LinkedInVendor
 from engine.testing.vendors.server import Reply, Silence
-from tests.channels.messages import NOW, POST, soon
+from tests.channels.messages import NOW, POST, shows, soon
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +31,78 @@ def vendor() -> Iterator[LinkedInVendor]:
         yield vendor
 
 
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost() as host:
+        yield host
+
+
 def linkedin(vendor: LinkedInVendor, **changes: Any) -> LinkedIn:
     given = {"author": ORGANISATION, "access_token": "${env:T_TOKEN}", "base_url": vendor.url, **changes}
-    return LinkedIn(LinkedInSettings.model_validate(given), http=Http())
+    return LinkedIn(LinkedInSettings.model_validate(given), http=Http(inside=["127.0.0.1"]))
+
+
+@pytest.mark.parametrize("author", [ORGANISATION, PERSON])
+def test_an_image_belongs_to_who_posts(vendor: LinkedInVendor, host: ImageHost, author: str) -> None:
+    """An organisation or a person; without words it has none. After a lost answer its words find the post."""
+    opened = linkedin(vendor, author=author)
+    for alt, media in (
+        ("A record", {"id": "urn:li:image:C4E10AQ0", "altText": "A record"}),
+        ("", {"id": "urn:li:image:C4E10AQ1"}),
+    ):
+        assert isinstance(opened.send(shows(f"{host.url}/new.png", alt, f"New {alt}"), deadline=soon()), Accepted)
+        taken = vendor.accepted[-1]
+        assert taken.request is not None and taken.request.json()["content"] == {"media": media}
+        assert (taken.image_data, taken.image_alt) == (png(), alt)
+    lost = shows(f"{host.url}/new.png", text="Lost")
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(opened.send(lost, deadline=soon(0.5)), Ambiguous)
+    found = opened.look_up(lost, deadline=soon())
+    assert isinstance(found, Accepted if author == ORGANISATION else Ambiguous)
+
+
+def test_the_token_goes_to_linkedin_alone(vendor: LinkedInVendor, host: ImageHost) -> None:
+    """Wherever an answer says that the image is to be uploaded to: to nobody else, and not without TLS."""
+    opened = linkedin(vendor)
+    for url in (
+        host.url,
+        "http://www.linkedin.com/x",
+        "https://linkedin.com.evil.example/x",
+        "https://evil.example/x",
+        "",
+        "https://[/",
+    ):
+        told = {"value": {"uploadUrl": url, "image": "urn:li:image:C4E10AQ0"}}
+        vendor.fail_preparing(Reply(status=200, body=told))
+        before = host.requests
+        outcome = opened.send(shows(f"{host.url}/new.png"), deadline=soon())
+        assert isinstance(outcome, NotSent) and outcome.code == "unreadable"
+        assert host.requests == before + 1  # the image was fetched, and nothing else was asked there
+    assert not vendor.accepted
+
+
+def test_an_image_that_linkedin_would_not_show_is_not_uploaded(vendor: LinkedInVendor, host: ImageHost) -> None:
+    """It takes whatever is uploaded and reads it later: too many pixels, or WebP, are refused here."""
+    host.images["/large.png"] = png(36_152_320, 1)
+    host.images["/new.webp"] = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0\0"
+    for name, code in (("large.png", "image_too_large"), ("new.webp", "image_type")):
+        outcome = linkedin(vendor).send(shows(f"{host.url}/{name}"), deadline=soon())
+        assert isinstance(outcome, Rejected) and outcome.code == code
+    assert not vendor.images
+
+
+def test_the_vendor_refuses_images_as_linkedin_does(vendor: LinkedInVendor, host: ImageHost) -> None:
+    """One that it does not know, or of which nothing was uploaded, and one of somebody else: nothing was published."""
+    opened, post = linkedin(vendor), shows(f"{host.url}/new.png")
+    told = {"value": {"uploadUrl": f"{vendor.url}/dms-uploads/C4E10AQ0/0", "image": "urn:li:image:another"}}
+    vendor.fail_preparing(None, Reply(status=201))
+    for code in ("http_400", "http_400"):
+        outcome = opened.send(post, deadline=soon())
+        assert isinstance(outcome, Rejected) and outcome.code == code
+        vendor.fail_preparing(Reply(status=200, body=told))
+    stranger = linkedin(vendor, author="urn:li:organization:1")
+    assert isinstance(stranger.send(post, deadline=soon()), NotSent)
+    assert not vendor.accepted
 
 
 def says(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,11 +13,12 @@ import requests
 import responses
 from pydantic import ValidationError
 
-from channels.mastodon import Mastodon, MastodonSettings
+from channels.mastodon import TIME_TO_PUBLISH, Mastodon, MastodonSettings
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Rejected, TextContent
+from engine.testing.vendors.images import ImageHost, png
 from engine.testing.vendors.mastodon import MastodonVendor
-from engine.testing.vendors.server import Silence
-from tests.channels.messages import POST, soon
+from engine.testing.vendors.server import Reply, Silence
+from tests.channels.messages import POST, shows, soon
 
 STATUSES = "https://social.example/api/v1/statuses"
 
@@ -32,9 +34,15 @@ def vendor() -> Iterator[MastodonVendor]:
         yield vendor
 
 
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost() as host:
+        yield host
+
+
 def provider(server: str = "https://social.example", **changes: Any) -> Mastodon:
     given = {"server": server, "access_token": "${env:T_TOKEN}", **changes}
-    return Mastodon(MastodonSettings.model_validate(given), http=Http())
+    return Mastodon(MastodonSettings.model_validate(given), http=Http(inside=["127.0.0.1"]))
 
 
 @responses.activate
@@ -105,6 +113,62 @@ def test_broken_calls_have_their_meaning() -> None:
     assert isinstance(provider().send(POST, deadline=soon()), NotSent)
     responses.replace(responses.POST, STATUSES, body=requests.ReadTimeout())
     assert isinstance(provider().send(POST, deadline=soon()), Ambiguous)
+
+
+def test_an_image_that_is_still_read_is_waited_for(vendor: MastodonVendor, host: ImageHost) -> None:
+    """It is looked at until it is ready. Where time runs out nothing was sent, and the next hand-over looks at the same one."""
+    vendor.looks, opened, post = 3, provider(vendor.url), shows(f"{host.url}/new.png")
+    assert isinstance(opened.send(post, deadline=soon(10)), Accepted)
+    assert (vendor.accepted[0].image_data, vendor.accepted[0].image_alt) == (png(), "A record")
+    vendor.looks, later = 1000, replace(post, key="0a1b2c3d-8")
+    for uploads in (1, 1):
+        outcome = opened.send(later, deadline=soon(TIME_TO_PUBLISH + 0.5))
+        assert isinstance(outcome, NotSent) and (outcome.code, outcome.retry_after) == (
+            "not_ready",
+            timedelta(minutes=1),
+        )
+        assert len(vendor.media) == uploads and host.requests == 2
+    (waiting,) = vendor.media.values()
+    waiting["looks"] = 1
+    assert isinstance(opened.send(later, deadline=soon()), Accepted)
+    assert (len(vendor.accepted), host.requests, vendor.media) == (2, 2, {})
+
+
+def test_an_image_that_could_not_be_read_is_uploaded_again(vendor: MastodonVendor, host: ImageHost) -> None:
+    """What the server could make nothing of is refused; what it has lost since is not asked about for ever."""
+    vendor.looks, opened, post = 1000, provider(vendor.url), shows(f"{host.url}/new.png")
+    vendor.fail_preparing(None, Reply(status=422, body={"error": "Error processing thumbnail for uploaded media"}))
+    failed = opened.send(post, deadline=soon())
+    assert failed == Rejected(code="http_422", detail="Error processing thumbnail for uploaded media")
+    for lost in (False, True):
+        outcome = opened.send(post, deadline=soon(TIME_TO_PUBLISH + 0.5))
+        assert isinstance(outcome, NotSent) and outcome.code == ("http_404" if lost else "not_ready")
+        vendor.media.clear()
+    vendor.looks = 1
+    assert isinstance(opened.send(post, deadline=soon()), Accepted)
+
+
+def test_a_lost_answer_of_a_post_with_an_image_is_settled_by_the_key(vendor: MastodonVendor, host: ImageHost) -> None:
+    """Though the second hand-over uploads another image: the post that stands is the first."""
+    opened, post = provider(vendor.url), shows(f"{host.url}/new.png")
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(opened.send(post, deadline=soon(0.5)), Ambiguous)
+    host.images["/new.png"] = png(9, 9)
+    assert opened.send(post, deadline=soon()) == Accepted(provider_message_id=vendor.accepted[0].provider_message_id)
+    (taken,) = vendor.accepted
+    assert taken.image_data == png()
+
+
+def test_the_server_refuses_images_as_mastodon_does(vendor: MastodonVendor, host: ImageHost) -> None:
+    """Whose words are too long is refused before anything is published; a direct message may show an image, too."""
+    opened, where = provider(vendor.url), f"{host.url}/new.png"
+    long = opened.send(shows(where, alt="x" * 1501), deadline=soon())
+    assert long == Rejected(
+        code="http_422", detail="Validation failed: Description is too long (maximum is 1500 characters)"
+    )
+    assert isinstance(opened.send(replace(shows(where), to="@ana@social.example"), deadline=soon()), Accepted)
+    (taken,) = vendor.accepted
+    assert (taken.to, taken.image_data) == ("@ana@social.example", png())
 
 
 def test_visibility_is_a_setting() -> None:

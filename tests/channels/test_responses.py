@@ -14,11 +14,13 @@ import responses
 
 from engine.provider import Accepted, Ambiguous, Http, NotSent, Provider, TextContent
 from engine.sending.providers import installed, provider_class
+from engine.testing.vendors.images import png
 from tests.channels.messages import POST, soon
 
 NO_HTTP = {"console", "file", "smtp"}
 KEY = "${env:T_TOKEN}"
-SHOWN = replace(POST, content=TextContent(text="New records!", image="https://shop.example/new.jpg"))
+IMAGE = "https://shop.example/new.png"
+SHOWN = replace(POST, content=TextContent(text="New records!", image=IMAGE, image_alt="A record"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,14 @@ class Case:
 
 
 SESSION = {"did": "did:plc:abc", "handle": "r.bsky.social", "accessJwt": "a", "refreshJwt": "r"}
+UPLOAD = {"value": {"uploadUrl": "https://www.linkedin.com/dms-uploads/C4E10", "image": "urn:li:image:C4E10"}}
 CASES: Mapping[str, Case] = {
     "bluesky": Case(
         settings={"handle": "r.bsky.social", "app_password": KEY},
-        prepares=(("POST", "https://bsky.social/xrpc/com.atproto.server.createSession", SESSION),),
+        prepares=(
+            ("POST", "https://bsky.social/xrpc/com.atproto.server.createSession", SESSION),
+            ("POST", "https://bsky.social/xrpc/com.atproto.repo.uploadBlob", {"blob": {"$type": "blob"}}),
+        ),
         url="https://bsky.social/xrpc/com.atproto.repo.putRecord",
         answer={"uri": "at://did:plc:abc/app.bsky.feed.post/3", "cid": "bafy"},
         number="at://did:plc:abc/app.bsky.feed.post/3",
@@ -63,6 +69,10 @@ CASES: Mapping[str, Case] = {
     ),
     "linkedin": Case(
         settings={"author": "urn:li:organization:241", "access_token": KEY},
+        prepares=(
+            ("POST", "https://api.linkedin.com/rest/images?action=initializeUpload", UPLOAD),
+            ("PUT", "https://www.linkedin.com/dms-uploads/C4E10", {}),
+        ),
         url="https://api.linkedin.com/rest/posts",
         status=201,
         headers={"x-restli-id": "urn:li:share:6"},
@@ -70,6 +80,10 @@ CASES: Mapping[str, Case] = {
     ),
     "x": Case(
         settings={"oauth2_token": KEY},
+        prepares=(
+            ("POST", "https://api.x.com/2/media/upload", {"data": {"id": "11"}}),
+            ("POST", "https://api.x.com/2/media/metadata", {"data": {"id": "11"}}),
+        ),
         url="https://api.x.com/2/tweets",
         status=201,
         answer={"data": {"id": "1346", "text": "New records!"}},
@@ -89,15 +103,18 @@ def test_a_post_goes_where_the_vendor_takes_it(use: str, monkeypatch: pytest.Mon
     """The vendor's yes is a yes, with its id; a break before a connection is not sent, any other is doubt."""
     monkeypatch.setenv("T_TOKEN", "token-for-tests")
     case = CASES[use]
-    message = SHOWN if opened(use).capabilities.images else POST
+    responses.get(IMAGE, body=png())
     for method, url, answer in case.prepares:
         responses.add(method, url, json=dict(answer))
     published = responses.post(case.url, json=dict(case.answer), status=case.status, headers=dict(case.headers))
-    assert opened(use).send(message, deadline=soon()) == Accepted(provider_message_id=case.number)
+    assert opened(use).send(SHOWN, deadline=soon()) == Accepted(provider_message_id=case.number)
     assert published.call_count == 1
+    assert {(method, url) for method, url, _ in case.prepares} <= {
+        (call.request.method, call.request.url) for call in responses.calls
+    } or use == "instagram"  # whose look at its container has a query
     for broken, outcome in ((requests.ConnectTimeout(), NotSent), (requests.ReadTimeout(), Ambiguous)):
         responses.upsert(responses.POST, case.url, body=broken)
-        assert isinstance(opened(use).send(message, deadline=soon()), outcome), broken
+        assert isinstance(opened(use).send(SHOWN, deadline=soon()), outcome), broken
 
 
 def test_every_provider_that_speaks_http_is_tested_so() -> None:

@@ -80,11 +80,11 @@ def test_a_message_is_told_whole() -> None:
     told = json.loads(responses.calls[1].request.body or "")["data"]
     assert (told["to"], told["valid_seconds"]) == (None, 7200)
     assert told["template"] == {"name": "T1", "variables": {"1": "Ana"}}
-    shown = replace(
-        PUSH, channel=Channel.SOCIAL, to=None, content=TextContent(text="New", image="https://s.example/n.jpg")
-    )
+    image = TextContent(text="New", image="https://s.example/n.jpg", image_alt="A record")
+    shown = replace(PUSH, channel=Channel.SOCIAL, to=None, content=image)
     provider(channel="social").send(shown, deadline=soon())
-    assert json.loads(responses.calls[2].request.body or "")["data"]["image"] == "https://s.example/n.jpg"
+    told = json.loads(responses.calls[2].request.body or "")["data"]
+    assert (told["image"], told["image_alt"]) == ("https://s.example/n.jpg", "A record")
     provider(channel="email").send(EMAIL, deadline=soon())
     told = json.loads(responses.calls[3].request.body or "")["data"]
     assert (told["subject"], told["html"], told["headers"]) == ("Hello", "<p>Hello Ana</p>\n", {})

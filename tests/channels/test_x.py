@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from channels.oauth1 import Keys, authorization
 from channels.x import X, XSettings, weight
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent
+from engine.testing.vendors.images import ImageHost, png
 from engine.testing.vendors.server import Reply, Silence
 from engine.testing.vendors.x import XVendor
-from tests.channels.messages import NOW, POST, soon
+from tests.channels.messages import NOW, POST, shows, soon
 
 KEYS = dict.fromkeys(("api_key", "api_key_secret", "access_token", "access_token_secret"), "${env:T_TOKEN}")
 
@@ -40,9 +41,56 @@ def account(vendor: XVendor) -> Iterator[X]:
     opened.close()
 
 
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost() as host:
+        yield host
+
+
 def x(vendor: XVendor, **changes: Any) -> X:
     given = {**KEYS, "base_url": vendor.url, **changes}
-    return X(XSettings.model_validate({name: value for name, value in given.items() if value}), http=Http())
+    http = Http(inside=["127.0.0.1"])
+    return X(XSettings.model_validate({name: value for name, value in given.items() if value}), http=http)
+
+
+@pytest.mark.parametrize("text", ["New records!", "Rock & roll: https://shop.example/new?a=1&b=2"])
+def test_a_post_with_an_image_is_found_by_its_words(vendor: XVendor, account: X, host: ImageHost, text: str) -> None:
+    """X shows the image as one more web address after them, which is none of ours."""
+    post = shows(f"{host.url}/new.png", text=text)
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(account.send(post, deadline=soon(0.5)), Ambiguous)
+    (taken,) = vendor.accepted
+    assert (taken.image_data, taken.image_alt) == (png(), "A record")
+    assert account.look_up(post, deadline=soon()) == Accepted(provider_message_id=taken.provider_message_id)
+
+
+def test_an_image_without_words_is_shown_without(vendor: XVendor, account: X, host: ImageHost) -> None:
+    """Then X is told nothing about it: one call less."""
+    assert isinstance(account.send(shows(f"{host.url}/new.png", alt=""), deadline=soon()), Accepted)
+    assert (vendor.preparations, vendor.accepted[0].image_data) == (1, png())
+
+
+def test_the_vendor_refuses_images_as_x_does(vendor: XVendor, account: X, host: ImageHost) -> None:
+    """Too long a description, an image it does not know; a GIF is refused before it leaves. A full limit is waited for."""
+    post = shows(f"{host.url}/new.png")
+    long = account.send(shows(f"{host.url}/new.png", alt="x" * 1001), deadline=soon())
+    assert isinstance(long, Rejected) and long.code == "http_400"
+    vendor.fail_preparing(Reply(status=200, body={"data": {"id": "7"}}), Reply(status=200))
+    unknown = account.send(post, deadline=soon())
+    assert unknown == Rejected(code="http_400", detail="Your media IDs are invalid.")
+    host.images["/new.gif"] = b"GIF89a\3\0\2\0"
+    asked = vendor.preparations
+    moving = account.send(shows(f"{host.url}/new.gif"), deadline=soon())
+    assert isinstance(moving, Rejected) and moving.code == "image_type" and vendor.preparations == asked
+    full = {
+        "x-user-limit-24hour-remaining": "0",
+        "x-user-limit-24hour-reset": str(int(datetime.now(UTC).timestamp()) + 600),
+    }
+    vendor.fail_preparing(Reply(status=429, headers=full))
+    waits = account.send(post, deadline=soon())
+    assert isinstance(waits, NotSent) and waits.retry_after is not None
+    assert timedelta(minutes=9) < waits.retry_after <= timedelta(minutes=10)
+    assert not vendor.accepted
 
 
 def says(text: str) -> Any:

@@ -274,6 +274,34 @@ def test_what_names_no_approved_template_is_not_sent(wrong: str) -> None:
         made.render(Channel.WHATSAPP, {**VALUES, "customer": {"first_name": "Ana", "locale": "fi"}})
 
 
+def test_an_image_goes_with_what_it_shows() -> None:
+    """Its address stands in the first line, what it shows below; the hash covers both, and is without words what it was."""
+    written = "https://shop.example/{{ 5 }}.jpg \n\nA record,\n  by {{ customer.first_name }}\n"
+    made = Renderer(of({"t/social.txt": "New\n", "t/social.image.txt": written}))
+    content = made.render(Channel.SOCIAL, VALUES).content
+    assert content == TextContent(text="New", image="https://shop.example/5.jpg", image_alt="A record, by Ana")
+    bare = TextContent(text="New", image="https://shop.example/5.jpg")
+    others = [content, bare, TextContent(text="New"), TextContent(text="New", image="https://shop.example/6.jpg")]
+    assert len({content_hash(other) for other in others}) == len(others)
+    assert content_hash(bare) == "fbc1b8c0bdf3554024294a5c6f070629e55f842b3ec531278ed6f9d221aacd9b"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("A record\nhttps://shop.example/5.jpg", "no image's address"),
+        ("http://shop.example/5.jpg", "no image's address"),
+        ("https://shop.example/5.jpg a record", "no image's address"),
+        ("https://shop.example/5.jpg\n" + "x" * 1001, "in more than 1,000 characters"),
+    ],
+)
+def test_what_is_no_image_is_not_sent(wrong: str, why: str) -> None:
+    """Told with its place, before anything is fetched."""
+    made = Renderer(of({"t/social.txt": "New", "t/social.image.txt": wrong}))
+    with pytest.raises(ContentError, match=rf"^templates/t/social\.image\.txt: .*{why}"):
+        made.render(Channel.SOCIAL, VALUES)
+
+
 def test_too_long_a_text_is_not_sent() -> None:
     """A quarter of a megabyte is a mistake, not a message."""
     with pytest.raises(ContentError, match="longer than"):

@@ -345,14 +345,16 @@ def test_only_posts_have_variants_and_each_a_name_of_its_own(tmp_path: Path, dat
 
 
 def test_what_a_network_cannot_publish_is_told_beforehand(tmp_path: Path, database: Database, now: Any) -> None:
-    """An image that one cannot show, none where one needs it, a provider that only writes to persons: at the campaign's place."""
+    """An image that one cannot show, or not of this type, or of which nobody says what it shows; none where one needs it."""
     Shop(tmp_path, database, SteppedClock(now), customers=1)
     config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
     more = """
   bluesky: {use: bluesky, handle: records.bsky.social, app_password: "${env:B}"}
   insta: {use: instagram, account_id: "1", access_token: "${env:I}"}
+  discord: {use: apprise, url: "${env:D}"}
+  x: {use: x, oauth2_token: "${env:X}"}
 channels:
-  social: {commercial: {providers: [bluesky, insta], from: Shop}}
+  social: {commercial: {providers: [bluesky, insta, discord, x], from: Shop}}
 """
     (tmp_path / "config.yaml").write_text(config.replace("channels:\n", more.lstrip("\n")), encoding="utf-8")
     (tmp_path / "rules/post.yaml").write_text(SEVERAL.replace("[two, one]", "[bluesky, insta]"), encoding="utf-8")
@@ -367,8 +369,32 @@ channels:
     )
     assert told() == [without]
     (tmp_path / "templates/post/social.image.txt").write_text("https://shop.example/new.jpg", encoding="utf-8")
+    assert told() == []
+    rule = SEVERAL.replace("[two, one]", "[bluesky, insta, x, discord]")
+    (tmp_path / "rules/post.yaml").write_text(rule, encoding="utf-8")
     (found,) = told()
-    assert found.startswith('rules/post.yaml:6:12: error: the provider "bluesky" cannot show an image.')
+    assert found.startswith('rules/post.yaml:6:12: error: the provider "discord" cannot show an image.')
+    (tmp_path / "rules/post.yaml").write_text(SEVERAL.replace("[two, one]", "[bluesky, insta, x]"), encoding="utf-8")
+    place = "templates/post/social.image.txt:1:1"
+
+    def of_the_image(written: str) -> list[str]:
+        (tmp_path / "templates/post/social.image.txt").write_text(written, encoding="utf-8")
+        return [str(one).removeprefix(f"{place}: warning: ") for one in check(tmp_path) if str(one.at) == place]
+
+    (silent,) = of_the_image("https://shop.example/new.jpg")
+    assert silent.startswith("nobody says what this image shows. Write it below the address")
+    assert of_the_image("{# of May #}\nhttps://shop.example/new.jpg\n{% if provider == 'x' %}\n{% endif %}\n") == [
+        silent
+    ]
+    assert of_the_image("https://shop.example/new.jpg\nA record.") == []
+    assert of_the_image("https://shop.example/new.GIF?v=2\nA record.") == [
+        'the provider "x" takes JPEG, PNG, WebP, and no GIF. Name another image.'
+    ]
+    (tmp_path / "rules/post.yaml").write_text(SEVERAL.replace("[two, one]", "[bluesky, insta]"), encoding="utf-8")
+    (tmp_path / "templates/post/social.image.txt").write_text("https://shop.example/a.jpg\nA record.", encoding="utf-8")
+    (post,) = [one for one in plan(load_workspace(tmp_path), database, now=now).campaigns if one.campaign == "post"]
+    seen = {(sample.image, sample.image_alt, sample.problem) for sample in post.samples}
+    assert seen == {("https://shop.example/a.jpg", "A record.", "")}
     image = "this is no image's address"
     (tmp_path / "templates/post/social.image.txt").write_text("new.jpg", encoding="utf-8")
     (post,) = [one for one in plan(load_workspace(tmp_path), database, now=now).campaigns if one.campaign == "post"]

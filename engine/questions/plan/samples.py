@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from engine.content import sms
 from engine.errors import ContentError
 from engine.model import Channel
-from engine.provider import Content, EmailContent
+from engine.provider import Content, EmailContent, TextContent
 from engine.questions.plan.gates import FIRST, OTHERS, Asked
 from engine.questions.plan.posting import Posting
 from engine.questions.plan.writing import Writing
@@ -24,6 +24,7 @@ class Sample:
     """One message as it would be. `why` it is shown; `customer` is an external id, None for a post to everybody.
 
     `problem`: why it cannot be written; then the rest is empty. `template`: the folder under templates/, with its locale.
+    `image`, `image_alt`: the address of the image that a post shows, and what that shows.
     """
 
     why: str
@@ -33,6 +34,8 @@ class Sample:
     text: str = ""
     parts: int = 0
     problem: str = ""
+    image: str = ""
+    image_alt: str = ""
 
 
 def samples_of(
@@ -58,6 +61,7 @@ def posts_of(posts: Sequence[Posting]) -> tuple[Sample, ...]:
             text=post.content.text if post.content else "",
             parts=1 if post.content else 0,
             problem=post.problem or post.refusal,
+            **_image(post.content),
         )
         for post in posts
     )
@@ -77,4 +81,11 @@ def _sample(asked: Asked, writing: Writing, customer: Mapping[str, object] | Non
         subject=content.subject if isinstance(content, EmailContent) else "",
         text=content.text,
         parts=sms.segments(content.text).count if asked.campaign.channel is Channel.SMS else 1,
+        **_image(content),
     )
+
+
+def _image(content: Content | None) -> dict[str, str]:
+    if not isinstance(content, TextContent) or content.image is None:
+        return {}
+    return {"image": content.image, "image_alt": content.image_alt}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from engine.testing.vendors.images import kind_of
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 DID = "did:plc:records0123456789abcdefg"
 HANDLE = "records.bsky.example"
+LARGEST = 1_000_000
 _TID = re.compile(r"^[234567abcdefghij][234567a-z]{12}\Z")
 
 
@@ -32,9 +35,10 @@ class BlueskyVendor(HttpVendor):
         self.log_ins = self.renewals = 0
         self.fared: dict[str, Mapping[str, int]] = {}
         self._notifications: list[dict[str, Any]] = []
+        self.blobs: dict[str, tuple[dict[str, Any], bytes]] = {}
 
     def prepares(self, request: Request) -> bool:
-        return "com.atproto.server." in request.path
+        return "com.atproto.server." in request.path or request.path.endswith(".uploadBlob")
 
     def expire(self) -> None:
         self._access.clear()
@@ -60,6 +64,8 @@ class BlueskyVendor(HttpVendor):
             return _no(400, "ExpiredToken", "Token has expired") if token in self._known else _no(
                 401, "AuthMissing", "Authentication Required"
             ), None
+        if name == "com.atproto.repo.uploadBlob":
+            return self._upload(request), None
         if name == "com.atproto.repo.putRecord":
             return self._put(request)
         if name == "app.bsky.notification.listNotifications":
@@ -99,6 +105,16 @@ class BlueskyVendor(HttpVendor):
             return _no(401, "AuthenticationRequired", "Authentication Required"), None
         if wrong := _wrong(told["collection"], key, record):
             return _no(400, "InvalidRequest", wrong), None
+        data, alt = b"", ""
+        if "embed" in record:
+            (image,) = record["embed"]["images"]
+            blob, data = self.blobs.get(image["image"]["ref"]["$link"], ({}, b""))
+            if blob != image["image"]:
+                return _no(400, "BlobNotFound", "Could not find blob"), None
+            if blob["size"] > LARGEST:
+                largest = "This file is too large. It is 1.2MB but the maximum size is 976.56KB"
+                return _no(400, "BlobTooLarge", largest), None
+            alt = image["alt"]
         answer = Reply(status=200, body={"uri": uri, "cid": f"bafy{key}", "validationStatus": "valid"})
         if self._records.get(uri) == record:
             return answer, None
@@ -106,9 +122,26 @@ class BlueskyVendor(HttpVendor):
             return _no(400, "InvalidSwap", "Record was at bafy"), None
         self._records[uri] = record
         taken = Received(
-            key=key, to=None, text=record["text"], provider_message_id=uri, request=request, at=self.clock()
+            key=key,
+            to=None,
+            text=record["text"],
+            provider_message_id=uri,
+            request=request,
+            image_data=data,
+            image_alt=alt,
+            at=self.clock(),
         )
         return answer, taken
+
+    def _upload(self, request: Request) -> Reply:
+        """A blob is named by its content: the same bytes are the same blob."""
+        if not request.headers.get("content-type") or not request.body:
+            return _no(400, "InvalidRequest", "Request encoding (Content-Type) required but not provided")
+        link = "bafkrei" + hashlib.sha256(request.body).hexdigest()
+        kind = kind_of(request.body) or request.headers["content-type"]
+        blob = {"$type": "blob", "ref": {"$link": link}, "mimeType": kind, "size": len(request.body)}
+        self.blobs[link] = blob, request.body
+        return Reply(status=200, body={"blob": blob})
 
     def _record(self, asked: Mapping[str, str]) -> Reply:
         uri = f"at://{DID}/{asked['collection']}/{asked['rkey']}"
@@ -152,10 +185,24 @@ def _wrong(collection: str, key: str, record: Mapping[str, Any]) -> str:
     text = record.get("text", "")
     if len(text.encode()) > 3000:
         return "Record/text must not be longer than 3000 bytes"
+    if "embed" in record and (wrong := _wrong_embed(record["embed"])):
+        return wrong
     for facet in record.get("facets", []):
         index = facet["index"]
         if not 0 <= index["byteStart"] < index["byteEnd"] <= len(text.encode()):
             return "Invalid facet"
+    return ""
+
+
+def _wrong_embed(embed: Mapping[str, Any]) -> str:
+    images = embed.get("images", ())
+    if embed.get("$type") != "app.bsky.embed.images" or len(images) != 1:
+        return "Invalid app.bsky.feed.post record: Record/embed must be one of the known kinds"
+    for image in images:
+        if "alt" not in image or not str(image["image"].get("mimeType")).startswith("image/"):
+            return 'Invalid app.bsky.feed.post record: Record/embed/images/0 must have the property "alt"'
+        if any(side < 1 for side in image.get("aspectRatio", {}).values()):
+            return "Invalid app.bsky.feed.post record: aspectRatio can not be less than 1"
     return ""
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from engine.testing.vendors.images import kind_of
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 ORGANISATION, PERSON = "urn:li:organization:2414183", "urn:li:person:5abc_dEfgH"
@@ -18,6 +19,7 @@ class LinkedInVendor(HttpVendor):
 
     It does what LinkedIn does with reserved letters: an unescaped bracket ends the text. `tokens` open, `renewals` counts those that
     were made of the `refresh_token`, which stays the same. `ends`: when a token of config.yaml's ends, and the refresh token.
+    `images`: the bytes that were uploaded for each; empty while nothing was.
     """
 
     remembers = timedelta()
@@ -34,9 +36,10 @@ class LinkedInVendor(HttpVendor):
         super().__init__(misbehave=misbehave)
         self.tokens, self.refresh_token, self.renewals = {access_token}, refresh_token, 0
         self.fared: dict[str, Mapping[str, int]] = {}
+        self.images: dict[str, bytes] = {}
 
     def prepares(self, request: Request) -> bool:
-        return request.path.startswith("/oauth/")
+        return request.path.startswith(("/oauth/", "/rest/images", "/dms-uploads/"))
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.path.startswith("/oauth/"):
@@ -45,11 +48,15 @@ class LinkedInVendor(HttpVendor):
             return _no(401, "INVALID_ACCESS_TOKEN", "Invalid access token", service=65600), None
         if request.path == "/v2/userinfo":
             return Reply(status=200, body={"sub": PERSON.rpartition(":")[2], "name": "Ana"}), None
+        if request.path.startswith("/dms-uploads/"):
+            return self._upload(request), None
         if request.headers.get("linkedin-version") not in VERSIONS:
             return _no(426, "NONEXISTENT_VERSION", "Requested version is not active"), None
         if request.headers.get("x-restli-protocol-version") != "2.0.0":
             return _no(400, "ILLEGAL_ARGUMENT", "Invalid protocol version"), None
         match request.method, request.path:
+            case "POST", "/rest/images" if request.query.get("action") == "initializeUpload":
+                return self._begin(request.json()), None
             case "POST", "/rest/posts":
                 return self._post(request)
             case "GET", "/rest/posts":
@@ -87,9 +94,46 @@ class LinkedInVendor(HttpVendor):
         if same:
             number = same[-1].provider_message_id
             return _duplicate(number), None
+        image = told.get("content", {}).get("media", {})
+        if image and image["id"] not in self.images:
+            return _no(400, "INVALID_URN_ID", "The media is not found"), None
+        if image and not self.images[image["id"]]:
+            return _no(400, "MEDIA_ASSET_WAITING_UPLOAD", "Media asset is waiting upload"), None
+        if len(image.get("altText", "")) > 4086:
+            return _no(422, "FIELD_LENGTH_TOO_LONG", "The alternative text is too long"), None
         number = f"urn:li:share:{7_295_588_489_876_647_936 + len(self.accepted)}"
-        taken = Received(key=None, to=None, text=text, provider_message_id=number, request=request, at=self.clock())
+        taken = Received(
+            key=None,
+            to=None,
+            text=text,
+            provider_message_id=number,
+            request=request,
+            image_data=self.images[image["id"]] if image else b"",
+            image_alt=image.get("altText", ""),
+            at=self.clock(),
+        )
         return Reply(status=201, headers={"x-restli-id": number}), taken
+
+    def _begin(self, told: Mapping[str, Any]) -> Reply:
+        owner = told.get("initializeUploadRequest", {}).get("owner")
+        if owner not in (ORGANISATION, PERSON):
+            return _no(
+                403, "ACCESS_DENIED", "Not enough permissions to access: images.ACTION-initializeUpload", service=100
+            )
+        name = f"C4E10AQ{len(self.images)}"
+        self.images[f"urn:li:image:{name}"] = b""
+        where = f"{self.url}/dms-uploads/{name}/0?ca=vector_feedshare&v=beta"
+        told = {"uploadUrlExpiresAt": 1650567510704, "uploadUrl": where, "image": f"urn:li:image:{name}"}
+        return Reply(status=200, body={"value": told})
+
+    def _upload(self, request: Request) -> Reply:
+        image = f"urn:li:image:{request.path.split('/')[2]}"
+        if request.method != "PUT" or image not in self.images:
+            return Reply(status=404)
+        if kind_of(request.body) not in ("image/jpeg", "image/png", "image/gif"):
+            return Reply(status=400)
+        self.images[image] = request.body
+        return Reply(status=201)
 
     def _list(self, request: Request) -> Reply:
         if request.headers.get("x-restli-method") != "FINDER" or request.query.get("q") != "author":

@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from engine.testing.vendors.images import kind_of, parts
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 ACCOUNT = "109"
+LARGEST = 16_777_216
 
 
 class MastodonVendor(HttpVendor):
     """A status over `limit` characters is refused. `forget` lets the hour pass after which keys are forgotten. `fared`: what it
-    tells of statuses, by their id.
+    tells of statuses, by their id. An image is ready after so many `looks` at it; `media` are those that no status shows yet.
     """
 
     def __init__(
@@ -31,10 +33,20 @@ class MastodonVendor(HttpVendor):
         self._answers: dict[str, Reply] = {}
         self._notifications: list[dict[str, Any]] = []
         self.fared: dict[str, Mapping[str, int]] = {}
+        self.looks = 0
+        self.media: dict[str, dict[str, Any]] = {}
+        self._uploads = 0
+
+    def prepares(self, request: Request) -> bool:
+        return request.path.startswith(("/api/v1/media/", "/api/v2/media"))
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.headers.get("authorization") != f"Bearer {self._token}":
             return Reply(status=401, body={"error": "The access token is invalid"}), None
+        if (request.method, request.path) == ("POST", "/api/v2/media"):
+            return self._upload(request), None
+        if request.path.startswith("/api/v1/media/"):
+            return self._look(request.path.rpartition("/")[2]), None
         if request.method == "GET":
             return self._tell(request), None
         if (request.method, request.path) != ("POST", "/api/v1/statuses"):
@@ -45,9 +57,14 @@ class MastodonVendor(HttpVendor):
         form = request.form()
         text, visibility = form.get("status", ""), form.get("visibility", "public")
         if not text or len(text) > self._limit:
-            return Reply(
-                status=422, body={"error": f"Validation failed: Text character limit of {self._limit} exceeded"}
-            ), None
+            return _no(f"Validation failed: Text character limit of {self._limit} exceeded"), None
+        shown = form.get("media_ids[]")
+        image = self.media.get(shown or "")
+        if shown and image is None:
+            return _no(f"Media {shown} not found or already attached to another post"), None
+        if image and image["looks"] > 0:
+            return _no("Cannot attach files that have not finished processing. Try again in a moment!"), None
+        self.media.pop(shown or "", None)
         number = str(110_000_000_000_000_000 + len(self.accepted))
         answer = Reply(status=200, body={"id": number, "visibility": visibility, "content": text})
         if key:
@@ -60,9 +77,35 @@ class MastodonVendor(HttpVendor):
             headers={"visibility": visibility},
             provider_message_id=number,
             request=request,
+            image_data=image["data"] if image else b"",
+            image_alt=image["description"] if image else "",
             at=self.clock(),
         )
         return answer, received
+
+    def _upload(self, request: Request) -> Reply:
+        form = parts(request)
+        file, told = form.get("file"), form.get("description")
+        if file is None:
+            return _no("Validation failed: File can't be blank")
+        if not file.filename or kind_of(file.data) != file.type:
+            return _no("Validation failed: File content type is invalid")
+        if len(file.data) >= LARGEST:
+            return _no(f"Validation failed: File file size must be less than {LARGEST} Bytes")
+        description = told.data.decode() if told else ""
+        if len(description) > 1500:
+            return _no("Validation failed: Description is too long (maximum is 1500 characters)")
+        number = str(22_000 + self._uploads)
+        self._uploads += 1
+        self.media[number] = {"data": file.data, "description": description, "looks": self.looks}
+        return _attachment(number, status=202 if self.looks else 200)
+
+    def _look(self, number: str) -> Reply:
+        one = self.media.get(number)
+        if one is None:
+            return _MISSING
+        one["looks"] -= 1
+        return _attachment(number, status=206 if one["looks"] > 0 else 200)
 
     def _tell(self, request: Request) -> Reply:
         """The account, its statuses in pages of at most 40, and the words of one as they were written."""
@@ -108,6 +151,15 @@ class MastodonVendor(HttpVendor):
 
 
 _MISSING = Reply(status=404, body={"error": "Record not found"})
+
+
+def _no(why: str) -> Reply:
+    return Reply(status=422, body={"error": why})
+
+
+def _attachment(number: str, *, status: int) -> Reply:
+    there = f"https://files.example/{number}" if status == 200 else None
+    return Reply(status=status, body={"id": number, "type": "image", "url": there, "preview_url": there})
 
 
 def _status(one: Received) -> dict[str, str]:

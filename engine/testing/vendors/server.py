@@ -48,7 +48,8 @@ class Request:
 class Received:
     """One message that the vendor truly took, read from what came: an HTTP `request`, or an email's `raw` bytes.
 
-    template, variables: the approved text that was asked for, and what fills it. image: the address of the picture. at: when, by the vendor's clock, for
+    template, variables: the approved text that was asked for, and what fills it. image: the address of the picture; where
+    the vendor was handed its bytes, `image_data`. image_alt: what it shows, in words. at: when, by the vendor's clock, for
     vendors that can be asked.
     """
 
@@ -66,6 +67,8 @@ class Received:
     template: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
+    image_data: bytes = b""
+    image_alt: str = ""
     at: datetime = field(default=datetime(1970, 1, 1, tzinfo=UTC), compare=False)
 
 
@@ -131,18 +134,20 @@ class HttpVendor(ABC):
     """A vendor's API. Start it with `with`; `url` is then where it listens.
 
     `accepted` is the append-only record of what was truly taken. `misbehave` may return a fault for a request;
-    `fail_next` scripts faults for the next requests, in order; those that only `prepare` are neither counted nor hit. `clock` is the vendor's own. `lag`: how long a message that it
-    took is missing in what it tells when it is asked.
+    `fail_next` scripts faults for the next requests, in order; those that only prepare (`prepares`) are counted apart, and
+    hit by `fail_preparing`. `clock` is the vendor's own. `lag`: how long a message that it took is missing in what it tells
+    when it is asked.
     """
 
     lag = timedelta()
 
     def __init__(self, *, misbehave: Callable[[Request], Fault | None] | None = None) -> None:
         self.accepted: list[Received] = []
-        self.requests = 0
+        self.requests = self.preparations = 0
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._misbehave = misbehave
-        self._script: deque[Fault] = deque()
+        self._script: deque[Fault | None] = deque()
+        self._preparing: deque[Fault | None] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -152,7 +157,7 @@ class HttpVendor(ABC):
         """The vendor's true answer to a request, and what it took with it: a message, several, none. Called under a lock."""
 
     def prepares(self, request: Request) -> bool:
-        """Whether a request only prepares for what it is about, as logging in does."""
+        """Whether a request only prepares for what it is about, as logging in does, or uploading an image."""
         return False
 
     def told(self) -> list[Received]:
@@ -162,6 +167,10 @@ class HttpVendor(ABC):
     def fail_next(self, *faults: Fault) -> None:
         """The next requests fail so, one each."""
         self._script.extend(faults)
+
+    def fail_preparing(self, *faults: Fault | None) -> None:
+        """The next requests that only prepare fail so, one each; None lets one pass."""
+        self._preparing.extend(faults)
 
     def deliver(self, webhook: Webhook, *, to: str | None = None) -> int:
         """Post a webhook, to its own URL or another one (behind a proxy), and return the status it was answered with."""
@@ -223,9 +232,10 @@ class HttpVendor(ABC):
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         """Answer one request; False where the connection is of no more use."""
         with self._lock:
-            counts = not self.prepares(request)
-            self.requests += counts
-            scripted = self._script.popleft() if self._script and counts else None
+            prepares = self.prepares(request)
+            self.requests, self.preparations = self.requests + (not prepares), self.preparations + prepares
+            script = self._preparing if prepares else self._script
+            scripted = script.popleft() if script else None
             fault = scripted or (self._misbehave(request) if self._misbehave else None)
             reply = None
             if fault is None or fault.taken:

@@ -59,6 +59,7 @@ class WebhookReceiver(HttpVendor):
             template=template.get("name"),
             variables=template.get("variables", {}),
             image=data.get("image"),
+            image_alt=data.get("image_alt", ""),
         )
         return answer, received
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
+from engine.testing.vendors.images import kind_of, parts
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 ACCOUNT = "2244994945"
@@ -21,7 +22,7 @@ ACCOUNT = "2244994945"
 class XVendor(HttpVendor):
     """`keys`: the four of OAuth 1.0a. With `oauth2_token` that one alone opens. `remembers`: how long words are refused.
 
-    `page_size` is the longest page of a list. `fared`: what it tells of posts, by their number.
+    `page_size` is the longest page of a list. `fared`: what it tells of posts, by their number. `media`: what was uploaded.
     """
 
     remembers = timedelta()
@@ -37,9 +38,10 @@ class XVendor(HttpVendor):
         super().__init__(misbehave=misbehave)
         self._keys, self._token = keys, oauth2_token
         self.fared: dict[str, Mapping[str, int]] = {}
+        self.media: dict[str, dict[str, Any]] = {}
 
     def prepares(self, request: Request) -> bool:
-        return request.path == "/2/users/me"
+        return request.path == "/2/users/me" or request.path.startswith("/2/media/")
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if not self._known(request):
@@ -47,6 +49,10 @@ class XVendor(HttpVendor):
         match request.method, request.path:
             case "GET", "/2/users/me":
                 return Reply(status=200, body={"data": {"id": ACCOUNT, "name": "Records", "username": "records"}}), None
+            case "POST", "/2/media/upload":
+                return self._upload(request), None
+            case "POST", "/2/media/metadata":
+                return self._describe(request.json()), None
             case "POST", "/2/tweets":
                 return self._post(request)
             case "GET", "/2/tweets":
@@ -71,17 +77,50 @@ class XVendor(HttpVendor):
         return hmac.compare_digest(base64.b64encode(right).decode(), signature)
 
     def _post(self, request: Request) -> tuple[Reply, Received | None]:
-        text = request.json().get("text", "")
+        text, shown = request.json().get("text", ""), request.json().get("media", {}).get("media_ids", [])
         if not text:
             return _no(400, "Invalid Request", "One or more parameters to your request was invalid."), None
         if len(re.sub(r"https?://\S+", "x" * 23, text)) > 280:
             return _no(403, "Forbidden", "Your Tweet text is too long."), None
         if any(one.text == text and one.at > self.clock() - self.remembers for one in self.accepted):
             return _no(403, "Forbidden", "You are not allowed to create a Tweet with duplicate content."), None
+        if not all(each in self.media for each in shown):
+            return _no(400, "Invalid Request", "Your media IDs are invalid."), None
+        image: Mapping[str, Any] = self.media[shown[0]] if shown else {"data": b"", "alt": ""}
         number = str(1_445_880_548_472_328_192 + len(self.accepted))
-        taken = Received(key=None, to=None, text=text, provider_message_id=number, request=request, at=self.clock())
+        taken = Received(
+            key=None,
+            to=None,
+            text=text,
+            provider_message_id=number,
+            request=request,
+            image_data=image["data"],
+            image_alt=image["alt"],
+            at=self.clock(),
+        )
         told = {"data": {"id": number, "text": text, "edit_history_tweet_ids": [number]}}
         return Reply(status=201, body=told), taken
+
+    def _upload(self, request: Request) -> Reply:
+        form = parts(request)
+        file, category = form.get("media"), form.get("media_category")
+        if file is None or category is None or category.data != b"tweet_image":
+            return _no(400, "Invalid Request", "One or more parameters to your request was invalid.")
+        if kind_of(file.data) not in ("image/jpeg", "image/png", "image/webp"):
+            return _no(400, "Invalid Request", "Media type unrecognized.")
+        if len(file.data) > 5_242_880:
+            return _no(413, "Payload Too Large", "File size exceeds 5242880 bytes.")
+        number = str(1_146_654_567_674_912_769 + len(self.media))
+        self.media[number] = {"data": file.data, "alt": ""}
+        told = {"id": number, "media_key": f"3_{number}", "size": len(file.data), "expires_after_secs": 86400}
+        return Reply(status=200, body={"data": told})
+
+    def _describe(self, told: Mapping[str, Any]) -> Reply:
+        text = told["metadata"]["alt_text"]["text"]
+        if told["id"] not in self.media or not 0 < len(text) <= 1000:
+            return _no(400, "Invalid Request", "One or more parameters to your request was invalid.")
+        self.media[told["id"]]["alt"] = text
+        return Reply(status=200, body={"data": {"id": told["id"], "associated_metadata": told["metadata"]}})
 
     def _list(self, request: Request) -> Reply:
         since = datetime.fromisoformat(request.query["start_time"])
@@ -112,6 +151,11 @@ def _shown(one: Received) -> dict[str, Any]:
         short = f"https://t.co/{one.provider_message_id[-6:]}{number}"
         text = text.replace(link, short, 1)
         links.append({"url": short, "expanded_url": html.unescape(link), "display_url": "…"})
+    if one.image_data:
+        short = f"https://t.co/{one.provider_message_id[-6:]}img"
+        text = f"{text} {short}"
+        place = f"https://x.com/records/status/{one.provider_message_id}/photo/1"
+        links.append({"url": short, "expanded_url": place, "display_url": "pic.x.com/img", "media_key": "3_1"})
     entities = {"entities": {"urls": links}} if links else {}
     created = one.at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     return {"id": one.provider_message_id, "text": text, "created_at": created, **entities}
