@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
+from channels import linkedin_heard
 from channels.linkedin_token import Client, Tokens
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
@@ -32,11 +33,14 @@ from engine.provider import (
     Finding,
     Http,
     ImageLimits,
+    Inbox,
     NotSent,
     Outcome,
     Outgoing,
     Picture,
+    Polled,
     Provider,
+    ProviderEvent,
     ProviderSettings,
     Rejected,
     SecretRef,
@@ -59,6 +63,9 @@ IMAGES = ImageLimits(types=(JPEG, PNG, GIF), most_bytes=10_000_000, most_pixels=
 BEGIN_UPLOAD = "/rest/images?action=initializeUpload"
 UPLOADS = ".linkedin.com"  # where its own addresses for uploads lie
 PAGE, MOST_PAGES = 100, 5
+LOOKED_BACK = timedelta(days=7)
+PEACE = timedelta(minutes=10)
+"""Between two questions for what people did: the application may ask so many a day."""
 DUPLICATE = "DUPLICATE_POST"
 WAIT = timedelta(hours=1)  # its limits are a day's, which ends at midnight UTC, and it does not say how long that is
 
@@ -88,7 +95,8 @@ class LinkedInSettings(ProviderSettings):
     r_organization_social for an organisation; w_member_social, openid and profile for a person.
 
     A token ends after 60 days. With the application's client_id and client_secret, `regulars doctor` says when; with a refresh_token
-    beside them, in place of access_token, tokens are made as they are needed, for a year. version: the month of the API that we
+    beside them, in place of access_token, tokens are made as they are needed, for a year. notifications: an organisation's comments,
+    likes and shares are fetched (rw_organization_admin). version: the month of the API that we
     speak, like 202606; LinkedIn ends each after about a year.
     """
 
@@ -97,6 +105,7 @@ class LinkedInSettings(ProviderSettings):
     refresh_token: SecretRef | None = None
     client_id: TextOrSecret | None = None
     client_secret: SecretRef | None = None
+    notifications: bool = False
     version: str = Field(default="202606", pattern=r"^20\d{4}$")
     base_url: str = Field(default="https://api.linkedin.com", pattern=r"^https?://[^\s]+$")
     token_url: str = Field(default="https://www.linkedin.com", pattern=r"^https?://[^\s]+$")
@@ -108,6 +117,10 @@ class LinkedInSettings(ProviderSettings):
         client = (self.client_id is not None) + (self.client_secret is not None)
         if client == 1 or (self.refresh_token is not None and client == 0):
             raise ValueError("client_id and client_secret go together, and a refresh_token needs them")
+        if self.notifications and ":person:" in self.author:
+            raise ValueError(
+                "LinkedIn tells an organisation's notifications, not a person's: leave `notifications` out"
+            )
         return self
 
 
@@ -122,6 +135,7 @@ class LinkedIn(Provider):
         self._organisation = ":organization:" in self.settings.author
         own = self.settings
         client = Client(id=own.client_id, secret=own.client_secret) if own.client_id and own.client_secret else None
+        self._inbox = Polled("notifications", self._notified, every=PEACE)
         self._tokens = Tokens(http, url=own.token_url, token=own.access_token, refresh=own.refresh_token, client=client)
         self.capabilities = Capabilities(
             channel=Channel.SOCIAL,
@@ -132,6 +146,7 @@ class LinkedIn(Provider):
             images=True,
             image_limits=IMAGES,
             engagement=self._organisation,
+            inboxes=self.settings.notifications,
         )
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -230,6 +245,26 @@ class LinkedIn(Provider):
                 if isinstance(counts, dict):
                     found[storable(told.get(kind))] = _engagement(counts)
         return found
+
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        return (self._inbox,) if self.settings.notifications else ()
+
+    def _notified(self, deadline: float) -> Iterator[ProviderEvent]:
+        """What people did, the newest first: LinkedIn promises no order. Raises SecretMissing, NoPlainAnswer."""
+        end = datetime.now(UTC)
+        span = ",".join(
+            f"{name}:{at.timestamp() * 1000:.0f}" for name, at in (("start", end - LOOKED_BACK), ("end", end))
+        )
+        whose = f"q=criteria&organizationalEntity={quote(self.settings.author, safe='')}"
+        query = f"{whose}&actions=List({','.join(linkedin_heard.WORDS)})&timeRange=({span})&count={PAGE}"
+        events = list[ProviderEvent]()
+        for page in range(MOST_PAGES):
+            told = self._found(f"/rest/organizationalEntityNotifications?{query}&start={page * PAGE}", deadline)
+            events += filter(None, (linkedin_heard.heard(one, self.settings.author) for one in told))
+            if len(told) < PAGE:
+                break
+        yield from sorted(events, key=lambda event: event.at, reverse=True)
 
     def verify(self, *, deadline: float) -> Verified:
         """An organisation's posts can be read; a person's token is that person's."""

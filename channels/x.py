@@ -21,6 +21,7 @@ import regex
 from pydantic import Field, model_validator
 from urllib3 import encode_multipart_formdata
 
+from channels import x_heard
 from channels.oauth1 import Keys, authorization
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
@@ -36,11 +37,14 @@ from engine.provider import (
     Finding,
     Http,
     ImageLimits,
+    Inbox,
     NotSent,
     Outcome,
     Outgoing,
     Picture,
+    Polled,
     Provider,
+    ProviderEvent,
     ProviderSettings,
     Rejected,
     SecretRef,
@@ -62,6 +66,9 @@ SHORT, LONG = 280, 25_000
 IMAGES = ImageLimits(types=(JPEG, PNG, WEBP), most_bytes=5_000_000)  # a GIF would have to come in pieces
 LINK_LENGTH = 23
 PAGE, MOST_PAGES = 100, 5
+LOOKED_BACK = timedelta(days=7)
+PEACE = timedelta(minutes=15)
+"""Between two questions for what people answered: X charges for every post that it tells."""
 DUPLICATE = "duplicate content"
 TOO_LONG = "text is too long"
 SINGLE = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
@@ -79,7 +86,7 @@ class XSettings(ProviderSettings):
     They do not end. Or else oauth2_token: the account's, which ends after two hours unless somebody renews it; with the scopes
     tweet.write, tweet.read, users.read and, for images, media.write.
 
-    long_posts: the account pays for posts of up to 25,000 letters.
+    long_posts: the account pays for posts of up to 25,000 letters. notifications: what people answer is fetched, which X charges for.
     """
 
     api_key: SecretRef | None = None
@@ -88,6 +95,7 @@ class XSettings(ProviderSettings):
     access_token_secret: SecretRef | None = None
     oauth2_token: SecretRef | None = None
     long_posts: bool = False
+    notifications: bool = False
     base_url: str = Field(default="https://api.x.com", pattern=r"^https?://[^\s]+$")
 
     @model_validator(mode="after")
@@ -110,6 +118,7 @@ class X(Provider):
     def __init__(self, settings: Any, *, http: Http) -> None:
         super().__init__(settings, http=http)
         self._account = ""  # its number, once it was asked for
+        self._inbox = Polled("mentions", self._mentions, every=PEACE)
         self.capabilities = Capabilities(
             channel=Channel.SOCIAL,
             settle_time=timedelta(minutes=5),
@@ -119,6 +128,7 @@ class X(Provider):
             images=True,
             image_limits=IMAGES,
             engagement=True,
+            inboxes=self.settings.notifications,
         )
 
     def length(self, text: str) -> int:
@@ -191,9 +201,7 @@ class X(Provider):
 
     def _posts(self, since: datetime, deadline: float) -> Iterator[Mapping[str, Any]]:
         """The account's posts since a little before then, the newest first. Raises NoPlainAnswer or SecretMissing."""
-        self._account = self._account or _number(self._ask("/2/users/me", {}, deadline).get("data"))
-        if not self._account.isdigit():
-            raise NoPlainAnswer("unreadable")
+        account = self._me(deadline)
         begin = (since - timedelta(minutes=10)).astimezone(UTC)
         query = {
             "max_results": str(PAGE),
@@ -202,7 +210,7 @@ class X(Provider):
             "exclude": "retweets",
         }
         for _ in range(MOST_PAGES):
-            told = self._ask(f"/2/users/{self._account}/tweets", query, deadline)
+            told = self._ask(f"/2/users/{account}/tweets", query, deadline)
             meta, posts = told.get("meta"), told.get("data", [])
             if not isinstance(meta, dict) or counted(meta.get("result_count")) is None or not _objects(posts):
                 raise NoPlainAnswer("unreadable")
@@ -212,6 +220,32 @@ class X(Provider):
                 return
             query["pagination_token"] = following
         raise NoPlainAnswer("incomplete")
+
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        return (self._inbox,) if self.settings.notifications else ()
+
+    def _mentions(self, deadline: float) -> Iterator[ProviderEvent]:
+        """What people answered, the newest first; X tells the last 800. Raises SecretMissing, NoPlainAnswer."""
+        account = self._me(deadline)
+        begin = datetime.now(UTC) - LOOKED_BACK
+        query = {"max_results": str(PAGE), "start_time": begin.strftime("%Y-%m-%dT%H:%M:%SZ"), **x_heard.ASKED}
+        while True:
+            told = self._ask(f"/2/users/{account}/mentions", query, deadline)
+            meta, posts, names = told.get("meta"), told.get("data", []), x_heard.names(told)
+            if not isinstance(meta, dict) or counted(meta.get("result_count")) is None or not _objects(posts):
+                raise NoPlainAnswer("unreadable")
+            yield from filter(None, (x_heard.heard(post, names, account) for post in posts))
+            if not posts or not storable(meta.get("next_token")):
+                return
+            query["pagination_token"] = storable(meta["next_token"])
+
+    def _me(self, deadline: float) -> str:
+        """The account's number. Raises NoPlainAnswer or SecretMissing."""
+        self._account = self._account or _number(self._ask("/2/users/me", {}, deadline).get("data"))
+        if not self._account.isdigit():
+            raise NoPlainAnswer("unreadable")
+        return self._account
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         asked = {"ids": ",".join(post_ids[:PAGE]), "tweet.fields": "public_metrics"}

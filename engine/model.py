@@ -180,6 +180,7 @@ class Reason(StrEnum):
 class EventName(StrEnum):
     """What providers and our own links report about a message, in one vocabulary for all vendors.
 
+    REACTED is a like or another sign under a message or post, SHARED a repost, boost or quote of it, REPLIED words of their own.
     COUNTED is about a post to everybody: how often it was liked, shared, answered, clicked and seen up to then.
     """
 
@@ -196,6 +197,7 @@ class EventName(StrEnum):
     OPTED_IN = "opted_in"
     REPLIED = "replied"
     REACTED = "reacted"
+    SHARED = "shared"
     COUNTED = "counted"
     OTHER = "other"
 

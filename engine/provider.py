@@ -452,22 +452,33 @@ class Polled(Inbox):
 
     ask: that list as events, read on, page by page, as long as more of it is wanted; until a `time.monotonic()` instant.
     May raise SecretMissing and NoPlainAnswer. The first look goes back two days; every other to ten minutes before the newest
-    that is known, as a vendor may list something late. What is told again is known by its `dedupe`.
+    that is known, as a vendor may list something late. What is told again is known by its `dedupe`. every: how long a vendor is
+    left in peace that counts or charges for questions; a look before that tells what the last one did.
     """
 
-    def __init__(self, name: str, ask: Callable[[float], Iterator[ProviderEvent]]) -> None:
-        self.name, self._ask = name, ask
+    def __init__(
+        self, name: str, ask: Callable[[float], Iterator[ProviderEvent]], *, every: timedelta = timedelta()
+    ) -> None:
+        self.name, self._ask, self._every = name, ask, every
+        self._asked_at: datetime | None = None
+        self._problem: ProviderError | None = None
         self._newest: datetime | None = None
         self._known = frozenset[str]()
 
     def fetch(self, key_of: KeyOf, *, now: datetime) -> Iterator[Fetched]:
+        if self._asked_at is not None and self._asked_at <= now < self._asked_at + self._every:
+            if self._problem is not None:
+                raise self._problem
+            return
+        self._asked_at, self._problem = now, None
         since = self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK
         try:
             told = list(takewhile(lambda event: event.at >= since, self._ask(time.monotonic() + PATIENCE_SECONDS)))
         except NoPlainAnswer as error:
-            raise ProviderError(
+            self._problem = ProviderError(
                 f"the list cannot be read ({error.what})", remedy="Look at the token's rights."
-            ) from error
+            )
+            raise self._problem from error
         new = [event for event in reversed(told) if event.dedupe not in self._known]
         for start in range(0, len(new), EVENTS_AT_ONCE):
             yield Fetched(events=new[start : start + EVENTS_AT_ONCE])

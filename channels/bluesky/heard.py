@@ -13,10 +13,10 @@ WORDS: Mapping[str, EventName] = {
     "reply": EventName.REPLIED,
     "mention": EventName.REPLIED,
     "like": EventName.REACTED,
-    "repost": EventName.REACTED,
-    "quote": EventName.REACTED,
+    "repost": EventName.SHARED,
+    "quote": EventName.SHARED,
     "like-via-repost": EventName.REACTED,
-    "repost-via-repost": EventName.REACTED,
+    "repost-via-repost": EventName.SHARED,
 }
 """Why somebody is notified, in our words; every other reason is kept as `other`."""
 

@@ -15,8 +15,8 @@ from engine.provider import ProviderEvent, storable
 HEARD: Mapping[str, EventName] = {
     "mention": EventName.REPLIED,
     "favourite": EventName.REACTED,
-    "reblog": EventName.REACTED,
-    "quote": EventName.REACTED,
+    "reblog": EventName.SHARED,
+    "quote": EventName.SHARED,
 }
 """Kinds of notifications that are asked for, in our words."""
 

@@ -61,6 +61,7 @@ EFFECTS: Mapping[EventName, Effect] = {
     EventName.OPTED_IN: Effect(),
     EventName.REPLIED: Effect(stamp=_m.replied_at),
     EventName.REACTED: Effect(proves="prove_accepted"),
+    EventName.SHARED: Effect(proves="prove_accepted"),
     EventName.COUNTED: Effect(counts=True),
     EventName.OTHER: Effect(),
 }

@@ -65,7 +65,7 @@ def test_answers_have_their_meaning() -> None:
         (403, "Forbidden: bot can't initiate conversation with a user", Rejected(code="not_started")),
         (403, "Forbidden: bot is not a member of the channel chat", NotSent(code="http_403")),
         (400, "Bad Request: chat not found", Rejected(code="http_400")),
-        (401, "Unauthorized", NotSent(code="http_401")),
+        (401, "Unauthorized", NotSent(code="http_401", no_access=True)),
     )
     for status, words, outcome in told:
         answer = {"ok": False, "error_code": status, "description": words}

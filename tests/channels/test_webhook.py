@@ -103,7 +103,7 @@ def test_a_key_is_changed_without_a_gap(receiver: WebhookReceiver) -> None:
     """With the old key and the new one, a receiver that knows either takes the message; with the new one alone, the old one does not."""
     both, new = provider(receiver.url, "T_NEW", "T_OLD"), provider(receiver.url, "T_NEW")
     assert isinstance(both.send(PUSH, deadline=soon()), Accepted)
-    assert new.send(PUSH, deadline=soon()) == NotSent(code="http_401", detail="no signature of yours")
+    assert new.send(PUSH, deadline=soon()) == NotSent(code="http_401", detail="no signature of yours", no_access=True)
     with WebhookReceiver(secrets=[NEW]) as moved:
         assert isinstance(provider(moved.url, "T_NEW", "T_OLD").send(PUSH, deadline=soon()), Accepted)
 

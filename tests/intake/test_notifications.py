@@ -90,6 +90,16 @@ def told(database: Database) -> list[tuple[str, int | None]]:
         ]
 
 
+def test_who_shares_is_told_from_who_likes(database: Database, now: datetime, network: Network, posted: int) -> None:
+    """A boost, a repost, a quote: `shared`."""
+    for second, kind in enumerate(
+        ["reblog", "quote"] if isinstance(network.vendor, MastodonVendor) else ["repost", "quote"]
+    ):
+        network.vendor.notify(kind, network.who, now + timedelta(seconds=second), about=network.post)
+    look(database, network.opened(), now + MINUTE)
+    assert told(database) == [("shared", posted)] * 2
+
+
 def look(database: Database, provider: Provider, at: datetime) -> Look:
     (one,) = collect(database, {"net": provider}, SteppedClock(at))
     return one

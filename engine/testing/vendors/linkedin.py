@@ -37,6 +37,7 @@ class LinkedInVendor(HttpVendor):
         self.tokens, self.refresh_token, self.renewals = {access_token}, refresh_token, 0
         self.fared: dict[str, Mapping[str, int]] = {}
         self.images: dict[str, bytes] = {}
+        self.notified: list[dict[str, Any]] = []
 
     def prepares(self, request: Request) -> bool:
         return request.path.startswith(("/oauth/", "/rest/images", "/dms-uploads/"))
@@ -63,6 +64,8 @@ class LinkedInVendor(HttpVendor):
                 return self._list(request), None
             case "GET", "/rest/organizationalEntityShareStatistics":
                 return self._statistics(request), None
+            case "GET", "/rest/organizationalEntityNotifications":
+                return self._notifications(request), None
         return _no(404, "RESOURCE_NOT_FOUND", "No virtual resource found"), None
 
     def _token(self, request: Request) -> Reply:
@@ -153,6 +156,39 @@ class LinkedInVendor(HttpVendor):
             for one in self.told()[start : start + count]
         ]
         return Reply(status=200, body={"elements": elements, "paging": {"start": start, "count": count}})
+
+    def _notifications(self, request: Request) -> Reply:
+        """Of the actions and the time that are asked for, in no order."""
+        query = request.query
+        if query.get("q") != "criteria" or query.get("organizationalEntity") != ORGANISATION:
+            return _no(403, "ACCESS_DENIED", "Not enough permissions", service=100)
+        actions = query["actions"].removeprefix("List(").removesuffix(")").split(",")
+        begin, end = (int(part.partition(":")[2]) for part in query["timeRange"].strip("()").split(","))
+        there = [one for one in self.notified if one["action"] in actions and begin <= one["lastModifiedAt"] <= end]
+        start, count = int(query["start"]), int(query["count"])
+        return Reply(status=200, body={"elements": there[start : start + count], "paging": {"start": start}})
+
+    def notify(
+        self, action: str, at: datetime, *, about: str, text: str = "", owner: str = "urn:li:person:ana"
+    ) -> None:
+        """Somebody likes, shares or comments on the post `about`. LinkedIn decorates what has words."""
+        number = 4_406_004 + len(self.notified)
+        activity = f"urn:li:activity:{number}"
+        words = {"owner": owner, "text": text, "entity": f"urn:li:comment:({activity},{number})"}
+        made = {"decoratedGeneratedActivity": {"comment" if action == "COMMENT" else "share": words}} if text else {}
+        self.notified.append(
+            {
+                "notificationId": number,
+                "organizationalEntity": ORGANISATION,
+                "action": action,
+                "sourcePost": activity,
+                "decoratedSourcePost": {"entity": about, "owner": ORGANISATION, "text": "New"},
+                "generatedActivity": f"urn:li:reaction:({owner},{activity})",
+                "lastModifiedAt": int(at.timestamp() * 1000),
+                "subscriber": "urn:li:person:admin",
+                **made,
+            }
+        )
 
     def _statistics(self, request: Request) -> Reply:
         asked = request.query.get("shares", "")

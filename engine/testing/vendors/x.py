@@ -39,6 +39,7 @@ class XVendor(HttpVendor):
         self._keys, self._token = keys, oauth2_token
         self.fared: dict[str, Mapping[str, int]] = {}
         self.media: dict[str, dict[str, Any]] = {}
+        self.mentions: list[dict[str, Any]] = []
 
     def prepares(self, request: Request) -> bool:
         return request.path == "/2/users/me" or request.path.startswith("/2/media/")
@@ -59,6 +60,8 @@ class XVendor(HttpVendor):
                 return self._tell(request), None
             case "GET", path if path == f"/2/users/{ACCOUNT}/tweets":
                 return self._list(request), None
+            case "GET", path if path == f"/2/users/{ACCOUNT}/mentions":
+                return self._mentioned(request), None
         return _no(404, "Not Found Error", "Could not find what was asked for"), None
 
     def _known(self, request: Request) -> bool:
@@ -129,6 +132,30 @@ class XVendor(HttpVendor):
         shown = [_shown(one) for one in told[start:end]]
         meta = {"result_count": len(shown), **({"next_token": str(end)} if end < len(told) else {})}
         return Reply(status=200, body=json.dumps({**({"data": shown} if shown else {}), "meta": meta}).encode())
+
+    def _mentioned(self, request: Request) -> Reply:
+        """Who mentioned the account since then, the newest first, with the authors' names beside it."""
+        since = request.query["start_time"].replace("Z", ".000Z")
+        there = [one for one in reversed(self.mentions) if one["created_at"] >= since]
+        start = int(request.query.get("pagination_token", "0"))
+        end = start + min(int(request.query.get("max_results", "10")), self.page_size)
+        shown = there[start:end]
+        authors = [{"id": one, "username": f"user{one}"} for one in sorted({each["author_id"] for each in shown})]
+        meta = {"result_count": len(shown), **({"next_token": str(end)} if end < len(there) else {})}
+        told = {"data": shown, "includes": {"users": authors}} if shown else {}
+        return Reply(status=200, body=json.dumps({**told, "meta": meta}).encode())
+
+    def mention(
+        self, author: str, at: datetime, text: str, *, about: str | None = None, kind: str = "replied_to"
+    ) -> None:
+        """The person `author` writes to the account: an answer to the post `about`, a quote of it, or just so."""
+        post = {
+            "id": str(1_600_000_000_000_000_000 + len(self.mentions)),
+            "author_id": author,
+            "text": html.escape(text, quote=False),
+            "created_at": at.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        }
+        self.mentions.append({**post, **({"referenced_tweets": [{"type": kind, "id": about}]} if about else {})})
 
     def _tell(self, request: Request) -> Reply:
         asked = request.query.get("ids", "").split(",")
