@@ -30,7 +30,7 @@ def keeping(campaign: Campaign, now: datetime) -> Sequence[ColumnElement[bool]] 
         case ReentryAfter(after=after):
             return (messages.c.owed_at > now - after,)
         case "on_rematch":
-            return (or_(messages.c.state.in_([state.value for state in OPEN]), not_(_left_since(campaign))),)
+            return (or_(messages.c.state.in_(sorted(state.value for state in OPEN)), not_(_left_since(campaign))),)
         case _:
             assert_never(campaign.reentry)
 

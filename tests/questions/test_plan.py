@@ -230,6 +230,17 @@ def test_the_table_fits_a_terminal_of_eighty_columns(tmp_path: Path, database: D
     assert "by the change since git HEAD: +69 / −0" in page.getvalue()
 
 
+def test_a_campaign_that_comes_too_late_is_warned_of(tmp_path: Path, database: Database) -> None:
+    """Its only start is over and nobody launched it: a slip of the pen, most often. After a run it is as it should be."""
+    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(3), 5))
+    text = (shop.folder / "rules/news.yaml").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("schedule"))
+    crowd.rewrite(shop, "rules/news.yaml", text.replace(line, "schedule: {at: 2026-02-01T09:00}"))
+    assert planned(shop).warnings[0] == "It never ran, and its schedule has no start to come: nothing will be sent."
+    shop.launch("then")
+    assert not [warning for warning in planned(shop).warnings if "never ran" in warning]
+
+
 def test_times_are_told_by_the_shops_clock(tmp_path: Path, database: Database) -> None:
     """The moment of the plan and the next start, as the schedule has them in its file."""
     shop = crowd.shop(tmp_path, database, [{"id": "one"}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -16,12 +17,16 @@ from sqlalchemy import func, select
 from engine.campaigns.planned import SKETCH, People, PlanFile, Tally, changed, objection, read_plan
 from engine.errors import RegularsError
 from engine.questions.plan import file_of, plan
+from engine.rules.workspace import load_workspace
 from engine.store import Database
 from engine.store.tables import messages
 from tests.conftest import SECRET
 from tests.questions import crowd
 from tests.questions.crowd import NOW
 from tests.sending.shop import CONFIG, Shop
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "segments"
 
 
 def people(ids: list[int]) -> People:
@@ -183,3 +188,51 @@ def test_the_page_tells_the_marketer_everything(tmp_path: Path, database: Databa
     for words in ("by the recipients' clocks: Tue 03 Mar", "warning: ", "cannot be written: customer", "── longest"):
         assert words in text, page.stdout
     assert max(map(len, page.stdout.splitlines())) <= 80
+
+
+CARRIED = """
+providers: {box: {use: file}}
+channels: {email: {commercial: {provider: box, from: shop@shop.example}}}
+"""
+NEWS_OF = """
+campaign: {name}
+audience: {segment}
+schedule: {{cron: "0 9 * * *"}}
+channel: email
+template: news
+class: commercial
+purpose: offers
+goal: {{event: purchase, within: 7 days}}
+reentry: {reentry}
+"""
+IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from engine.campaigns.planned import rules_of
+from engine.rules.workspace import load_workspace
+workspace = load_workspace(Path(sys.argv[1]))
+for name, campaign in sorted(workspace.campaigns.items()):
+    print(name, rules_of(workspace, campaign))
+"""
+
+
+def test_a_plan_means_the_same_in_another_process(tmp_path: Path) -> None:
+    """Whatever a rule says and however a campaign is re-entered: the plan is written by one process and read by another."""
+    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write(CARRIED)
+    segments = sorted(load_workspace(tmp_path).segments)
+    for number, segment in enumerate(segments):
+        reentry = ("on_rematch", "never", "always", "{after: 30 days}")[number % 4]
+        text = NEWS_OF.format(name=f"c{number}", segment=segment, reentry=reentry)
+        (tmp_path / "rules" / f"c{number}.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "templates" / "news").mkdir(parents=True)
+    (tmp_path / "templates" / "news" / "email.txt").write_text("Hello", encoding="utf-8")
+    told = set()
+    for seed in ("1", "2", "3"):  # the order of a set's members changes with it
+        command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)
+        assert len(done.stdout.splitlines()) == len(segments)
+        told.add(done.stdout)
+    assert len(told) == 1

@@ -34,6 +34,9 @@ from engine.store import Database
 from engine.store.tables import messages
 
 
+TOO_LATE = "It never ran, and its schedule has no start to come: nothing will be sent."
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
     """One campaign. audience: who would be owed a message now; None for a public post or a triggered campaign.
@@ -202,6 +205,7 @@ class _Planner:
         cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
         held = holding(self.connection, campaign.campaign)
         warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost, held=held)
+        too_late = campaign.schedule is not None and sends_at is None and people is not None and run is None
         return Planned(
             campaign=campaign.campaign,
             description=campaign.description,
@@ -223,7 +227,7 @@ class _Planner:
             cost=cost,
             samples=self._samples(asked, seen),
             missing=missing,
-            warnings=(*problems, *warned, *map(str, missing)),
+            warnings=(*problems, *((TOO_LATE,) if too_late else ()), *warned, *map(str, missing)),
         )
 
     def _negations(self, campaign: Campaign) -> Negations:
