@@ -104,7 +104,7 @@ class Bluesky(Provider):
         engagement=True,
         inboxes=True,
         images=True,
-        image_limits=ImageLimits(types=(JPEG, PNG, GIF, WEBP), most_bytes=1_000_000),
+        image_limits=ImageLimits(types=(JPEG, PNG, GIF, WEBP), most_bytes=1_000_000),  # newer servers take two million
     )
 
     def __init__(self, settings: Any, *, http: Http) -> None:

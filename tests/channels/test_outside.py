@@ -85,6 +85,36 @@ def test_a_name_is_looked_up_once(vendor: Bytes, monkeypatch: pytest.MonkeyPatch
     assert isinstance(Http().exchange("GET", url, deadline=soon()), Answer)  # a vendor of config.yaml may be anywhere
 
 
+@pytest.mark.parametrize("addresses", [["192.88.99.77", "127.0.0.1"], ["127.0.0.1", "192.88.99.77"]])
+def test_every_address_of_a_name_is_looked_at(
+    vendor: Bytes, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    """A name that is public by one of its addresses and inside by another is not called, whichever comes first."""
+    resolve = socket.getaddrinfo
+
+    def both(host: Any, *rest: Any, **more: Any) -> Any:
+        names = addresses if host == "both.example" else [host]
+        return [each for name in names for each in resolve(name, *rest, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    url = f"http://both.example:{urlsplit(vendor.url).port}/x.png"
+    assert Http().exchange("GET", url, deadline=soon(1), outside=True) == Broken(left=False, kind="NotPublic")
+    assert not vendor.requests
+
+
+def test_a_proxy_is_given_no_address_inside(vendor: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is the proxy's to look up; what is written out as an address inside never gets there."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", vendor.url)
+    monkeypatch.setenv("http_proxy", vendor.url)
+    for host in ("10.1.2.3", "[fd00::1]", "169.254.169.254"):
+        ended = Http().exchange("GET", f"http://{host}/x.png", deadline=soon(), outside=True)
+        assert ended == Broken(left=False, kind="NotPublic") and not vendor.requests
+    answer = Http().exchange("GET", "http://shop.example/x.png", deadline=soon(), outside=True)
+    assert isinstance(answer, Answer) and (answer.body, vendor.requests) == (vendor.body, 1)
+
+
 def test_a_host_of_ones_own_may_be_allowed(vendor: Bytes) -> None:
     """By its name, and no other; its bytes come as they are, at most so many of them."""
     http = Http(inside=["LocalHost"])

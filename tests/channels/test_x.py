@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,16 @@ def test_a_post_with_an_image_is_found_by_its_words(vendor: XVendor, account: X,
     (taken,) = vendor.accepted
     assert (taken.image_data, taken.image_alt) == (png(), "A record")
     assert account.look_up(post, deadline=soon()) == Accepted(provider_message_id=taken.provider_message_id)
+
+
+def test_a_silent_image_leaves_time(vendor: XVendor, account: X, host: ImageHost) -> None:
+    """Half of a call's time is for fetching the image: a host that does not answer ends there, and X is not asked."""
+    host.fail_next(Silence())
+    began = time.monotonic()
+    outcome = account.send(shows(f"{host.url}/new.png"), deadline=soon(2))
+    assert isinstance(outcome, NotSent) and outcome.code == "image_no_answer"
+    assert 0.9 < time.monotonic() - began < 1.8
+    assert (vendor.preparations, vendor.requests) == (0, 0)
 
 
 def test_an_image_without_words_is_shown_without(vendor: XVendor, account: X, host: ImageHost) -> None:
