@@ -2,7 +2,7 @@
 
     python benchmarks/ledger.py [--messages 100000] [--workers 1 8] [--group 500] [--databases postgresql sqlite]
 
-Nothing is decided, rendered or sent: each message gets the values and the hash that a personalised email has, and is accepted
+Messages are claimed from their run, as the sender does. Nothing is decided, rendered or sent: each message gets the values and the hash that a personalised email has, and is accepted
 as soon as its intent is on disk. Each worker is a process. On PostgreSQL the server writes down who waits for a lock for
 longer than 50 ms. Prints JSON lines: the machine; one line for each database and number of workers.
 """
@@ -26,7 +26,7 @@ from dataclasses import replace
 from benchmarks.ground import mailing, server
 from benchmarks.ground.machine import machine, say
 from engine.ledger.balance import balance
-from engine.ledger.claim import claim
+from engine.ledger.claim import claim, waiting_runs
 from engine.ledger.hand_over import Intent, begin
 from engine.ledger.settle import Ended, Retry, settle
 from engine.model import Lane, Message, State
@@ -65,10 +65,10 @@ def _accepted(intent: Intent) -> Ended:
     return Ended(message=sent, outcome=Accepted(provider_message_id=f"vendor-{sent.id}"), retry=NO_RETRY)
 
 
-def turn(database: Database, owner: str, group: int) -> int:
-    """One batch through all its states; how many messages it had."""
+def turn(database: Database, owner: str, run_id: int, group: int) -> int:
+    """One batch of a run through all its states; how many messages it had."""
     now = datetime.now(UTC)
-    batch = claim(database, Lane.BULK, owner=owner, limit=500, lease=LEASE, now=now)
+    batch = claim(database, Lane.BULK, owner=owner, limit=500, lease=LEASE, now=now, run_id=run_id)
     for first in range(0, len(batch), group):
         intents = [_intent(message, now) for message in batch[first : first + group]]
         assert not begin(database, intents, now=datetime.now(UTC))
@@ -81,7 +81,8 @@ def _work(url: str, number: int, group: int, pipe: Connection) -> None:
     pipe.send("ready")
     pipe.recv()
     began = time.process_time()
-    while turn(database, f"worker {number}", group):
+    (run,) = waiting_runs(database)
+    while turn(database, f"worker {number}", run.run_id, group):
         pass
     pipe.send(time.process_time() - began)
     database.close()
