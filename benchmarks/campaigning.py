@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.ground import mailing, server
 from benchmarks.ground.machine import machine, peak_megabytes, say
 from engine.clock import WallClock
-from engine.daemon import SWITCH_SECONDS
+from engine.daemon import for_long_work
 from engine.ledger.balance import balance
 from engine.model import Channel, State
 from engine.provider import Capabilities
@@ -41,7 +41,7 @@ def _free() -> StandIn:
 
 def _work(folder: Path, pipe: Connection) -> None:
     sending = mailing.Mailing(folder, _free())
-    sys.setswitchinterval(SWITCH_SECONDS)
+    for_long_work()
     began = time.process_time()
     dispatcher = dispatcher_for(sending.sender, sending.database, WallClock())
     dispatcher.start(Kind.WORKER)

@@ -41,7 +41,7 @@ from benchmarks.ground import mailing, server
 from benchmarks.ground.far_mail import far_mail
 from benchmarks.ground.machine import machine, peak_megabytes, say
 from engine.clock import WallClock
-from engine.daemon import SWITCH_SECONDS
+from engine.daemon import for_long_work
 from engine.ledger.balance import balance
 from engine.model import State
 from engine.provider import Http
@@ -185,7 +185,7 @@ def _work(folder: Path, pipe: Connection) -> None:
     """One daemon's sender, in a process of its own."""
     definition = json.loads((folder / "config.yaml").read_text())["providers"]["relay"]
     sending = mailing.Mailing(folder, open_provider("relay", definition, Http(), folder))
-    sys.setswitchinterval(SWITCH_SECONDS)
+    for_long_work()
     pipe.send("ready")
     pipe.recv()
     loaded = time.process_time()
