@@ -35,15 +35,17 @@ def consented(condition: Consented, frame: Frame) -> ColumnElement[bool]:
 
 def reachable(condition: Reachable, frame: Frame) -> ColumnElement[bool]:
     """The customer has a contact point on the channel, and it is not suppressed."""
-    suppressed = exists(
-        select(1)
+    suppressed = (  # one looked for, and none found: of NOT EXISTS PostgreSQL makes a join with all suppressions of the channel
+        select(suppressions.c.id)
         .where(suppressions.c.channel == contact_points.c.channel)
         .where(suppressions.c.address_hash == contact_points.c.address_hash, suppressions.c.at <= frame.now)
         .where(suppressions.c.lifted_at.is_(None))
+        .limit(1)
         .correlate(contact_points)
+        .scalar_subquery()
     )
-    mine = select(1).where(contact_points.c.customer_id == customers.c.id)
-    return exists(mine.where(contact_points.c.channel == condition.channel.value, ~suppressed).correlate(customers))
+    mine = select(1).where(contact_points.c.customer_id == customers.c.id, suppressed.is_(None))
+    return exists(mine.where(contact_points.c.channel == condition.channel.value).correlate(customers))
 
 
 def on_list(condition: OnList, frame: Frame) -> ColumnElement[bool]:
