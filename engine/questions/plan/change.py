@@ -76,8 +76,11 @@ def kept_out(
     those = keeping(campaign, now)
     if those is None or run is None:
         return KeptOut()
-    counted = select(func.count(), func.count(case((in_run(run, campaign), 1)))).select_from(customers)
-    row = connection.execute(counted.where(customers.c.id.in_(had_it(campaign, *those)), fits)).one()
+    there = func.max(case((messages.c.run_id == run.id, 1), else_=0)).label("there")
+    had = had_it(campaign, *those).add_columns(there).group_by(messages.c.customer_id).subquery()
+    counted = select(func.count(), func.count(case((had.c.there == 1, 1)))).select_from(had)
+    counted = counted.join(customers, customers.c.id == had.c.customer_id)
+    row = connection.execute(counted.where(fits)).one()
     return KeptOut(customers=row[0], in_last_run=row[1])
 
 
