@@ -183,7 +183,13 @@ def test_the_page_tells_the_marketer_everything(tmp_path: Path, database: Databa
     page = command(shop, "plan", "news", "--now", "2026-03-02T20:00Z")
     assert page.returncode == 1, page.stderr
     text = " ".join(page.stdout.split())
-    for words in ("news email 03 Mar 10:00 60 +0 / −0", "withheld: ", "no consent", "held, then sent: quiet hours"):
+    for words in (
+        "as of 2026-03-02 22:00 (Europe/Helsinki)",
+        "news email 03 Mar 12:00 60 +0 / −0",
+        "withheld: ",
+        "no consent",
+        "held, then sent: quiet hours",
+    ):
         assert words in text, page.stdout
     for words in ("by the recipients' clocks: Tue 03 Mar", "warning: ", "cannot be written: customer", "── longest"):
         assert words in text, page.stdout

@@ -33,7 +33,6 @@ from engine.rules.workspace import Workspace
 from engine.store import Database
 from engine.store.tables import messages
 
-
 TOO_LATE = "It never ran, and its schedule has no start to come: nothing will be sent."
 
 
