@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from engine import document
 from engine.errors import Position, Problem, WorkspaceError
 from engine.guards import Guards
-from engine.model import ANSWERS, AttributeType, Channel, ConsentRule, MessageClass
+from engine.model import ANSWERS, AttributeType, Channel, ConsentRule, EventName, MessageClass
 from engine.provider import SecretRef
 from engine.routing import DEFAULT, Part, Route, Routes, Sender, SenderLimits, country
 from engine.scalars import Duration, Slug, TimeOfDay, Zone
@@ -143,6 +143,15 @@ class Tracking(Part):
     clicks: bool = True
 
 
+_ANSWERED = {"campaign": AttributeType.TEXT, "provider": AttributeType.TEXT}
+BUILT_IN_EVENTS: Mapping[str, Mapping[str, AttributeType]] = {
+    EventName.REPLIED.value: _ANSWERED,
+    EventName.REACTED.value: {**_ANSWERED, "reaction": AttributeType.TEXT},
+    EventName.SHARED.value: {**_ANSWERED, "reaction": AttributeType.TEXT},
+}
+"""What people do with messages and posts under their own name, by the words of the ledger. One of config.yaml takes its place."""
+
+
 class Settings(Part):
     """The whole of config.yaml, checked and typed."""
 
@@ -176,6 +185,11 @@ class Settings(Part):
     soft_bounces: SoftBounces = SoftBounces()
     prices: Prices = Prices()
     guards: Guards = Guards()
+
+    @property
+    def happenings(self) -> Mapping[str, Mapping[str, AttributeType]]:
+        """Every event that a rule may ask for, with its properties: those of config.yaml, and what people did with our messages."""
+        return {**BUILT_IN_EVENTS, **self.events}
 
     def route(self, channel: Channel, message_class: MessageClass) -> Route | None:
         """The route of a channel for a class; a channel that names only one class has no route for the other."""

@@ -100,16 +100,19 @@ def _message(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
 
 
 def _reaction(told: Mapping[str, Any], now: datetime) -> ProviderEvent:
-    """A reaction to a message of ours; taken back, it is kept as `other`."""
+    """A reaction to a message of ours, or of somebody in a group; taken back, it is kept as `other`. Whoever does not hide is told
+    by the number that their private chat with the bot has, too.
+    """
     about, who = place(told), told.get("user") or told.get("actor_chat")
     said = " ".join(storable(one.get("emoji") or one.get("type")) for one in told["new_reaction"])
     private = told["chat"].get("type") == "private"
+    whose = told["chat"]["id"] if private else mapping(told.get("user")).get("id")
     return ProviderEvent(
         name=EventName.REACTED if said else EventName.OTHER,
         at=_at(told, now),
         dedupe=f"reaction:{about}:{place({'chat': who, 'message_id': told['date']})}:{said}",
         provider_message_id=about,
-        address=str(int(told["chat"]["id"])) if private else None,
+        address=str(int(whose)) if whose is not None else None,
         detail={"reaction": said} if said else {},
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from engine.addresses import normalise
 from engine.ledger import consent
 from engine.ledger.invitations import Invited
-from engine.model import Channel
+from engine.model import Channel, EventName
 from engine.provider import ProviderEvent
 from engine.store import Database
 from engine.store.bulk import among
@@ -41,10 +41,14 @@ class Report:
 
     @property
     def customer_id(self) -> int | None:
-        if self.row is not None:
-            owner: int | None = self.row.customer_id
-            return owner
-        return self.customer_ids[0] if self.customer_ids else None
+        """Whose message it is, or of a post whoever did something with it, as far as the shop knows them."""
+        owner: int | None = self.row.customer_id if self.row is not None else None
+        return self.customer_ids[0] if owner is None and self.customer_ids else owner
+
+    @property
+    def public(self) -> bool:
+        """Whether it is about a post to everybody."""
+        return self.row is not None and self.row.customer_id is None
 
     @property
     def addresses(self) -> list[tuple[Channel, str]]:
@@ -78,7 +82,11 @@ def find(
     for (name, _), event, row, number in zip(reported, coming, found, inviting, strict=True):
         row = row if row is not None else by_id.get(event.provider_message_id or "")
         only = event.channel or channel
-        row, owners = (row, []) if row is not None else _by_address(connection, database, event, provider, only)
+        if row is None and not _about_another(event):
+            row, owners = _by_address(connection, database, event, provider, only)
+        else:
+            known = row is not None and row.customer_id is not None
+            owners = [] if known else _owners(connection, database, event, only)
         reports.append(
             Report(
                 external_id=name,
@@ -91,6 +99,11 @@ def find(
             )
         )
     return reports
+
+
+def _about_another(event: ProviderEvent) -> bool:
+    """Whether it is a like or share of something that the vendor names, and that is not ours: it proves nothing about a message."""
+    return event.name in (EventName.REACTED, EventName.SHARED) and event.provider_message_id is not None
 
 
 def _by_key(connection: Connection, numbers: set[int]) -> dict[int, Any]:
@@ -110,16 +123,21 @@ def _by_id(connection: Connection, provider: str, numbers: set[str]) -> dict[str
 def _by_address(
     connection: Connection, database: Database, event: ProviderEvent, provider: str, only: Channel | None
 ) -> tuple[Any, list[int]]:
-    owners = [
-        owner
-        for channel, address in (_readings(event.address, only) if event.address else ())
-        for owner in consent.customers_at(connection, channel, database.address_hash(address))
-    ]
+    owners = _owners(connection, database, event, only)
     if not owners:
         return None, []
     query = select(*_COLUMNS).where(_m.customer_id.in_(owners), _m.provider == provider, _m.first_sent_at <= event.at)
     row = connection.execute(query.order_by(_m.first_sent_at.desc()).limit(1)).first()
     return row, owners
+
+
+def _owners(connection: Connection, database: Database, event: ProviderEvent, only: Channel | None) -> list[int]:
+    """The customers who have the address that an event brings."""
+    return [
+        owner
+        for channel, address in (_readings(event.address, only) if event.address else ())
+        for owner in consent.customers_at(connection, channel, database.address_hash(address))
+    ]
 
 
 def _readings(address: str, only: Channel | None) -> list[tuple[Channel, str]]:

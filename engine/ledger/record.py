@@ -25,7 +25,7 @@ from engine.ledger.soft_bounces import in_a_row
 from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
 from engine.provider import ProviderEvent
-from engine.settings import SoftBounces
+from engine.settings import BUILT_IN_EVENTS, SoftBounces
 from engine.store import Database
 from engine.store.bulk import ReportRow, insert_reports, stamp_messages
 from engine.store.tables import messages
@@ -187,6 +187,8 @@ def _properties(report: Report) -> dict[str, Plain]:
         properties["said"] = "vendor"
     if event.text:
         properties["text"] = event.text
+    if report.row is not None and event.name in BUILT_IN_EVENTS:
+        properties["campaign"] = report.row.campaign
     return properties
 
 
@@ -284,7 +286,7 @@ def _obey(
             changed = consent.lift_opt_out(connection, database, channel, address, at=at)
         case Wish.REVIEW if report.customer_id is not None:  # to a stranger nothing is sent
             replies.keep(connection, channel, hashed, customer_id=report.customer_id, text=report.event.text, at=at)
-    if changed and report.customer_id is not None and not report.event.answered:
+    if changed and report.customer_id is not None and not report.public and not report.event.answered:
         when = at.replace(second=0, microsecond=0) if asked is Wish.HELP else at  # one HELP a minute is answered
         answer(
             connection,

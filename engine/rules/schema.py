@@ -56,7 +56,7 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
         "segments": _segments_file(),
         "campaign": campaign,
         **{f"{kind}-tests": _tests(kind) for kind in AttributeType},
-        **{f"event-{name}": _event(name, properties, settings) for name, properties in settings.events.items()},
+        **{f"event-{name}": _event(name, properties, settings) for name, properties in settings.happenings.items()},
     }
     return {
         "$schema": DIALECT,
@@ -77,7 +77,7 @@ def _goal(properties: Mapping[str, Any], settings: Settings) -> Schema:
     """The events that there are, and the numbers that can be summed."""
     numbers = _numbers(settings)
     return {
-        "event": {"enum": sorted(settings.events), "description": properties["event"]["description"]},
+        "event": {"enum": sorted(settings.happenings), "description": properties["event"]["description"]},
         "value": {"enum": [*numbers, None], "description": properties["value"]["description"]},
     }
 
@@ -85,7 +85,7 @@ def _goal(properties: Mapping[str, Any], settings: Settings) -> Schema:
 def _numbers(settings: Settings) -> list[str]:
     """The properties of any event that are numbers."""
     return sorted(
-        {name for of in settings.events.values() for name, kind in of.items() if kind is AttributeType.NUMBER}
+        {name for of in settings.happenings.values() for name, kind in of.items() if kind is AttributeType.NUMBER}
     )
 
 
@@ -154,7 +154,7 @@ def _headed(word: Word, settings: Settings) -> Any:
     """The mapping of a word that has it for itself."""
     match word.holds:
         case Holds.EVENT:
-            events = [{"$ref": f"#/$defs/event-{name}"} for name in sorted(settings.events)]
+            events = [{"$ref": f"#/$defs/event-{name}"} for name in sorted(settings.happenings)]
             return {"properties": {word.name: _word(word, settings)}, "anyOf": events} if events else False
         case Holds.CAMPAIGN:
             measures = {name: _measure(MEASURES[name], {}) for name in WITHOUT_PROPERTIES}
@@ -172,20 +172,20 @@ def _word(word: Word, settings: Settings) -> Schema:
         Holds.CONDITIONS: {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1},
         Holds.CONDITION: {"$ref": "#/$defs/condition"},
         Holds.SEGMENT: {"$ref": "#/$defs/segment-name"},
-        Holds.EVENT: {"enum": sorted(settings.events)},
+        Holds.EVENT: {"enum": sorted(settings.happenings)},
         Holds.CAMPAIGN: {**_NAME, "examples": [ANY]},
         Holds.PURPOSE: {"enum": sorted(settings.purposes)},
         Holds.CHANNEL: _CHANNEL,
         Holds.LIST: {"type": "string", "pattern": r"\.txt$"},
         Holds.LOT: {"type": "object", "properties": lot, "required": ["of"], "minProperties": 2, "additionalProperties": False},
-        Holds.RFM: {"enum": sorted(settings.events)},
+        Holds.RFM: {"enum": sorted(settings.happenings)},
     }  # fmt: skip
     return {**shapes[word.holds], "description": word.says}
 
 
 def _window(settings: Settings) -> Schema:
     moment = values.schema(AttributeType.TIME)
-    event = {"enum": sorted(settings.events)}
+    event = {"enum": sorted(settings.happenings)}
     edge = {
         "type": "object",
         "properties": dict.fromkeys(EDGES, event),
@@ -230,12 +230,12 @@ def _where(properties: Mapping[str, AttributeType], says: str) -> Schema:
 
 def _then(settings: Settings, *, happened: bool) -> Schema:
     """What must, or must not, have followed. Which properties its event has is `check`'s to tell."""
-    properties = {key: kind for of in settings.events.values() for key, kind in of.items()}
+    properties = {key: kind for of in settings.happenings.values() for key, kind in of.items()}
     known = {"enum": sorted(properties)}
     return {
         "type": "object",
         "properties": {
-            "did": {"enum": sorted(settings.events)},
+            "did": {"enum": sorted(settings.happenings)},
             "within": {**_SPAN, "description": "So soon after it."},
             "where": _where(properties, "Only a following event with these properties counts."),
             "same": {

@@ -39,7 +39,7 @@ class Vocabulary:
     ) -> Vocabulary:
         return cls(
             attributes={**settings.attributes, **BUILT_IN_ATTRIBUTES},
-            events=settings.events,
+            events=settings.happenings,
             segments=segments,
             time_zone=settings.time_zone,
             purposes=frozenset(settings.purposes),

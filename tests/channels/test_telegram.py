@@ -165,6 +165,10 @@ def test_a_comment_under_a_post_is_a_reply_to_it(vendor: TelegramVendor) -> None
     (fared,) = provider().parse_events(vendor.counts(URL, 1, 3, 4, at=NOW), now=NOW)
     assert (fared.name, fared.provider_message_id) == (EventName.COUNTED, sent.provider_message_id)
     assert fared.detail == {"likes": 7}
+    seen = {"chat": group["chat"], "message_id": 3, "date": 1, "new_reaction": [{"type": "emoji", "emoji": "👍"}]}
+    for whose, address in (({"user": {"id": ANA}}, str(ANA)), ({"actor_chat": {"id": -1009}}, None)):
+        (liked,) = provider().parse_events(vendor.update(URL, "message_reaction", {**seen, **whose}), now=NOW)
+        assert (liked.name, liked.address) == (EventName.REACTED, address)
     (other,) = provider().parse_events(vendor.update(URL, "message", group), now=NOW)
     assert (other.name, other.address) == (EventName.OTHER, None)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -14,8 +15,9 @@ from channels.mastodon import Mastodon, MastodonSettings
 from engine.clock import SteppedClock
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
+from engine.ledger.record import Asked, Recorded, record_events
 from engine.model import Channel
-from engine.provider import Accepted, Http, Provider
+from engine.provider import Accepted, Http, Provider, ProviderEvent
 from engine.store import Database
 from engine.store.tables import contact_points, events, messages, suppressions
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
@@ -122,12 +124,35 @@ def test_a_reply_and_a_reaction_are_events_once(
     assert said["text"] == "When?"
 
 
+def test_what_a_known_customer_does_with_a_post_is_the_customers(
+    database: Database, now: datetime, network: Network, posted: int
+) -> None:
+    """By the handle; with the post's campaign beside it. What strangers do is the post's alone."""
+    network.likes(now)
+    network.answers("When?", now + MINUTE)
+    network.vendor.notify(
+        "reblog" if isinstance(network.vendor, MastodonVendor) else "repost", "eve.example", now, about=network.post
+    )
+    look(database, network.opened(), now + 2 * MINUTE)
+    e = events.c
+    with database.reading() as connection:
+        found = {row.name: row for row in connection.execute(select(e.name, e.customer_id, e.message_id, e.properties))}
+    assert {name: row.customer_id for name, row in found.items()} == {"reacted": 1, "replied": 1, "shared": None}
+    assert {(row.message_id, row.properties["campaign"]) for row in found.values()} == {(posted, "news")}
+
+
 def test_a_stop_under_a_post_is_obeyed(database: Database, now: datetime, network: Network, posted: int) -> None:
     """It suppresses the handle that wrote it; the handles before the word only say to whom."""
     network.answers("STOP", now + MINUTE)
-    look(database, network.opened(), now + MINUTE)
+    asked = list[Asked]()
+
+    def record(database: Database, reported: Sequence[ProviderEvent], /, **given: Any) -> Recorded:
+        return record_events(database, reported, answer=lambda _, wish: asked.append(wish), **given)
+
+    collect(database, {"net": network.opened()}, SteppedClock(now + MINUTE), record=record)
     with database.reading() as connection:
         found = connection.execute(select(suppressions.c.channel, suppressions.c.address_hash)).all()
+    assert not asked  # it was said under a post, before everybody: nobody is written to for that
     assert [tuple(row) for row in found] == [(Channel.SOCIAL, database.address_hash(network.handle))]
 
 

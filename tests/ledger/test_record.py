@@ -222,3 +222,18 @@ def test_a_provider_that_knows_our_key_is_asked_again_within_its_window_only(dat
     assert resolve(database, remembering, now=now + HOUR).resent == 0
     assert resolve(database, remembering, now=now + LEASE).resent == 1
     assert not row(database, sent.id).possible_duplicate
+
+
+@pytest.mark.parametrize("name", [EventName.REACTED, EventName.SHARED])
+def test_a_like_of_something_else_proves_nothing(database: Database, now: datetime, name: EventName) -> None:
+    """The customer's own message is in doubt; what they liked is another's post: theirs, and about no message of ours."""
+    sent = one_sent(database, now)
+    end(database, sent, Ambiguous(code="no_answer"), now)
+    liked = ProviderEvent(
+        name=name, at=now, dedupe="like", provider_message_id="another", address="c1@customers.example"
+    )
+    record_events(database, [liked], provider="relay", now=now, channel=Channel.EMAIL)
+    assert row(database, sent.id).state == State.IN_DOUBT
+    with database.reading() as connection:
+        kept = connection.execute(select(events.c.customer_id, events.c.message_id)).one()
+    assert tuple(kept) == (1, None)

@@ -31,7 +31,7 @@ channels: {email: {commercial: {provider: outbox, from: a@shop.example}}}
 def test_the_examples_are_right(tmp_path: Path) -> None:
     """Every YAML block of the page, put into one workspace, passes the check."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     files = {"config.yaml": CONFIG, **{f"rules/{number}.yaml": block for number, block in enumerate(blocks)}}
     files |= {
         "templates/win-back/email.subject.txt": "Hello",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from typer.testing import CliRunner
 
 from channels.bluesky import Bluesky, BlueskySettings
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
+from engine.cli.app import app
 from engine.clock import SteppedClock
 from engine.content.links import Links
 from engine.errors import Severity
@@ -399,3 +402,78 @@ channels:
     (tmp_path / "templates/post/social.image.txt").write_text("new.jpg", encoding="utf-8")
     (post,) = [one for one in plan(load_workspace(tmp_path), database, now=now).campaigns if one.campaign == "post"]
     assert [image in sample.problem for sample in post.samples] == [True, True]
+
+
+# ---------------------------------------------------------------- what known customers do with posts
+
+LIKED = """
+segments:
+  fans:
+    description: Liked or shared our posts lately, and did not only look
+    who:
+      any:
+        - did: reacted
+          within: 30 days
+          where: {campaign: post}
+        - did: shared
+          within: 30 days
+  talkers:
+    description: Wrote something under a post
+    who: {did: replied, times: {at_least: 1}}
+"""
+
+
+def test_rules_ask_for_what_people_did_with_posts(
+    tmp_path: Path, database: Database, database_url: str, now: Any
+) -> None:
+    """Without declaring it: `reacted`, `shared`, `replied` of whoever is known by the handle; tests of the rules know them, too."""
+    people = [{"id": name, "social": f"@{name}@social.example"} for name in ("ana", "ben", "eva", "leo")]
+    shop = Shop(tmp_path, database, SteppedClock(now), rows=people)
+    config = (tmp_path / "config.yaml").read_text(encoding="utf-8") + f"database: {database_url}\n"
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    (tmp_path / "rules/fans.yaml").write_text(LIKED, encoding="utf-8")
+    (tmp_path / "rules/tests").mkdir()
+    (tmp_path / "rules/tests/fans.yaml").write_text(TESTED, encoding="utf-8")
+    told = [(EventName.REACTED, "ana"), (EventName.SHARED, "ben"), (EventName.REPLIED, "eva"), (EventName.OTHER, "leo")]
+    record_events(
+        database,
+        [
+            ProviderEvent(name=name, at=now, dedupe=who, address=f"@{who}@social.example", text="Nice")
+            for name, who in told
+        ],
+        provider="masto",
+        channel=Channel.SOCIAL,
+        now=now,
+    )
+    assert [str(one) for one in check(tmp_path) if "fans" in str(one.at)] == []
+    assert members(shop, "fans") == {"ben"} and members(shop, "talkers") == {"eva"}
+    shop.launch()  # a like of a message of the campaign `news`
+    post = LIKED.replace("campaign: post", "campaign: news")
+    (tmp_path / "rules/fans.yaml").write_text(post, encoding="utf-8")
+    with database.writing() as connection:
+        number = connection.execute(select(messages.c.id)).scalars().first()
+        as_post = update(messages).where(messages.c.id == number).values(customer_id=None, attempts=1)
+        connection.execute(as_post)
+    key = database.message_key(number or 0)
+    like = ProviderEvent(name=EventName.REACTED, at=now, dedupe="like", message_key=key, address="@leo@social.example")
+    record_events(database, [like], provider="masto", channel=Channel.SOCIAL, now=now)
+    assert members(shop, "fans") == {"ben", "leo"}
+    done = CliRunner().invoke(app, ["test", "-w", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.stdout
+
+
+TESTED = """
+test: Who shares is a fan
+now: 2026-03-02T12:00
+customers: {ana: {}, ben: {}}
+events: [{customer: ana, did: shared, at: 3 days ago, reaction: repost}]
+expect: {segments: {fans: [ana]}}
+"""
+
+
+def members(shop: Shop, segment: str) -> set[str]:
+    now = ("--now", shop.clock.now().isoformat())
+    done = CliRunner().invoke(
+        app, ["audience", segment, "--json", *now, "-w", str(shop.folder)], catch_exceptions=False
+    )
+    return set(json.loads(done.stdout)["sample"])

@@ -130,7 +130,7 @@ def _by_channel(
 
 def event(ground: Ground, node: Node) -> InventedEvent | None:
     """`{customer: ana, did: purchase, at: 200 days ago, amount: 30}`."""
-    events = ground.workspace.settings.events
+    events = ground.workspace.settings.happenings
     example = "- {customer: ana, did: purchase, at: 200 days ago}"
     entries = dict(_entries(ground, node, "an event", example))
     name = ground.word(_take(entries, "did"), node.at, "did")

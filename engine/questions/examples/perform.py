@@ -87,7 +87,8 @@ def _take_in(workspace: Workspace, database: Database, example: Example) -> None
         _refuse_rejected(ends, [each.at for each in example.customers])
         for each in example.customers:
             _suppress(connection, database, each, example.now)
-        ends = take_events(connection, database, settings, rows, now=example.now)
+        invented = settings.model_copy(update={"events": settings.happenings})
+        ends = take_events(connection, database, invented, rows, now=example.now)
         _refuse_rejected(ends, [each.at for each in example.events])
 
 

@@ -40,7 +40,7 @@ def test_schema(workspace: Workspace) -> Schema:
         "description": {"type": "string"},
         "now": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}", "examples": ["1998-01-05T10:00"]},
         "customers": {"type": ["object", "null"], "additionalProperties": _customer(workspace)},
-        "events": _list({"anyOf": _events(workspace)} if workspace.settings.events else {"not": {}}),
+        "events": _list({"anyOf": _events(workspace)} if workspace.settings.happenings else {"not": {}}),
         "messages": _list(_message(workspace)),
         "triggers": _list(_call(workspace)),
         "expect": _expect(workspace),
@@ -99,7 +99,7 @@ def _events(workspace: Workspace) -> list[Schema]:
             "did",
             "at",
         )
-        for name, declared in sorted(workspace.settings.events.items())
+        for name, declared in sorted(workspace.settings.happenings.items())
     ]
 
 

@@ -193,7 +193,7 @@ def _records(
     mine = mine.where(events.c.name.in_({name for leaf in leaves for name in _events(leaf)}))
     for event in connection.execute(mine.order_by(events.c.at.desc()).limit(MOST_RECORDS)):
         yield event.at
-        yield from _times(event.properties, workspace.settings.events.get(event.name, {}))
+        yield from _times(event.properties, workspace.settings.happenings.get(event.name, {}))
     m = messages.c
     stamps = (m.owed_at, m.first_sent_at, m.accepted_at, m.delivered_at, m.opened_at, m.clicked_at, m.replied_at)
     sent = select(*stamps).where(m.customer_id == customer_id).order_by(m.owed_at.desc()).limit(MOST_RECORDS)
