@@ -10,7 +10,7 @@ help:
 	@echo "make test   install and run all tests"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make faults the daemon killed, paused, starved, 600 times over: about an hour (ARGS='--seeds 10' for less)"
-	@echo "make rules  20,000 random rules on SQLite, PostgreSQL and in plain Python: about half an hour (ARGS='--rules 2000' for less)"
+	@echo "make rules  20,000 random rules on SQLite, PostgreSQL and in plain Python: about an hour (ARGS='--rules 2000' for less)"
 	@echo "make bench  the benchmarks: JSON lines, ratios against a baseline in the same run"
 
 run: .venv/.run

@@ -14,6 +14,7 @@ from sqlalchemy import case, select
 
 from engine import document
 from engine.rules.compile import matches
+from engine.rules.everybody import fitting, sizes
 from engine.rules.never import of_condition
 from engine.rules.read import Reading, read_condition
 from engine.rules.syntax import All, Condition
@@ -95,6 +96,18 @@ def answers(
     with database.reading() as connection:
         rows = connection.execute(select(customers.c.external_id, *columns)).all()
     return [{row[0] for row in rows if row[number + 1]} for number in range(len(fits))]
+
+
+def together(database: Database, asked: Asked, conditions: Sequence[Condition]) -> list[set[str]]:
+    """Whom each condition chooses where all of them share their passes, as `audience` and `plan` ask."""
+    with database.reading() as connection:
+        counted = sizes(asked.workspace, connection, conditions, now=asked.now)
+        found = [
+            set(connection.execute(select(customers.c.external_id).where(each)).scalars())
+            for each in fitting(asked.workspace, connection, conditions, now=asked.now)
+        ]
+    assert counted == [len(chosen) for chosen in found], (database.dialect, asked)
+    return found
 
 
 def refused(database: Database, asked: Asked, conditions: Sequence[Condition]) -> int:
