@@ -30,6 +30,7 @@ from engine.clock import Clock, SteppedClock
 from engine.content.links import Links
 from engine.errors import AnotherDatabase, RegularsError, Severity, StoreError, WorkspaceError
 from engine.intake.inboxes import collect
+from engine.ledger.engagement import catch_up, use_scanners
 from engine.ledger.inboxes import Look
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName
@@ -56,6 +57,7 @@ messages, and finds them all in use: a twelfth of a sender's time.
 """
 RELOAD_SECONDS = 2
 COLLECT_SECONDS = 15
+JUDGE_SECONDS = 10
 LAUNCH_AGAIN_SECONDS = 15
 
 
@@ -203,6 +205,13 @@ class Installation:
                 log.info("reports taken", provider=look.provider, taken=look.taken)
         return looks
 
+    def judge(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Judge opens and clicks anew that an older rule judged, or other addresses of scanners."""
+        if use_scanners(self.database, self.setup.workspace.settings.tracking.scanners):
+            log.info("the addresses of scanners changed: opens and clicks are judged anew")
+        while not stopping() and catch_up(self.database):
+            pass
+
     def _record(
         self, database: Database, told: Sequence[ProviderEvent], *, provider: str, now: datetime, channel: Channel
     ) -> None:
@@ -274,6 +283,7 @@ class Daemon:
         self._scheduler.add_job(self._launch, "interval", seconds=LAUNCH_AGAIN_SECONDS, id="launch again")
         if self.kind is Kind.DAEMON:
             self._scheduler.add_job(self._collect, "interval", seconds=COLLECT_SECONDS, id="collect")
+            self._scheduler.add_job(self._judge, "interval", seconds=JUDGE_SECONDS, id="judge")
         self._scheduler.start()
         campaigns = len(self.installation.setup.workspace.campaigns)
         log.info("running", kind=self.kind.value, sender=self.installation.sender.name, campaigns=campaigns)
@@ -319,6 +329,12 @@ class Daemon:
             self.installation.collect(self._stop.is_set)
         except RegularsError as error:
             log.error("reports could not be taken", error=str(error))
+
+    def _judge(self) -> None:
+        try:
+            self.installation.judge(self._stop.is_set)
+        except RegularsError as error:
+            log.error("opens and clicks could not be judged anew", error=str(error))
 
     def _reload(self) -> None:
         if self.installation.reload():
@@ -408,6 +424,7 @@ def once(
         if plan is not None:
             installation.hold_to(plan)
         installation.collect()
+        installation.judge()
         launched, counts = installation.launch_due(), installation.sender.drain()
         return launched, counts, tuple(installation.refused.values())
     finally:

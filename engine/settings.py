@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,11 +137,32 @@ class SoftBounces(Part):
     within: Duration = Field(default=timedelta(days=30), description="Older ones do not count.")
 
 
+def _range(value: Any) -> str:
+    """A range of addresses in its normal form; one address is a range of itself."""
+    try:
+        return str(ip_network(str(value).strip()))
+    except ValueError as error:
+        raise ValueError(
+            "a range of addresses is written 192.0.2.0/24 or 2001:db8::/32, with nothing after its prefix"
+        ) from error
+
+
+AddressRange = Annotated[str, BeforeValidator(_range)]
+
+
 class Tracking(Part):
-    """Whether opens and clicks of email are recorded by links of our own."""
+    """Whether opens and clicks of email are recorded by links of our own, and whence scanners come that open and click."""
 
     opens: bool = True
     clicks: bool = True
+    scanners: tuple[AddressRange, ...] = Field(
+        default=(),
+        description="Addresses of mail scanners, like `[192.0.2.0/24]`: what comes from them is no person's.",
+    )
+    proxies: tuple[AddressRange, ...] = Field(
+        default=("127.0.0.0/8", "::1/128"),
+        description="Where the proxies before the HTTP door stand: their X-Forwarded-For is believed.",
+    )
 
 
 _ANSWERED = {"campaign": AttributeType.TEXT, "provider": AttributeType.TEXT}

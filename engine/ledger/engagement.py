@@ -6,15 +6,17 @@ what the verdicts say, whatever they were before.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from engine.ledger.machines import LONGEST_BURST, RULE, hit, judge, kept
+from engine.ledger.machines import LONGEST_BURST, RULE, Range, hit, judge, kept, ranges
 from engine.model import Channel, EventName, Plain
 from engine.store import Database
 from engine.store.bulk import ReportRow, among
@@ -24,7 +26,7 @@ STAMPS = {"opened_at": EventName.OPENED, "clicked_at": EventName.CLICKED}
 ENGAGEMENTS = tuple(STAMPS.values())
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 CHUNK = 1000
-_FACT = "machine_rule"
+_PROGRESS, _SCANNERS = "machine_rule", "scanners"  # in the table of facts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,17 +50,29 @@ def engage(connection: Connection, new: Iterable[ReportRow]) -> None:
         _judge(connection, arriving, since=min(times) - LONGEST_BURST, until=max(times) + LONGEST_BURST)
 
 
-def catch_up(database: Database) -> bool:
-    """Judge what an older rule judged, some messages at a time. False where nothing is left to do."""
+def use_scanners(database: Database, written: Sequence[str]) -> bool:
+    """Judge by these addresses of scanners from now on, in every process; True where they changed, and all is to be judged anew."""
+    value = json.dumps(sorted(written))
     with database.reading() as connection:
-        version, _, last = _progress(connection).partition(" ")
+        if _fact(connection, _SCANNERS, "[]") == value:
+            return False
+    with database.writing() as connection:
+        _note(connection, database, _SCANNERS, value)
+        _note(connection, database, _PROGRESS, f"{RULE} 0")
+    return True
+
+
+def catch_up(database: Database) -> bool:
+    """Judge what an older rule judged, or other addresses of scanners, some messages at a time. False where nothing is left."""
+    with database.reading() as connection:
+        version, _, last = _fact(connection, _PROGRESS, "0").partition(" ")
     if int(version) >= RULE and not last:
         return False
     after = int(last) if last and int(version) == RULE else 0
     with database.writing() as connection:
         ids = _engaged(connection, after)
         _judge(connection, {message_id: {} for message_id in ids}, since=EPOCH, until=FAR)
-        _note(connection, database, f"{RULE} {ids[-1]}" if ids else str(RULE))
+        _note(connection, database, _PROGRESS, f"{RULE} {ids[-1]}" if ids else str(RULE))
     return bool(ids)
 
 
@@ -85,6 +99,7 @@ def _judge(
 ) -> None:
     """Judge what is known of these messages within a time that holds all of a burst, and stamp them anew."""
     sent, stored = _sent(connection, arriving), _stored(connection, arriving, since, until)
+    scanners = _ranges(_fact(connection, _SCANNERS, "[]"))
     changed: list[dict[str, Any]] = []
     stamps: dict[str, list[dict[str, Any]]] = {name: [] for name in STAMPS}
     for message_id, message in sent.items():
@@ -92,7 +107,7 @@ def _judge(
         raw = [kept(row.properties) for row in known]
         hits = [hit(row.external_id, row.name, row.at, was) for row, was in zip(known, raw, strict=True)]
         hits += [hit(one.external_id, one.name, one.at, one.properties) for one in incoming]
-        verdicts = judge(hits, letter=message.letter, sent_at=message.sent_at)
+        verdicts = judge(hits, letter=message.letter, sent_at=message.sent_at, scanners=scanners)
         for row, properties in zip(known, raw, strict=True):
             if _verdict(properties, verdicts[row.external_id]):
                 changed.append({"event": row.id, "given": properties})
@@ -157,10 +172,15 @@ def _engaged(connection: Connection, after: int) -> list[int]:
     return list(connection.execute(query.distinct().order_by(e.message_id).limit(CHUNK)).scalars())
 
 
-def _progress(connection: Connection) -> str:
-    return connection.execute(select(facts.c.value).where(facts.c.name == _FACT)).scalar() or "0"
+@lru_cache(maxsize=8)
+def _ranges(value: str) -> tuple[Range, ...]:
+    return ranges(json.loads(value))
 
 
-def _note(connection: Connection, database: Database, value: str) -> None:
-    row = database.insert(facts).values(name=_FACT, value=value)
+def _fact(connection: Connection, name: str, otherwise: str) -> str:
+    return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar() or otherwise
+
+
+def _note(connection: Connection, database: Database, name: str, value: str) -> None:
+    row = database.insert(facts).values(name=name, value=value)
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

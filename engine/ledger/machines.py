@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from engine.model import EventName, Plain
 
-RULE = 2
+Range = IPv4Network | IPv6Network
+
+RULE = 3
 """The version of this rule, stored with each verdict: raise it whenever a table or a function here changes."""
 
 TOO_FAST = timedelta(seconds=2)
@@ -75,7 +78,7 @@ AGENTS = (
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
     """One open or click as it came in. `agent` is None where nobody told it; `said` is the word of who told it, if that
-    took it for a machine's.
+    took it for a machine's. origin: the address it came from, None where none was kept.
     """
 
     key: str
@@ -86,6 +89,7 @@ class Hit:
     method: str
     prefetch: bool
     said: str
+    origin: str | None = None
 
 
 def kept(properties: Mapping[str, Plain]) -> dict[str, Plain]:
@@ -107,15 +111,19 @@ def hit(key: str, name: str, at: datetime, properties: Mapping[str, Plain]) -> H
         method=str(properties.get("method", "")),
         prefetch=bool(properties.get("prefetch")),
         said=str(properties.get("said", "")),
+        origin=str(properties["from"]) if properties.get("from") else None,
     )
 
 
-def judge(hits: Sequence[Hit], *, letter: bool, sent_at: datetime | None) -> dict[str, str]:
+def judge(
+    hits: Sequence[Hit], *, letter: bool, sent_at: datetime | None, scanners: Sequence[Range] = ()
+) -> dict[str, str]:
     """For each hit of one message, by its key: why it is a machine's, in one word; empty for a person's.
 
-    letter: whether it is an email. A chat that is open is read at once, and no gateway stands before it.
+    letter: whether it is an email. A chat that is open is read at once, and no gateway stands before it. scanners: the
+    addresses of those that the workspace knows.
     """
-    verdicts = {one.key: _alone(one, letter=letter, sent_at=sent_at) for one in hits}
+    verdicts = {one.key: _alone(one, letter=letter, sent_at=sent_at, scanners=scanners) for one in hits}
     if letter:
         clicks = sorted((one for one in hits if one.name is EventName.CLICKED and one.link), key=lambda one: one.at)
         for one in _bursts(clicks):
@@ -123,9 +131,26 @@ def judge(hits: Sequence[Hit], *, letter: bool, sent_at: datetime | None) -> dic
     return verdicts
 
 
-def _alone(one: Hit, *, letter: bool, sent_at: datetime | None) -> str:
+def ranges(written: Sequence[str]) -> tuple[Range, ...]:
+    """Ranges of addresses as config.yaml has them."""
+    return tuple(ip_network(one) for one in written)
+
+
+def within(address: str, known: Sequence[Range]) -> bool:
+    """Whether an address lies in one of these ranges; False for what is no address."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return any((mapped or found) in one for one in known)
+
+
+def _alone(one: Hit, *, letter: bool, sent_at: datetime | None, scanners: Sequence[Range]) -> str:
     if one.said:
         return one.said
+    if scanners and one.origin is not None and within(one.origin, scanners):
+        return "scanner_address"
     if one.method == "HEAD":
         return "head"
     if one.prefetch:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import string
+from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from engine.errors import StoreError
+from engine.ledger.machines import ranges, within
 from engine.ledger.record import record_engagement
 from engine.model import EventName, Plain
 from engine.provider import storable
@@ -54,14 +57,32 @@ def follow_link(request: Request, door: TheDoor, token: str) -> Response:
 
 
 def _record(door: Door, request: Request, message_id: int, name: EventName, **link: int) -> None:
-    """Store it as it came: by which program and method, and not from where. Who it was is the ledger's to judge."""
+    """Store it as it came: by which program and method; from where only where the workspace knows scanners by their addresses.
+    Who it was is the ledger's to judge.
+    """
+    tracking = door.workspace().settings.tracking
     now, raw = door.clock.now(), dict[str, Plain](link)
     raw["agent"] = storable(request.headers.get("user-agent"))[:LONGEST_AGENT]
     if request.method != "GET":
         raw["method"] = request.method
     if "prefetch" in request.headers.get("purpose", "") + request.headers.get("sec-purpose", ""):
         raw["prefetch"] = True
+    if tracking.scanners and (whence := origin(request, tracking.proxies)):
+        raw["from"] = whence
     record_engagement(door.database, message_id, name, at=now, now=now, detail=raw)
+
+
+def origin(request: Request, proxies: Sequence[str]) -> str | None:
+    """The address of who asked, as far as it can be believed: a proxy of ours names whom it asks for, last in X-Forwarded-For."""
+    known, given = ranges(proxies), ",".join(request.headers.getlist("x-forwarded-for"))
+    hops = [hop.strip() for hop in given.split(",") if hop.strip()]
+    address = request.client.host if request.client else ""
+    while within(address, known) and hops:
+        address = hops.pop()
+    try:
+        return str(ip_address(address)) if not within(address, known) else None
+    except ValueError:
+        return None
 
 
 def _as_header(url: str) -> str:

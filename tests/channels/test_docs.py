@@ -35,7 +35,7 @@ def blocks() -> Iterator[dict[str, Any]]:
     """The page's YAML, each block as it could stand in config.yaml."""
     for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL):
         told = yaml.safe_load(textwrap.dedent(block))
-        yield told if set(told) & {"providers", "channels", "answers"} else {"providers": told}
+        yield told if set(told) & {"providers", "channels", "answers", "tracking"} else {"providers": told}
 
 
 def test_what_the_page_shows_can_be_copied(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
 
-from engine.ledger.engagement import catch_up
+from engine.ledger.engagement import catch_up, use_scanners
 from engine.ledger.machines import RULE
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName
@@ -149,3 +150,51 @@ def test_nothing_within_two_seconds_is_a_person_but_in_a_chat(database: Database
     tell(database, opened(now + 1.5 * SECOND))
     with database.reading() as connection:
         assert connection.execute(select(messages.c.opened_at)).scalar_one() == now + SECOND
+
+
+# ---------------------------------------------------------------- scanners by their addresses
+
+
+def came_from(database: Database, message: int, at: datetime, address: str, link: int = 1) -> ProviderEvent:
+    event = click(database, message, at, link)
+    return replace(event, dedupe=f"{event.dedupe} {address}", detail={**event.detail, "from": address})
+
+
+def judged(database: Database) -> None:
+    while catch_up(database):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "because"),
+    [
+        ("192.0.2.77", "scanner_address"),
+        ("::ffff:192.0.2.77", "scanner_address"),
+        ("2001:db8:7::1", "scanner_address"),
+        ("192.0.3.1", None),
+        ("2001:db9::1", None),
+        ("nobody", None),
+    ],
+)
+def test_what_comes_from_a_scanners_address_is_no_persons(
+    database: Database, now: datetime, sent: int, address: str, because: str | None
+) -> None:
+    """Of either kind of address, whatever the agent says; what is no address is nobody's."""
+    use_scanners(database, ["192.0.2.0/24", "2001:db8::/32"])
+    tell(database, came_from(database, sent, now + timedelta(hours=1), address))
+    assert verdicts(database) == [(RULE, because)]
+    assert (clicked_at(database, sent) is None) is (because is not None)
+
+
+def test_other_addresses_judge_all_anew(database: Database, now: datetime, sent: int) -> None:
+    """From what was kept: a person's click becomes a scanner's and back, and what the message shows with it."""
+    first, second = now + timedelta(hours=1), now + timedelta(hours=2)
+    tell(database, came_from(database, sent, first, "192.0.2.77"), came_from(database, sent, second, "198.51.100.9"))
+    judged(database)
+    assert clicked_at(database, sent) == first  # nobody is known for a scanner
+    assert use_scanners(database, ["192.0.2.0/24"]) and not use_scanners(database, ["192.0.2.0/24"])
+    judged(database)
+    assert (verdicts(database), clicked_at(database, sent)) == ([(RULE, "scanner_address"), (RULE, None)], second)
+    assert use_scanners(database, [])
+    judged(database)
+    assert (verdicts(database), clicked_at(database, sent)) == ([(RULE, None)] * 2, first)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import insert, update
+from starlette.testclient import TestClient
 
 from engine.ledger.machines import RULE
-from engine.store.tables import events, messages
+from engine.settings import Tracking
+from engine.store.tables import events, facts, messages
+from engine.web.app import create_app
 from tests.web.conftest import Shop, path_of, without_database
 
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -135,3 +140,53 @@ def test_nothing_but_a_stored_url_of_ours_is_led_to(shop: Shop) -> None:
         assert answer.status_code == 404, path
         assert "Location" not in answer.headers
     assert shop.count(events) == 0
+
+
+# ---------------------------------------------------------------- from where
+
+
+def behind(shop: Shop, peer: str, **tracking: Any) -> Shop:
+    """The same shop with these settings, asked from an address."""
+    workspace = shop.door.workspace()
+    settings = workspace.settings.model_copy(update={"tracking": Tracking.model_validate(tracking)})
+    door = replace(shop.door, workspace=lambda: replace(workspace, settings=settings))
+    client = TestClient(create_app(door), follow_redirects=False, client=(peer, 50_000))
+    return replace(shop, door=door, client=client)
+
+
+def whence(shop: Shop, forwarded: str = "") -> Any:
+    """The address that is kept with an open."""
+    message = shop.sent(f"c{shop.count(events)}")
+    look(shop, path_of(shop.door.links.open(message)), **({"X-Forwarded-For": forwarded} if forwarded else {}))
+    return shop.engagements("opened")[-1].get("from")
+
+
+def test_where_somebody_is_is_kept_only_for_who_knows_scanners(shop: Shop) -> None:
+    """Without ranges nobody could judge by it, and it is somebody's."""
+    assert whence(behind(shop, "192.0.2.7")) is None
+    known = behind(shop, "198.51.100.7", scanners=["192.0.2.0/24"])
+    with shop.database.writing() as connection:
+        connection.execute(insert(facts).values(name="scanners", value='["192.0.2.0/24"]'))
+    assert whence(known) == "198.51.100.7" and "machine" not in shop.engagements("opened")[-1]
+    assert whence(behind(shop, "192.0.2.7", scanners=["192.0.2.0/24"])) == "192.0.2.7"
+    assert shop.engagements("opened")[-1]["because"] == "scanner_address"
+
+
+def test_only_our_own_proxies_are_believed(shop: Shop) -> None:
+    """The last address that is no proxy's; what stands before it anybody may have written."""
+    told = {"scanners": ["192.0.2.0/24"]}
+    assert whence(behind(shop, "127.0.0.1", **told), "203.0.113.5, 198.51.100.9") == "198.51.100.9"
+    assert whence(behind(shop, "198.51.100.1", **told), "192.0.2.7") == "198.51.100.1"
+    proxies = {**told, "proxies": ["10.0.0.0/8"]}
+    assert whence(behind(shop, "10.0.0.1", **proxies), "192.0.2.7, 198.51.100.9, 10.0.0.2") == "198.51.100.9"
+    for forwarded in ("", "10.0.0.2", "unknown", "192.0.2.7, nonsense"):
+        assert whence(behind(shop, "10.0.0.1", **proxies), forwarded) is None, forwarded
+    assert whence(behind(shop, "testclient", **told)) is None
+
+
+def test_a_range_that_is_none_is_refused() -> None:
+    """With how it is written; one address is a range of itself."""
+    assert Tracking.model_validate({"scanners": ["192.0.2.7"]}).scanners == ("192.0.2.7/32",)
+    for wrong in ("192.0.2.7/24", "example.com", "300.1.1.1"):
+        with pytest.raises(ValueError, match=r"192\.0\.2\.0/24"):
+            Tracking.model_validate({"scanners": [wrong]})
