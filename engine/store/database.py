@@ -179,7 +179,8 @@ def make_pool(url: str, folder: Path | None) -> sa.Engine:
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: see _begin
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-64000"):
+    # cache_size: 16 MB for each of a daemon's connections. With 64 MB nothing was faster, and a daemon of a million messages had 295 MB
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
     # SQLite's own lower() knows A to Z alone
     connection.create_function("unicode_lower", 1, _lower, deterministic=True)
