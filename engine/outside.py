@@ -40,9 +40,18 @@ def public_addresses(host: str, port: int) -> list[str]:
 
 def refuse_literal(host: str) -> None:
     """Raises NotPublic for an IP address that is not public; a name is looked up when it is called."""
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        return
-    if not is_public(str(literal)):
+    literal = _literal(host.rstrip("."))
+    if literal is not None and not is_public(literal):
         raise NotPublic("this address is not on the public internet")
+
+
+def _literal(host: str) -> str | None:
+    """The IP address that a host is; None for a name. `127.1`, `0x7f000001` and `2130706433` are this machine, too."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import tracemalloc
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,9 +22,10 @@ class Bytes(HttpVendor):
     """Answers with bytes that are no text."""
 
     body = bytes(range(256)) * 40
+    headers: Mapping[str, str] = {}
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
-        return Reply(status=200, body=self.body), None
+        return Reply(status=200, body=self.body, headers=self.headers), None
 
 
 @pytest.fixture
@@ -108,11 +111,27 @@ def test_a_proxy_is_given_no_address_inside(vendor: Bytes, monkeypatch: pytest.M
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", vendor.url)
     monkeypatch.setenv("http_proxy", vendor.url)
-    for host in ("10.1.2.3", "[fd00::1]", "169.254.169.254"):
+    for host in ("10.1.2.3", "[fd00::1]", "169.254.169.254", "127.1", "10.1.2.3.", "2130706433", "0xa9.0xfe.0251.254"):
         ended = Http().exchange("GET", f"http://{host}/x.png", deadline=soon(), outside=True)
         assert ended == Broken(left=False, kind="NotPublic") and not vendor.requests
     answer = Http().exchange("GET", "http://shop.example/x.png", deadline=soon(), outside=True)
     assert isinstance(answer, Answer) and (answer.body, vendor.requests) == (vendor.body, 1)
+
+
+def test_what_unpacks_to_more_than_is_wanted_is_not_unpacked() -> None:
+    """A megabyte that would be a gigabyte costs as much memory as was asked for, and a little more."""
+    press = zlib.compressobj(9, wbits=31)
+    packed = b"".join(press.compress(bytes(10_000_000)) for _ in range(30)) + press.flush()
+    with Bytes() as vendor:
+        vendor.body, vendor.headers = packed, {"Content-Encoding": "gzip"}
+        tracemalloc.start()
+        try:
+            answer = Http(inside=["127.0.0.1"]).exchange("GET", vendor.url, deadline=soon(), outside=True, most=1000)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert isinstance(answer, Answer) and answer.body == bytes(1000)
+    assert most < 20_000_000
 
 
 def test_a_host_of_ones_own_may_be_allowed(vendor: Bytes) -> None:
