@@ -461,29 +461,31 @@ class Polled(Inbox):
     ) -> None:
         self.name, self._ask, self._every = name, ask, every
         self._asked_at: datetime | None = None
-        self._problem: ProviderError | None = None
+        self._problem = ""
         self._newest: datetime | None = None
         self._known = frozenset[str]()
 
     def fetch(self, key_of: KeyOf, *, now: datetime) -> Iterator[Fetched]:
         if self._asked_at is not None and self._asked_at <= now < self._asked_at + self._every:
-            if self._problem is not None:
-                raise self._problem
+            if self._problem:
+                raise _unread(self._problem)
             return
-        self._asked_at, self._problem = now, None
         since = self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK
         try:
             told = list(takewhile(lambda event: event.at >= since, self._ask(time.monotonic() + PATIENCE_SECONDS)))
         except NoPlainAnswer as error:
-            self._problem = ProviderError(
-                f"the list cannot be read ({error.what})", remedy="Look at the token's rights."
-            )
-            raise self._problem from error
+            self._asked_at, self._problem = now, error.what
+            raise _unread(error.what) from error
+        self._asked_at, self._problem = now, ""  # not where a secret is missing: then nobody was asked
         new = [event for event in reversed(told) if event.dedupe not in self._known]
         for start in range(0, len(new), EVENTS_AT_ONCE):
             yield Fetched(events=new[start : start + EVENTS_AT_ONCE])
         if told:
             self._newest, self._known = max(event.at for event in told), frozenset(event.dedupe for event in told)
+
+
+def _unread(why: str) -> ProviderError:
+    return ProviderError(f"the list cannot be read ({why})", remedy="Look at the token's rights.")
 
 
 HEARTBEAT_SECONDS = 0.1

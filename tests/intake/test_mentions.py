@@ -190,3 +190,15 @@ def test_who_did_not_ask_for_them_is_left_alone(at_x: XVendor, at_linkedin: Link
     assert not x(at_x, notifications=False).inboxes and not linkedin(at_linkedin, notifications=False).inboxes
     with pytest.raises(ValueError, match="not a person's"):
         linkedin(at_linkedin, author=PERSON)
+
+
+def test_a_missing_secret_is_told_at_each_look_and_costs_no_peace(
+    database: Database, now: datetime, at_x: XVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was asked: so the next look says it again, and the first one with the secret asks at once."""
+    provider = x(at_x)
+    monkeypatch.delenv("T_TOKEN")
+    assert all("T_TOKEN" in look(database, provider, now + number * MINUTE).problem for number in range(3))
+    assert not at_x.requests
+    monkeypatch.setenv("T_TOKEN", "token-for-tests")
+    assert not look(database, provider, now + 3 * MINUTE).problem and at_x.requests
