@@ -64,16 +64,25 @@ def use_scanners(database: Database, written: Sequence[str]) -> bool:
 
 def catch_up(database: Database) -> bool:
     """Judge what an older rule judged, or other addresses of scanners, some messages at a time. False where nothing is left."""
-    with database.reading() as connection:
-        version, _, last = _fact(connection, _PROGRESS, "0").partition(" ")
-    if int(version) >= RULE and not last:
-        return False
-    after = int(last) if last and int(version) == RULE else 0
+    with database.reading() as connection:  # asking takes no lock
+        if _after(_fact(connection, _PROGRESS, "0")) is None:
+            return False
     with database.writing() as connection:
+        after = _after(_fact(connection, _PROGRESS, "0", mine=True))
+        if after is None:
+            return False
         ids = _engaged(connection, after)
         _judge(connection, {message_id: {} for message_id in ids}, since=EPOCH, until=FAR)
         _note(connection, database, _PROGRESS, f"{RULE} {ids[-1]}" if ids else str(RULE))
     return bool(ids)
+
+
+def _after(progress: str) -> int | None:
+    """The message up to which all is judged by this rule; None where nothing is left."""
+    version, _, last = progress.partition(" ")
+    if int(version) >= RULE and not last:
+        return None
+    return int(last) if last and int(version) == RULE else 0
 
 
 def _sent(connection: Connection, ids: Collection[int]) -> dict[int, Sent]:
@@ -177,8 +186,10 @@ def _ranges(value: str) -> tuple[Range, ...]:
     return ranges(json.loads(value))
 
 
-def _fact(connection: Connection, name: str, otherwise: str) -> str:
-    return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar() or otherwise
+def _fact(connection: Connection, name: str, otherwise: str, *, mine: bool = False) -> str:
+    """mine: until this transaction ends, whoever would change it waits."""
+    query = select(facts.c.value).where(facts.c.name == name)
+    return connection.execute(query.with_for_update() if mine else query).scalar() or otherwise
 
 
 def _note(connection: Connection, database: Database, name: str, value: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from engine.ledger.engagement import catch_up, use_scanners
 from engine.ledger.machines import RULE
@@ -198,3 +200,24 @@ def test_other_addresses_judge_all_anew(database: Database, now: datetime, sent:
     assert use_scanners(database, [])
     judged(database)
     assert (verdicts(database), clicked_at(database, sent)) == ([(RULE, None)] * 2, first)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_addresses_that_change_while_all_is_judged_judge_all_anew(database: Database, now: datetime, sent: int) -> None:
+    """What one process judges by the old ones, it notes before another one begins anew, and not after it."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    tell(database, came_from(database, sent, now + timedelta(hours=1), "192.0.2.77"))
+    judged(database)
+    use_scanners(database, ["192.0.2.0/24"])
+    with ThreadPoolExecutor(2) as others, database.pool.connect() as other:
+        other.execute(select(events.c.id).with_for_update())
+        judging = others.submit(catch_up, database)  # as far as its verdict, which cannot be written yet
+        while not other.execute(waiting).scalar():
+            time.sleep(0.01)
+        changing = others.submit(use_scanners, database, [])
+        while not changing.done() and (other.execute(waiting).scalar() or 0) < 2:
+            time.sleep(0.01)
+        other.rollback()
+        assert judging.result() and changing.result()
+    judged(database)
+    assert verdicts(database) == [(RULE, None)]
