@@ -13,14 +13,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from sqlalchemy import Connection
 
-from engine.campaigns import launch
-from engine.document import suggestion
-from engine.errors import IntakeError
-from engine.intake.cells import converters
+from engine.campaigns import called, launch
 from engine.intake.customers import CONSENT, PROOF, take_customers
 from engine.intake.result import Fate
-from engine.model import AttributeType, Plain
-from engine.rules.workspace import Workspace
+from engine.model import Plain
+from engine.rules.campaign import Campaign
 from engine.settings import Settings
 from engine.store import Database
 from engine.web import idempotency
@@ -137,7 +134,7 @@ def _answer(done: Done) -> Response:
 def _do(door: Door, name: str, asked: TriggerRequest, this: Call | None) -> Done:
     """Everything the request does, in one transaction: the key, the customer, the run and its message."""
     workspace, now = door.workspace(), door.clock.now()
-    data = _data(workspace.settings, _declared(workspace, name), asked.data)
+    data = _data(workspace.settings, launch.campaign_of(workspace, name), asked.data)
     with door.database.writing() as connection:
         if this and not idempotency.reserve(connection, door.database, this, now=now):
             return Done(answer=idempotency.answer_of(connection, this), replayed=True)
@@ -164,32 +161,11 @@ def _do(door: Door, name: str, asked: TriggerRequest, this: Call | None) -> Done
     return Done(answer=answer)
 
 
-def _declared(workspace: Workspace, name: str) -> Mapping[str, AttributeType]:
-    """What the campaign's trigger must bring. Raises UnknownName, or IntakeError where a schedule starts it."""
-    campaign = launch.campaign_of(workspace, name)
-    if campaign.trigger is None:
-        raise IntakeError(
-            f'the campaign "{name}" is started by its schedule, not by a call',
-            remedy="Give it `trigger:` instead of `schedule:`.",
-        )
-    return campaign.trigger.data
-
-
-def _data(settings: Settings, declared: Mapping[str, AttributeType], given: Mapping[str, Any]) -> dict[str, Plain]:
-    """The trigger's values, each of its declared type. Answers 422 with everything that is missing, unknown or wrong."""
-    convert, data, problems = converters(settings.time_zone), {}, []
-    for name in given.keys() - declared.keys():
-        problems.append(Detail(what=f"{name} is not declared", where=f"data.{name}", remedy=suggestion(name, declared)))
-    for name, kind in declared.items():
-        if given.get(name) is None:
-            problems.append(Detail(what=f"{name} ({kind}) is missing", where=f"data.{name}"))
-            continue
-        try:
-            data[name] = convert[kind](given[name])
-        except ValueError as error:
-            problems.append(Detail(what=f"{name} ({kind}): {error}", where=f"data.{name}"))
-    if problems:
-        raise refuse_all(422, sorted(problems, key=lambda problem: problem.where))
+def _data(settings: Settings, campaign: Campaign, given: Mapping[str, Any]) -> dict[str, Plain]:
+    """The trigger's values. Answers 422 with everything that is missing, unknown or wrong."""
+    data, wrong = called.brought(settings, called.declared(campaign), given)
+    if wrong:
+        raise refuse_all(422, [Detail(what=one.what, where=one.where, remedy=one.remedy) for one in wrong])
     return data
 
 
