@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "explain",
         "why": "why",
         "plan": "plan",
+        "preview": "preview",
         "simulate": "simulate",
         "test": "examples",
         "report": "ask",

@@ -29,12 +29,13 @@ CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
     """What a message says. `path` is the folder under templates/ whose parts were used, with its locale. `page`: its HTML as the
-    template's form and this message's values, where it can be told apart so.
+    template's form and this message's values, where it can be told apart so. `files`: each part's file under templates/.
     """
 
     content: Content
     path: str
     page: Filled | None = field(default=None, compare=False)
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def hash(self) -> str:
@@ -93,7 +94,8 @@ class Renderer:
             part: page.text if page is not None and part == "email.html" else _clean("".join(said), chosen.parts[part])
             for part, said in pieces.items()
         }
-        return Rendered(content=_content(channel, parts, chosen.folder), path=chosen.folder, page=page)
+        content = _content(channel, parts, chosen.folder)
+        return Rendered(content=content, path=chosen.folder, page=page, files=chosen.parts)
 
     def _find_variant(self, channel: Channel, locale: str | None) -> Variant:
         chosen = variant(self.version, channel, locale)

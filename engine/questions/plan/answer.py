@@ -7,13 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection
 
 from engine.campaigns.launch import campaign_of
 from engine.campaigns.planned import People, PlanFile, plan_file
 from engine.campaigns.schedules import due, next_occurrence
-from engine.content.templates import read_template
-from engine.errors import UnknownName, WorkspaceError
 from engine.ledger.holds import holding
 from engine.ledger.schedules import owed_since
 from engine.model import Channel, MessageClass, Reason
@@ -26,12 +24,11 @@ from engine.questions.plan.gates import Asked, Outlook, outlook
 from engine.questions.plan.head import Head, at_head
 from engine.questions.plan.samples import Sample, posts_of, samples_of
 from engine.questions.plan.warnings import warnings_of
-from engine.questions.plan.writing import Writing
+from engine.questions.plan.writing import writing_of
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience_condition, let_in
 from engine.rules.workspace import Workspace
 from engine.store import Database
-from engine.store.tables import messages
 
 TOO_LATE = "It never ran, and its schedule has no start to come: nothing will be sent."
 
@@ -156,7 +153,9 @@ class _Planner:
         comparison = change.compared(connection, self.workspace, campaign, old, now=now)
         kept = change.kept_out(connection, campaign, fits, comparison.run, now=now) if fits is not None else KeptOut()
         sends_at = self._sends_at(campaign)
-        writing, problems = self._writing(campaign, sends_at)
+        writing, problem = (
+            writing_of(connection, self.workspace, campaign, at=sends_at) if sends_at is not None else (None, "")
+        )
         asked = Asked(
             campaign=campaign,
             settings=self.workspace.settings,
@@ -183,7 +182,7 @@ class _Planner:
             since_run=comparison.since_run(size=size, there=flags[change.LAST_RUN], kept=kept),
             since_head=comparison.since_head(connection, size=size, there=flags[change.HEAD]),
             missing=denied.told(flags.__getitem__),
-            problems=problems,
+            problem=problem,
         )
 
     def _answer(
@@ -198,7 +197,7 @@ class _Planner:
         since_run: Change | None,
         since_head: Change | None,
         missing: tuple[Missing, ...],
-        problems: tuple[str, ...],
+        problem: str,
     ) -> Planned:
         campaign, settings = asked.campaign, asked.settings
         cost = cost_of(campaign.channel, settings.prices, seen.sent, seen.texts)
@@ -226,7 +225,12 @@ class _Planner:
             cost=cost,
             samples=self._samples(asked, seen),
             missing=missing,
-            warnings=(*problems, *((TOO_LATE,) if too_late else ()), *warned, *map(str, missing)),
+            warnings=(
+                *((problem,) if problem else ()),
+                *((TOO_LATE,) if too_late else ()),
+                *warned,
+                *map(str, missing),
+            ),
         )
 
     def _negations(self, campaign: Campaign) -> Negations:
@@ -247,16 +251,6 @@ class _Planner:
             return self.now
         following = next_occurrence(campaign.schedule, after=self.now)
         return following.nominal_at if following else None
-
-    def _writing(self, campaign: Campaign, at: datetime | None) -> tuple[Writing | None, tuple[str, ...]]:
-        if at is None:
-            return None, ()
-        try:
-            version = read_template(self.workspace.folder / "templates", campaign.template)
-        except (UnknownName, WorkspaceError) as error:
-            return None, (f"It cannot be launched: {error}",)
-        newest = self.connection.execute(select(func.max(messages.c.id))).scalar() or 0
-        return Writing(self.workspace.settings, campaign, version, message_id=newest + 1, at=at), ()
 
     def since_head(self, *, segments: bool) -> SinceHead | None:
         if self.head is None or (self.head.workspace is None and not self.head.problem):

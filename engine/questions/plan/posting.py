@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from engine.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posting:
-    """One provider's post. `problem`: why it cannot be written; `refusal`: why the provider would not take it."""
+    """One provider's post, from its `sender`, in a `variant` (empty where there are none). `problem`: why it cannot be written;
+    `refusal`: why the provider would not take it.
+    """
 
     provider: str
+    sender: str = ""
+    variant: str = ""
     content: Content | None = None
     template: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     refusal: str = ""
 
@@ -35,11 +41,11 @@ def posting(
     settings: Settings, folder: Path, campaign: Campaign, writing: Writing, name: str, at: datetime, *, earlier: int
 ) -> Posting:
     """What one of them would publish at that instant (UTC), after so many `earlier` runs."""
-    variant = campaign.variant(name, earlier=earlier)
+    variant, sender = campaign.variant(name, earlier=earlier), _sender(settings, campaign, name)
     try:
         rendered = writing.render(None, provider=name, variant=variant)
     except ContentError as error:
-        return Posting(provider=name, problem=str(error))
+        return Posting(provider=name, sender=sender, variant=variant, problem=str(error))
     content = rendered.content
     post = Outgoing(
         key="a plan's post",
@@ -47,16 +53,28 @@ def posting(
         message_class=campaign.message_class,
         campaign=campaign.campaign,
         to=None,
-        sender="",
+        sender=sender,
         content=content,
         at=at,
     )
-    refusal = _refusal(settings, folder, name, post)
-    return Posting(provider=name, content=content, template=rendered.path, refusal=refusal)
+    return Posting(
+        provider=name,
+        sender=sender,
+        variant=variant,
+        content=content,
+        template=rendered.path,
+        files=rendered.files,
+        refusal=refused(settings, folder, name, post),
+    )
 
 
-def _refusal(settings: Settings, folder: Path, name: str, post: Outgoing) -> str:
-    """A provider that cannot be opened is noted elsewhere."""
+def _sender(settings: Settings, campaign: Campaign, name: str) -> str:
+    route = settings.route(campaign.channel, campaign.message_class)
+    return next((hop.sender for hop in (route.all_hops() if route else ()) if hop.provider == name), "")
+
+
+def refused(settings: Settings, folder: Path, name: str, post: Outgoing) -> str:
+    """Why a provider would not take it, as it does not promise to; else empty. One that cannot be opened is noted elsewhere."""
     try:
         provider = open_provider(name, settings.providers.get(name, {}), Http(), folder)
     except (RegularsError, ImportError):

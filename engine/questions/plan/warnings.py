@@ -46,7 +46,7 @@ def warnings_of(
     for post in refused:
         yield f"{post.provider} will not publish it: {post.refusal}."
     if seen.withheld[Reason.REFUSED] and not refused:
-        yield f"No provider carries {campaign.message_class} {campaign.channel}: see channels in config.yaml."
+        yield no_way(campaign)
     if size and seen.withheld.total() == size:
         yield "Everybody is withheld: nothing would be sent."
     own, everybody = campaign.guards.spend or Spend(), settings.guards.spend or Spend()
@@ -59,6 +59,11 @@ def warnings_of(
             )
     if campaign.channel is Channel.SMS and settings.prices.sms and cost.unpriced:
         yield f"{cost.unpriced:,} SMS go to countries without a price: add `default` to prices.sms in config.yaml."
+
+
+def no_way(campaign: Campaign) -> str:
+    """Where config.yaml has no route for its messages."""
+    return f"No provider carries {campaign.message_class} {campaign.channel}: see channels in config.yaml."
 
 
 def _jumped(now: int, before: int, share: Decimal, *, down: bool) -> bool:

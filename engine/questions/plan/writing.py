@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal
+from sqlalchemy import ColumnElement, Connection, func, literal, select
 
 from engine.content import sms
 from engine.content.links import Links
 from engine.content.render import Rendered, Renderer
-from engine.content.templates import TemplateVersion
-from engine.content.tracking import shows
+from engine.content.templates import TemplateVersion, read_template
+from engine.content.tracking import shows, unsubscribe_headers
 from engine.content.values import values_for
-from engine.errors import ContentError
+from engine.errors import ContentError, UnknownName, WorkspaceError
 from engine.model import Channel, MessageClass, Plain
 from engine.provider import Content, EmailContent
 from engine.questions.plan.needs import needs
 from engine.rules.campaign import Campaign
+from engine.rules.workspace import Workspace
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 from engine.store.expressions import any_in_json
-from engine.store.tables import customers
+from engine.store.tables import customers, messages
 
 REMEMBERED = 20_000
 """So many different texts are kept; then they are forgotten and rendered anew."""
@@ -41,15 +42,25 @@ class Written:
 
 
 class Writing:
-    """One campaign's template over its recipients. `message_id` is one that a message of it would have: links have its length."""
+    """One campaign's template over its recipients. `message_id` is one that a message of it would have: links have its length.
+    `data`: what a call brought, where one starts the campaign.
+    """
 
     def __init__(
-        self, settings: Settings, campaign: Campaign, version: TemplateVersion, *, message_id: int, at: datetime
+        self,
+        settings: Settings,
+        campaign: Campaign,
+        version: TemplateVersion,
+        *,
+        message_id: int,
+        at: datetime,
+        data: Mapping[str, Plain] | None = None,
     ) -> None:
-        self._settings, self._campaign, self._at = settings, campaign, at
+        self._settings, self._campaign, self._at, self._data = settings, campaign, at, data
         self._renderer, self._needs = Renderer(version), needs(version, campaign.channel)
         # signed with no key of this workspace: a link in a plan opens nothing
         self._links = Links("a plan's links lead nowhere", settings.public_url).of_reader(message_id)
+        self.message_id = message_id
         self._known: dict[str, Written] = {}
 
     def looks(self, dialect: str) -> tuple[tuple[ColumnElement[Any], ...], ColumnElement[int]]:
@@ -102,19 +113,37 @@ class Writing:
             purpose=campaign.purpose,
             now=self._at,
             customer=customer,
+            data=self._data,
             links=self._links if customer is not None else {},
             provider=provider,
             variant=variant,
         )
         rendered = self._renderer.render(campaign.channel, values)
-        commercial = campaign.message_class is MessageClass.COMMERCIAL and customer is not None
-        if (
-            commercial
-            and isinstance(rendered.content, EmailContent)
-            and not shows(rendered.content, self._links["unsubscribe"])
-        ):
+        if campaign.message_class is not MessageClass.COMMERCIAL or customer is None:
+            return rendered
+        if not isinstance(rendered.content, EmailContent):
+            return rendered
+        leave = self._links["unsubscribe"]
+        if not shows(rendered.content, leave):
             raise ContentError("the unsubscribe link does not show in every part", where=f"templates/{rendered.path}")
-        return rendered
+        return replace(rendered, content=replace(rendered.content, headers=unsubscribe_headers(leave)))
+
+
+def writing_of(
+    connection: Connection,
+    workspace: Workspace,
+    campaign: Campaign,
+    *,
+    at: datetime,
+    data: Mapping[str, Plain] | None = None,
+) -> tuple[Writing | None, str]:
+    """With the template as it stands in the folder; without one, why the campaign cannot be launched."""
+    try:
+        version = read_template(workspace.folder / "templates", campaign.template)
+    except (UnknownName, WorkspaceError) as error:
+        return None, f"It cannot be launched: {error}"
+    newest = connection.execute(select(func.max(messages.c.id))).scalar() or 0
+    return Writing(workspace.settings, campaign, version, message_id=newest + 1, at=at, data=data), ""
 
 
 def size_of(content: Content) -> int:
@@ -126,4 +155,4 @@ def size_of(content: Content) -> int:
             return len(content.text)
 
 
-__all__ = ["Writing", "Written", "size_of"]
+__all__ = ["Writing", "Written", "size_of", "writing_of"]

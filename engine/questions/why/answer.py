@@ -119,11 +119,17 @@ def _because(ahead: Ahead) -> str:
 
 
 def _fate(found: Why, gates: tuple[Gate, ...]) -> str:
+    return fate(gates, now=found.as_of, zone=ZoneInfo(found.time_zone))
+
+
+def fate(gates: tuple[Gate, ...], *, now: datetime, zone: ZoneInfo) -> str:
+    """What becomes of a message at the gates, to be said after "it": `would be withheld: …`. Times by the clocks of `zone`."""
     deciding = next((gate for gate in gates if gate.decides), None)
     if deciding is None:
         return "would leave at once"
     if deciding.until is not None:
-        return f"would wait until {_at(found, deciding.until)}: {deciding.why}"
+        until = f"{clock_time(deciding.until, zone)} ({distance(deciding.until, now=now)})"
+        return f"would wait until {until}: {deciding.why}"
     return f"would be withheld: {deciding.why}"
 
 
