@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,15 @@ def test_every_command_has_its_help() -> None:
         done = CliRunner().invoke(app, [name, "--help"])
         assert done.exit_code == 0, done.output
         assert f" {name} " in done.output
+
+
+def test_the_docs_know_every_command_and_no_other() -> None:
+    """What the README and docs/ tell to type exists; what exists is told of somewhere among them."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    typed = r"(?:`|^|&& |\$ )regulars ([a-z]+)(?![\w@.=-])"
+    told = {name: page.name for page in pages for name in re.findall(typed, page.read_text("utf-8"), re.MULTILINE)}
+    assert {name: page for name, page in told.items() if name not in COMMANDS} == {}
+    assert COMMANDS.keys() - told.keys() == set()
 
 
 def test_a_misspelt_command_is_recognised() -> None:
