@@ -39,6 +39,8 @@ class _Reader(HTMLParser):
         self._unseen -= tag in _UNSEEN and self._unseen > 0
         if tag in _LINES:
             self.said.append("\n")
+        elif tag in ("td", "th"):
+            self.said.append(" ")
         elif tag == "a" and self._links and (leads := self._links.pop()):
             self.said.append(f" <{leads}>")
 

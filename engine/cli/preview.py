@@ -186,7 +186,7 @@ def _beside(found: Preview, one: Shown) -> Iterator[tuple[str, str]]:
 def _part(screen: Console, title: str, one: Shown, words: str, part: str = "") -> None:
     name = part or next((name for name in one.files if name.endswith(".txt") and name.count(".") == 1), "")
     place = f" (templates/{one.files[name]})" if name in one.files else ""
-    _line(screen, f"── {title}{place}", "dim")
+    _line(screen, f"\n── {title}{place}", "dim")
     _line(screen, words.strip("\n"))
 
 

@@ -316,5 +316,5 @@ def test_misuse_is_told_with_the_remedy(shop: Shop, ask: Ask, words: tuple[str, 
 
 def test_the_words_of_a_page() -> None:
     """Lines where a browser breaks them; what is not seen is left out, entities are read, images say what they show."""
-    page = "<title>T</title><p>a &amp;\n  b<br>c</p><ul><li>d</ul><img alt=E><img><script>f</script><a href='#x'>g</a><a>h</a>"
-    assert words_of(page) == "a & b\nc\n\nd\n[E][image]g <#x>h"
+    page = "<title>T</title><p>a &amp;\n  b<br>c</p><ul><li>d</ul><img alt=E><img><script>f</script><a href='#x'>g</a><a>h</a><tr><td>i</td><td>j</td></tr>"
+    assert words_of(page) == "a & b\nc\n\nd\n[E][image]g <#x>h\ni j"
