@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -251,7 +252,7 @@ class LinkedIn(Provider):
         return (self._inbox,) if self.settings.notifications else ()
 
     def _notified(self, deadline: float) -> Iterator[ProviderEvent]:
-        """What people did, the newest first: LinkedIn promises no order. Raises SecretMissing, NoPlainAnswer."""
+        """What people did, the newest first: LinkedIn promises no order, so all is read. Raises SecretMissing, NoPlainAnswer."""
         end = datetime.now(UTC)
         span = ",".join(
             f"{name}:{at.timestamp() * 1000:.0f}" for name, at in (("start", end - LOOKED_BACK), ("end", end))
@@ -259,8 +260,8 @@ class LinkedIn(Provider):
         whose = f"q=criteria&organizationalEntity={quote(self.settings.author, safe='')}"
         query = f"{whose}&actions=List({','.join(linkedin_heard.WORDS)})&timeRange=({span})&count={PAGE}"
         events = list[ProviderEvent]()
-        for page in range(MOST_PAGES):
-            told = self._found(f"/rest/organizationalEntityNotifications?{query}&start={page * PAGE}", deadline)
+        for start in count(step=PAGE):
+            told = self._found(f"/rest/organizationalEntityNotifications?{query}&start={start}", deadline)
             events += filter(None, (linkedin_heard.heard(one, self.settings.author) for one in told))
             if len(told) < PAGE:
                 break

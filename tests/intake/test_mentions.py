@@ -202,3 +202,11 @@ def test_a_missing_secret_is_told_at_each_look_and_costs_no_peace(
     assert not at_x.requests
     monkeypatch.setenv("T_TOKEN", "token-for-tests")
     assert not look(database, provider, now + 3 * MINUTE).problem and at_x.requests
+
+
+def test_much_on_linkedin_is_read_to_its_end(database: Database, now: datetime, at_linkedin: LinkedInVendor) -> None:
+    """In no order, the newest may stand last: a page that six hundred people like loses none of them."""
+    for number in range(610):
+        at_linkedin.notify("LIKE", now - timedelta(minutes=610 - number), about=SHARE)
+    look(database, linkedin(at_linkedin), now + MINUTE)
+    assert len(told(database)) == 610
