@@ -268,6 +268,13 @@ def without_personal(text: str, *known: str, limit: int = 200) -> str:
 
 # ---------------------------------------------------------------- how a hand-over ended
 
+
+def _identity(value: object) -> str | None:
+    """A vendor's id as text, a number's too (some vendors count); None for what names nothing."""
+    counts = isinstance(value, int) and not isinstance(value, bool)
+    return storable(value) or None if isinstance(value, str) or counts else None
+
+
 SET_UP = "set_up"
 """The code where we could not even ask, because a secret is missing or makes no sense."""
 NO_ACCESS = frozenset({401, 402})
@@ -276,10 +283,13 @@ NO_ACCESS = frozenset({401, 402})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """The vendor has the message. The id may be missing where its answer could not be read."""
+    """The vendor has the message. The id may be missing where its answer could not be read; a number becomes text."""
 
     provider_message_id: str | None = None
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provider_message_id", _identity(self.provider_message_id))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -394,7 +404,8 @@ class ProviderEvent:
     `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
     `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
     somebody brought who opted in by the link of one of our messages (`links.invitation`). channel: the address's, where it
-    is not the provider's own.
+    is not the provider's own. An id, a key or an address that is a number becomes text; making an event of what cannot be
+    kept (no `dedupe`, an `at` without a time zone) raises ProviderError, which names the field.
     """
 
     name: EventName
@@ -410,6 +421,36 @@ class ProviderEvent:
     invitation: str = ""
     channel: Channel | None = None
     detail: Mapping[str, Plain] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("dedupe", "message_key", "provider_message_id", "address"):
+            value = getattr(self, name)
+            if (text := _identity(value)) is None and (name == "dedupe" or value not in (None, "")):
+                raise _broken_event(name, value, "a text")
+            object.__setattr__(self, name, text)
+        for name, kind, none in _KINDS:
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (none and value is None):
+                raise _broken_event(name, value, f"{kind.__name__}{' or None' if none else ''}")
+        if self.at.tzinfo is None:
+            raise _broken_event("at", self.at, "a time with its zone (UTC)")
+
+
+_KINDS: tuple[tuple[str, type, bool], ...] = (
+    ("name", EventName, False),
+    ("at", datetime, False),
+    ("suppress", SuppressionReason, True),
+    ("text", str, False),
+    ("channel", Channel, True),
+    ("detail", Mapping, False),
+)
+
+
+def _broken_event(name: str, value: object, wanted: str) -> ProviderError:
+    """Of the value only its kind is told: it may be a customer's."""
+    got = "empty" if value == "" else "a time without one" if name == "at" and isinstance(value, datetime) else None
+    what = f"an event's `{name}` must be {wanted}, and is {got or type(value).__name__}"
+    return ProviderError(what, remedy="Mend the provider: see ProviderEvent in engine/provider.py.")
 
 
 KeyOf = Callable[[str], str | None]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from engine.errors import NoPlainAnswer, RegularsError
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotSent, Outcome, Provider, Rejected, TextContent
@@ -22,6 +22,7 @@ from engine.testing.vendors.server import (
     HttpVendor,
     Received,
     Reply,
+    Request,
     Reset,
     Silence,
     closed_port,
@@ -56,6 +57,15 @@ UNREADABLE = (
     b"[" * 50_000,
     b"x" * 2_000_000,
 )
+
+
+def _numbered(body: Any) -> Any:
+    """An answer with a number for every text in it."""
+    if isinstance(body, Mapping):
+        return {name: _numbered(value) for name, value in body.items()}
+    if isinstance(body, list | tuple):
+        return [_numbered(value) for value in body]
+    return 1000 if isinstance(body, str) else body
 
 
 class HttpContract(ProviderContract):
@@ -93,6 +103,20 @@ class HttpContract(ProviderContract):
         outcome = self.send(self.outgoing())
         assert isinstance(outcome, Accepted)
         assert outcome.provider_message_id == self.vendor.accepted[0].provider_message_id
+
+    def test_a_vendor_may_count(self) -> None:
+        """An answer whose texts are numbers, as the ids of many vendors are, is read like any other: an id is kept as text."""
+        take = self.vendor.take
+
+        def counting(request: Request) -> tuple[Reply, Received | Sequence[Received] | None]:
+            reply, taken = take(request)
+            return replace(reply, body=reply.body if isinstance(reply.body, bytes) else _numbered(reply.body)), taken
+
+        self.vendor.take = counting  # type: ignore[method-assign]
+        outcome = self.send(self.outgoing())
+        assert isinstance(outcome, Accepted | NotSent | Rejected | Ambiguous)
+        if isinstance(outcome, Accepted):
+            assert isinstance(outcome.provider_message_id, str | None)
 
     def test_an_unreadable_yes_is_a_yes(self) -> None:
         """2xx with a body that cannot be read is accepted, its id unknown: sending again would double it. It is doubt, never

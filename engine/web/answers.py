@@ -159,13 +159,13 @@ class LastResort:
         try:
             await self.app(scope, receive, watched)
         except Exception as error:
-            log().error("an HTTP request failed", kind=type(error).__name__, at=_place(error))
+            log().error("an HTTP request failed", kind=type(error).__name__, at=place(error))
             if not begun and scope["type"] == "http":
                 told = Refusal(what="this failed for a reason of ours", remedy="Try again; the log tells more.")
                 await _answer(500, told)(scope, receive, send)
 
 
-def _place(error: BaseException) -> list[str]:
+def place(error: BaseException) -> list[str]:
     """Where it happened: files and lines, the innermost last."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]]
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from engine.campaigns.answers import answer
-from engine.errors import UnknownName
+from engine.errors import ProviderError, RegularsError, UnknownName
 from engine.ledger.record import record_events
 from engine.model import EventName
-from engine.provider import Webhook
+from engine.provider import Provider, ProviderEvent, Webhook
+from engine.web.answers import log, place
 from engine.web.bodies import RawBody
 from engine.web.door import TheDoor
 
@@ -40,7 +43,7 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
     if challenge is not None:
         return Response(challenge, media_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
     now = door.clock.now()
-    events = vendor.parse_events(webhook, now=now)
+    events = _events(vendor, provider, webhook, now)
     channel, invited = vendor.capabilities.channel, door.links.read_invitation
     record_events(
         door.database,
@@ -57,6 +60,28 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return Response(_NO_REPLY, media_type="text/xml")
     return Response(status_code=204)
+
+
+def _events(vendor: Provider, name: str, webhook: Webhook, now: datetime) -> Sequence[ProviderEvent]:
+    """What a provider reads out of a webhook. Raises ProviderError, naming the provider, where it breaks its contract."""
+    try:
+        events = list(vendor.parse_events(webhook, now=now))
+        if not all(isinstance(event, ProviderEvent) for event in events):
+            raise ProviderError("`parse_events` gave something that is no ProviderEvent", remedy="Mend the provider.")
+        return events
+    except ProviderError as error:
+        broken = ProviderError(error.what, where=f"providers.{name}", remedy=error.remedy)
+        log().error("a report cannot be taken in", provider=name, what=error.what)
+        raise broken from error
+    except RegularsError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        log().error("a report cannot be taken in", provider=name, what=kind, at=place(error))
+        what = f"the provider broke down over a report ({kind})"
+        raise ProviderError(
+            what, where=f"providers.{name}", remedy="The log tells where; mend the provider."
+        ) from error
 
 
 def called(public_url: str, request: Request) -> str:

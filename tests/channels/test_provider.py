@@ -17,12 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from engine.errors import SecretMissing
+from engine.errors import ProviderError, SecretMissing
+from engine.model import EventName
 from engine.provider import (
+    Accepted,
     Ambiguous,
     Answer,
     Http,
     NotSent,
+    ProviderEvent,
     ProviderSettings,
     Rejected,
     Secret,
@@ -351,3 +354,50 @@ def test_dates_are_compared_in_utc() -> None:
     """A vendor's clock in another zone is the same instant."""
     until = {"retry-after": "Mon, 02 Mar 2026 14:00:10 +0200"}
     assert retry_after(until, now=datetime(2026, 3, 2, 12, tzinfo=UTC)) == timedelta(seconds=10)
+
+
+# ---------------------------------------------------------------- what a provider may hand in
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("a1", "a1"), (1000, "1000"), (0, "0"), ("a\0b", "ab"), ("", None), (None, None), (True, None), ([1], None), (1.5, None)],
+)  # fmt: skip
+def test_a_vendors_id_is_kept_as_text(given: Any, kept: str | None) -> None:
+    """A vendor that counts and one that names are the same to the ledger; an id that is none never unsays a yes."""
+    assert Accepted(provider_message_id=given).provider_message_id == kept
+
+
+def told(**changes: Any) -> ProviderEvent:
+    return ProviderEvent(**{"name": EventName.DELIVERED, "at": NOW, "dedupe": "d", **changes})
+
+
+def test_an_events_ids_are_kept_as_text() -> None:
+    """Numbers and texts alike, so that it finds what `Accepted` said."""
+    event = told(dedupe=7, message_key=8, provider_message_id=1000, address=358401234567)
+    kept = (event.dedupe, event.message_key, event.provider_message_id, event.address)
+    assert kept == ("7", "8", "1000", "358401234567")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("dedupe", None, "must be a text, and is NoneType"),
+        ("dedupe", "", "must be a text, and is empty"),
+        ("dedupe", ["secret"], "must be a text, and is list"),
+        ("message_key", {"a": 1}, "must be a text, and is dict"),
+        ("provider_message_id", True, "must be a text, and is bool"),
+        ("address", 1.5, "must be a text, and is float"),
+        ("at", datetime(2026, 3, 2), "must be a time with its zone (UTC), and is a time without one"),  # noqa: DTZ001
+        ("at", "2026-03-02", "must be datetime, and is str"),
+        ("name", "delivered", "must be EventName, and is str"),
+        ("suppress", "bounced", "must be SuppressionReason or None, and is str"),
+        ("text", None, "must be str, and is NoneType"),
+    ],
+)
+def test_an_event_that_cannot_be_kept_names_its_field(field: str, value: Any, words: str) -> None:
+    """What it is, never what stands in it."""
+    with pytest.raises(ProviderError) as refused:
+        told(**{field: value})
+    assert f"an event's `{field}` {words}" in str(refused.value)
+    assert "secret" not in str(refused.value)

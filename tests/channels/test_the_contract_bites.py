@@ -179,6 +179,17 @@ class Anonymous(Sound):
         return super().send(replace(outgoing, key="another"), deadline=deadline)
 
 
+class Splitting(Sound):
+    """Takes for granted that the vendor's answer holds texts."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
+        outcome = super().send(outgoing, deadline=deadline)
+        number = getattr(outcome, "provider_message_id", None)
+        if number is not None and int(number) >= 1000:
+            raise AttributeError("'int' object has no attribute 'split'")
+        return outcome
+
+
 class Boastful(Sound):
     """Promises a key that the vendor does not remember."""
 
@@ -281,6 +292,7 @@ FLAWS: dict[type[Sound], str] = {
     Talkative: "test_each_status_has_one_meaning",
     Logging: "test_logs_tell_neither_address_nor_secret",
     Anonymous: "test_what_is_promised_is_visible",
+    Splitting: "test_a_vendor_may_count",
     Boastful: "test_a_second_hand_over_is_the_same_message",
     Forgetful: "test_many_at_once_are_told_apart",
     Mixing: "test_many_at_once_are_told_apart",
@@ -303,7 +315,7 @@ def test_each_flaw_is_caught(flaw: type[Sound], test: str) -> None:
     contract.flawed = flaw
     contract.setup_method()
     try:
-        with SoundVendor() as contract.vendor, pytest.raises((AssertionError, UnicodeEncodeError)):
+        with SoundVendor() as contract.vendor, pytest.raises((AssertionError, AttributeError, UnicodeEncodeError)):
             getattr(contract, test)()
     finally:
         contract.teardown_method()

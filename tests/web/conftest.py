@@ -107,7 +107,13 @@ class Signing(Provider):
             raise ForgedWebhook("the signature does not fit", where="X-Signature")
         told = json.loads(webhook.body) if webhook.body.startswith(b"[") else []
         return [
-            ProviderEvent(name=EventName(one["name"]), at=now, dedupe=one["id"], message_key=one.get("key"))
+            ProviderEvent(
+                name=EventName(one["name"]),
+                at=now if one.get("zone", True) else now.replace(tzinfo=None),
+                dedupe=one["id"],
+                message_key=one.get("key"),
+                provider_message_id=one.get("number"),
+            )
             for one in told
         ]
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+from sqlalchemy import update
+from structlog.testing import capture_logs
+
+from engine.provider import Accepted
 from engine.store.tables import events, messages
 from tests.web.conftest import PUBLIC, Shop, sign
 
@@ -71,3 +76,33 @@ def test_a_batch_is_stored_whole(shop: Shop) -> None:
     body = json.dumps([{"name": "delivered", "id": f"v{number}"} for number in range(300)]).encode()
     assert report(shop, body).status_code == 204
     assert shop.count(events) == 300
+
+
+def test_a_vendor_that_counts_its_messages_is_understood(shop: Shop) -> None:
+    """The id of the answer and of the report are both a number: the report finds the message."""
+    message, answered = shop.sent(), Accepted(provider_message_id=1000)  # type: ignore[arg-type]
+    with shop.database.writing() as connection:
+        named = {"provider_message_id": answered.provider_message_id}
+        connection.execute(update(messages).where(messages.c.id == message).values(named))
+    assert report(shop, json.dumps([{"name": "delivered", "id": 1, "number": 1000}]).encode()).status_code == 204
+    assert shop.rows(messages)[0]["delivered_at"] == shop.clock.now()
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"id": None}, "an event's `dedupe` must be a text, and is NoneType"),
+        ({"id": "v1", "zone": False}, "an event's `at` must be a time with its zone (UTC), and is a time without one"),
+        ({"id": "v1", "key": {"a": 1}}, "an event's `message_key` must be a text, and is dict"),
+        ({}, "the provider broke down over a report (KeyError)"),
+    ],
+)
+def test_a_provider_that_breaks_its_contract_is_named(shop: Shop, told: dict[str, Any], words: str) -> None:
+    """The vendor is told that nothing was kept, and sends it again; answer and log name the provider and the field."""
+    with capture_logs() as logs:
+        answer = report(shop, json.dumps([{"name": "delivered", **told}]).encode())
+    error = answer.json()["error"]
+    assert (answer.status_code, error["where"], error["what"]) == (500, "providers.signing", words)
+    (line,) = [line for line in logs if line["event"] == "a report cannot be taken in"]
+    assert line["provider"] == "signing" and line["what"] in words
+    assert shop.count(events) == 0
