@@ -113,7 +113,7 @@ class ContentError(RegularsError):
 
 
 class ProviderError(RegularsError):
-    """A provider cannot be set up: a setting is wrong or a promise it does not make was asked of it."""
+    """A provider cannot be used: a setting is wrong, a promise it does not make was asked of it, or it breaks its contract."""
 
 
 class NoPlainAnswer(RegularsError):

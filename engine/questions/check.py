@@ -14,14 +14,14 @@ from engine.content import templates
 from engine.document import Pairs, Position, Text, position_of
 from engine.errors import Problem, ProviderError, SecretMissing, Severity, UnknownName, WorkspaceError
 from engine.model import POSTS, Channel, ConsentRule, MessageClass
-from engine.provider import Provider, ProviderSettings, Secret
+from engine.provider import Http, Provider, ProviderSettings, Secret
 from engine.questions.examples.read import read_examples
 from engine.questions.promises import problems_of_promises
 from engine.questions.ways import problems_of_ways
 from engine.rules.campaign import Campaign, Schedule
 from engine.rules.config import NAME
 from engine.rules.workspace import Survey, survey
-from engine.sending.providers import provider_class
+from engine.sending.providers import open_provider, provider_class
 
 _DAY = timedelta(days=1)
 
@@ -70,13 +70,10 @@ def _providers(found: Survey) -> Iterator[Problem]:
         try:
             chosen = provider_class(str(definition["use"]))
             settings = _provider_settings(found, name, chosen)
+            open_provider(name, definition, Http(), found.workspace.folder).close()
         except ProviderError as error:
             place = position_of(found.config, ("providers", name, "use"))
             yield Problem(at=place, what=f"{error.what}.", remedy=error.remedy)
-        except ImportError as error:
-            yield Problem(
-                at=at, what=f'the provider "{name}" cannot be loaded: {error}.', remedy="Install its package."
-            )
         except WorkspaceError as error:
             yield from error.problems
         else:

@@ -82,7 +82,7 @@ def _promises(found: Survey, name: str) -> Capabilities | None:
     definition = found.workspace.settings.providers.get(name, {})
     try:
         provider = open_provider(name, definition, Http(), found.workspace.folder)
-    except (RegularsError, ImportError):
+    except RegularsError:
         return None
     try:
         return provider.capabilities

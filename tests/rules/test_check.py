@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from engine.errors import Severity
+from engine.errors import ProviderError, Severity
+from engine.provider import Http
 from engine.questions.check import check
+from engine.sending.providers import open_provider
 from engine.shipped import starter
 
 
@@ -173,3 +176,58 @@ def test_a_campaigns_mistake_does_not_hide_that_its_template_is_not_there(folder
         and 'there is no template "win-bak". Did you mean "win-back"?' in line
         for line in told
     ), told
+
+
+PLUGIN = """
+from engine.model import Channel
+from engine.provider import Accepted, Capabilities, Provider
+
+class Mute(Provider):
+    capabilities = Capabilities(channel=Channel.EMAIL)
+
+class Silent(Provider):
+    def send(self, outgoing, *, deadline):
+        return Accepted()
+
+class Failing(Silent):
+    def __init__(self, settings, *, http):
+        raise KeyError("region")
+
+class Loose(Silent):
+    Settings = dict
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("pluto:Gone", "the provider \"pluto\" cannot be loaded: AttributeError: module 'pluto' has no attribute 'Gone'. Mend its package, or install it anew (pluto:Gone)."),
+        ("plutarch:Gone", "the provider \"pluto\" cannot be loaded: ModuleNotFoundError: No module named 'plutarch'."),
+        ("fuming:Any", 'the provider "pluto" cannot be loaded: ZeroDivisionError: division by zero.'),
+        ("pluto:PLAIN", 'the provider "pluto" is none: its entry point must name a subclass of Provider.'),
+        ("pluto:Mute", 'the provider "pluto" lacks `send`. Mend pluto:Mute: see docs/adding-a-provider.md.'),
+        ("pluto:Loose", 'the provider "pluto" has `Settings` that are no subclass of ProviderSettings.'),
+        ("pluto:Silent", "the provider has no `capabilities`. Mend pluto:Silent: see docs/adding-a-provider.md."),
+        ("pluto:Failing", "the provider cannot be made: KeyError: 'region'. Mend pluto:Failing"),
+    ],
+)  # fmt: skip
+def test_a_broken_plugin_is_told_among_all_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, words: str
+) -> None:
+    """Whatever is wrong with a package: at its name, and what else is wrong is found all the same. Nothing opens it."""
+    plugins = tmp_path / "plugins"
+    described = plugins / "pluto-1.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: pluto\nVersion: 1\n")
+    (described / "entry_points.txt").write_text(f"[regulars.providers]\npluto = {point}\n")
+    (plugins / "pluto.py").write_text(PLUGIN + "\nPLAIN = 1\n")
+    (plugins / "fuming.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(plugins))
+    monkeypatch.delitem(sys.modules, "pluto", raising=False)
+    change(folder / "config.yaml", "use: file,", "use: pluto} #")
+    change(folder / "config.yaml", "consent: opt_in}\n  loyalty", "consent: maybe}\n  loyalty")
+    place = place_of(folder / "config.yaml", "pluto} #")
+    assert any(line.startswith(f"config.yaml:{place}: error: {words}") for line in found(folder)), found(folder)
+    assert any('"maybe"' in line for line in found(folder))
+    with pytest.raises(ProviderError, match=r"config\.yaml: providers\.outbox"):
+        open_provider("outbox", {"use": "pluto"}, Http(), folder)

@@ -27,7 +27,7 @@ def opened(settings: Settings, folder: Path) -> tuple[dict[str, Provider], list[
     for name, definition in sorted(settings.providers.items()):
         try:
             providers[name] = open_provider(name, definition, http, folder)
-        except (RegularsError, ImportError) as error:
+        except RegularsError as error:
             findings.append(wrong("providers", f"{name} cannot be opened: {error}"))
     return providers, findings
 

@@ -77,7 +77,7 @@ def refused(settings: Settings, folder: Path, name: str, post: Outgoing) -> str:
     """Why a provider would not take it, as it does not promise to; else empty. One that cannot be opened is noted elsewhere."""
     try:
         provider = open_provider(name, settings.providers.get(name, {}), Http(), folder)
-    except (RegularsError, ImportError):
+    except RegularsError:
         return ""
     try:
         refuse_what_is_not_promised(provider, post)
