@@ -303,7 +303,8 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotSent:
-    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait.
+    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait; all of
+    its messages do, or with `alone` only this one, as for a film that is not ready yet.
 
     no_access: the vendor refuses us and not this message: a token has ended, a key is wrong or missing, the account is closed
     or unpaid. Until somebody puts that right every message of this provider waits, and none dies of it. The code `set_up`
@@ -313,6 +314,7 @@ class NotSent:
     code: str
     detail: str = ""
     retry_after: timedelta | None = None
+    alone: bool = False
     no_access: bool = False
 
     def __post_init__(self) -> None:

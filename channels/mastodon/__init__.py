@@ -186,7 +186,8 @@ class Mastodon(Provider):
             if answer.status == 200:
                 return number
             if time.monotonic() + wait > deadline - TIME_TO_PUBLISH:
-                return NotSent(code=NOT_READY, detail="Mastodon still reads the image", retry_after=NOT_READY_AFTER)
+                detail = "Mastodon still reads the image"
+                return NotSent(code=NOT_READY, detail=detail, retry_after=NOT_READY_AFTER, alone=True)
             time.sleep(wait)
             wait = min(wait * 2, LONGEST_LOOK)
 

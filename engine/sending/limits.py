@@ -271,7 +271,7 @@ class Limits:
     def heard(self, provider: str, outcomes: Sequence[Outcome], now: datetime) -> None:
         """How hand-overs ended. A vendor that asks to wait is left alone for so long, by all senders everywhere."""
         self.breakers.heard(provider, outcomes, now)
-        asked = [one.retry_after for one in outcomes if isinstance(one, NotSent) and one.retry_after is not None]
+        asked = [one.retry_after for one in outcomes if isinstance(one, NotSent) and one.retry_after and not one.alone]
         if not asked:
             return
         until, known = now + min(max(asked), LONGEST_WAIT), self._closed.get(provider)

@@ -282,6 +282,26 @@ def test_a_vendor_that_asks_to_wait_is_left_alone_by_all_and_delays_nobody_else(
     assert_no_window_has_more(world.provider.times(), rate("100/second, burst 20"))
 
 
+def test_one_that_is_not_ready_holds_up_no_other(world: World, now: datetime) -> None:
+    """A film that a network still makes is that message's matter alone: it comes again when it said, the others leave at once."""
+    first: list[str] = []
+
+    def not_ready(outgoing: Outgoing) -> Outcome:
+        if not first or (first[0] == outgoing.key and world.clock.now() < now + timedelta(minutes=1)):
+            first.append(outgoing.key)
+            return NotSent(code="not_ready", retry_after=timedelta(minutes=1), alone=True)
+        return world.provider._take(outgoing)
+
+    world.provider.answer = not_ready
+    for number in range(10):
+        world.trigger(str(number))
+    world.run(world.sender(), timedelta(seconds=30))
+    waiting = [row for row in world.shop.rows() if row.state != State.ACCEPTED]
+    assert [(row.reason, row.due_at >= now + timedelta(minutes=1)) for row in waiting] == [(Reason.RATE_LIMITED, True)]
+    world.run(world.sender(), timedelta(minutes=2))
+    assert set(world.shop.states()) == {State.ACCEPTED} and len(first) == 1
+
+
 def test_who_waits_for_a_place_has_a_reason_and_a_time(world: World, now: datetime) -> None:
     """Receipts are told one by one: pending, rate_limited, due when their place comes."""
     for number in range(30):
