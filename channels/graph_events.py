@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from engine.errors import ForgedWebhook, IntakeError
+from engine.errors import ForgedWebhook, IntakeError, ProviderError
 from engine.model import Channel, EventName
 from engine.provider import ProviderEvent, Secret, Webhook, storable
 
@@ -66,7 +66,7 @@ def _read(read: Any, told: Mapping[str, Any], entry: Mapping[str, Any], page: bo
     )
     try:
         event: ProviderEvent | None = read(told, entry, page)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, ProviderError):
         event = None
     return event or other
 

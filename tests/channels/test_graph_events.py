@@ -112,8 +112,10 @@ def test_instagrams_comments_come_from_a_handle() -> None:
 def test_one_body_may_hold_many() -> None:
     """And an odd one loses none of the others."""
     good, odd = of_page({"item": "reaction"}, at=NOW), of_page({"item": "comment", "from": 7}, at=NOW)
-    told = {"object": "page", "entry": [*odd["entry"], *good["entry"], {"id": PAGE_ID, "time": 1}]}
-    assert [event.name for event in heard(told)] == [EventName.OTHER, EventName.REACTED]
+    nameless = {"sender": {"id": SOMEBODY}, "timestamp": 1, "message": {"mid": None, "text": "Hi"}}
+    last = {"id": PAGE_ID, "time": 1, "messaging": [nameless]}
+    told = {"object": "page", "entry": [*odd["entry"], *good["entry"], last]}
+    assert [event.name for event in heard(told)] == [EventName.OTHER, EventName.REACTED, EventName.OTHER]
 
 
 def test_what_is_no_notification_is_told() -> None:
