@@ -16,7 +16,7 @@ from engine.cli.app import HERE, AsJson, Now, Where, moment, opened, screen, sho
 from engine.cli.shop_clock import ShopClock
 from engine.cli.tree import tree
 from engine.model import Plain
-from engine.questions.why import Gate, Reentry, Says, Told, Why
+from engine.questions.why import Gate, LookedUp, Reentry, Says, Told, Why
 from engine.questions.why import why as ask_why
 
 Addresses = Annotated[
@@ -147,8 +147,24 @@ def _details(message: Told, at: ShopClock) -> Iterator[str]:
     for tried in message.attempts:
         said = " ".join(word for word in (tried.code, tried.detail) if word)
         yield f"attempt {tried.number} {at(tried.began_at)} {tried.provider}: {tried.outcome or 'no end known'} {said}".rstrip()
+        if message.looked_up and message.looked_up.attempt == tried.number:
+            yield _look(message.looked_up, at)
     for event in message.events:
         yield f"{event.name} {at(event.at)}"
+
+
+_FOUND: Mapping[str, str] = {
+    "accepted": "the vendor has it",
+    "rejected": "the vendor refused it",
+    "notfound": "the vendor does not have it",
+    "ambiguous": "the vendor did not answer plainly",
+}
+
+
+def _look(found: LookedUp, at: ShopClock) -> str:
+    often = f" (look {found.looks})" if found.looks > 1 else ""
+    detail = f" ({found.detail})" if found.detail else ""
+    return f"looked up {at(found.at)}: {_FOUND[found.finding]}{detail}{often}"
 
 
 def _values(values: Mapping[str, Plain]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from engine import shipped
 from engine.cli.app import app, plain
+from engine.cli.why import why_page
 from engine.clock import SteppedClock
 from engine.demo.purchases import event_rows, read_purchases
 from engine.errors import UnknownName
@@ -25,14 +28,14 @@ from engine.ledger.record import record_events
 from engine.ledger.replies import keep
 from engine.model import Channel, EventName, Reason, State, SuppressionReason
 from engine.policy.decide import GATES
-from engine.provider import Accepted, Ambiguous, NotSent, ProviderEvent
-from engine.questions.why import REASONS, Says, Why, explained, why
+from engine.provider import Accepted, Ambiguous, NotSent, Outgoing, ProviderEvent
+from engine.questions.why import REASONS, LookedUp, Says, Why, explained, why
 from engine.questions.why.gates import FACTS
 from engine.rules.compile import audience
 from engine.rules.workspace import Workspace, load_workspace
 from engine.store import Database
 from engine.store.tables import customers
-from tests.sending.shop import CONFIG, NEWS, Shop
+from tests.sending.shop import CONFIG, NEWS, Scripted, Shop
 
 ADDRESS = "c1@customers.example"
 FULL = {"id": "c1", "email": ADDRESS, "first_name": "Ana", "consent.email.offers": "yes"}
@@ -240,6 +243,31 @@ def test_every_attempt_is_told_with_the_providers_words(shop: Asked) -> None:
     assert message.template == "news" and len(message.template_hash) > 20 and message.definition_hash
     assert message.values is not None
     assert message.values["customer"]["first_name"] == "Ana"  # type: ignore[index, call-overload]
+
+
+def test_a_look_up_that_ended_a_doubt_is_told(shop: Asked) -> None:
+    """Between the hand-over without an answer and the word accepted: when the vendor was asked, and what it said."""
+
+    class Askable(Scripted):
+        def look_up(self, outgoing: Outgoing, *, deadline: float) -> Accepted:
+            return Accepted(provider_message_id="7", detail=f"to {ADDRESS}")
+
+    shop.provider = Askable(lambda outgoing: Ambiguous(code="no_answer"), settle_time=timedelta(minutes=15))
+    shop.launch()
+    shop.sender().drain()
+    assert shop.why().messages[0].looked_up is None
+    shop.pass_time(seconds=20)
+    shop.sender().drain()
+    (message,) = shop.why().messages
+    assert message.state is State.ACCEPTED
+    assert message.looked_up == LookedUp(
+        attempt=1, at=shop.clock.now(), finding="accepted", detail="to (address)", looks=1
+    )
+    page = Console(width=200, record=True, file=io.StringIO())
+    why_page(page, shop.why())
+    lines = [line.strip() for line in page.export_text().splitlines()]
+    (tried,) = [number for number, line in enumerate(lines) if "ambiguous no_answer" in line]
+    assert re.fullmatch(r"looked up 2026-03-02 \d\d:\d\d: the vendor has it \(to \(address\)\)", lines[tried + 1])
 
 
 def test_no_address_is_shown_unless_asked_for(shop: Asked) -> None:

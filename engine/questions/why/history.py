@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from engine.model import Plain, State
 from engine.questions.why.reasons import explained
-from engine.store.tables import attempts, events, messages, runs, template_versions
+from engine.store.tables import attempts, events, look_ups, messages, runs, template_versions
 
 WITHHELD = "(address)"
 """Stands where an address would."""
@@ -38,6 +38,20 @@ class Tried:
     outcome: str | None
     code: str | None
     detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookedUp:
+    """What asking the vendor about a hand-over in doubt (`attempt`) showed the last time, of so many `looks`.
+
+    finding: accepted, rejected, notfound, or ambiguous, where the vendor did not answer plainly.
+    """
+
+    attempt: int
+    at: datetime
+    finding: str
+    detail: str | None
+    looks: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +96,7 @@ class Told:
     provider_message_id: str | None
     possible_duplicate: bool
     attempts: tuple[Tried, ...]
+    looked_up: LookedUp | None
     events: tuple[Reported, ...]
 
 
@@ -101,7 +116,24 @@ def history(connection: Connection, campaign: str, customer_id: int, *, addresse
     rows = connection.execute(query).all()
     tried = _by_message(connection, attempts, attempts.c.number, [row.id for row in rows])
     reported = _by_message(connection, events, events.c.at, [row.id for row in rows])
-    return tuple(_told(row, tried[row.id], reported[row.id], addresses) for row in rows)
+    asked = _looked_up(connection, {row.id: None if addresses else row.sent_to for row in rows})
+    return tuple(_told(row, tried[row.id], asked.get(row.id), reported[row.id], addresses) for row in rows)
+
+
+def _looked_up(connection: Connection, messages: Mapping[int, str | None]) -> dict[int, LookedUp]:
+    """By message, what looking up its last doubt showed; `messages` are the addresses that are not to be told."""
+    u = look_ups.c
+    query = select(look_ups).where(u.message_id.in_(messages), u.looked_at.is_not(None))
+    return {
+        row.message_id: LookedUp(
+            attempt=row.attempt,
+            at=row.looked_at,
+            finding=row.finding,
+            detail=without(row.detail, messages[row.message_id]),
+            looks=row.looks,
+        )
+        for row in (connection.execute(query) if messages else ())
+    }
 
 
 def _by_message(connection: Connection, table: Any, order: Any, ids: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:
@@ -112,7 +144,9 @@ def _by_message(connection: Connection, table: Any, order: Any, ids: Sequence[in
     return found
 
 
-def _told(row: Row[Any], tried: Sequence[Row[Any]], reported: Sequence[Row[Any]], addresses: bool) -> Told:
+def _told(
+    row: Row[Any], tried: Sequence[Row[Any]], asked: LookedUp | None, reported: Sequence[Row[Any]], addresses: bool
+) -> Told:
     hidden = None if addresses else row.sent_to
     return Told(
         id=row.id,
@@ -139,6 +173,7 @@ def _told(row: Row[Any], tried: Sequence[Row[Any]], reported: Sequence[Row[Any]]
         provider_message_id=row.provider_message_id,
         possible_duplicate=row.possible_duplicate,
         attempts=tuple(_tried(one, hidden) for one in tried),
+        looked_up=asked,
         events=tuple(
             Reported(name=one.name, at=one.at, detail=_hidden(one.properties, hidden, addresses)) for one in reported
         ),
