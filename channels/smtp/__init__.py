@@ -68,7 +68,7 @@ class Smtp(Provider):
         except Refusal as error:
             ended.append(Verified(good=False, detail=f"the server refuses {error.step} ({error.code})"))
         except (NotOffered, SecretMissing) as error:
-            ended.append(Verified(good=False, detail=str(error)))
+            ended.append(Verified(good=False, detail=error.args[0], remedy=error.remedy))
         except (OSError, ValueError) as error:
             ended.append(Verified(good=False, detail=f"no connection ({type(error).__name__})"))
         else:

@@ -39,7 +39,11 @@ class Refusal(Exception):
 
 
 class NotOffered(Exception):
-    """The server lacks something without which nothing can be sent."""
+    """The server lacks something without which nothing can be sent; the remedy is empty where only the server can help."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.remedy = remedy
 
 
 class OutOfStep(ValueError):

@@ -16,6 +16,7 @@ from engine.provider import reveal
 
 RESOLVED_SECONDS = 60.0
 """How long the server's addresses are used before its name is asked for again."""
+NO_STARTTLS = "Say `security: tls` where it speaks TLS from the start (port 465), or `security: none` for a server on this machine."
 
 
 class Pool:
@@ -62,7 +63,7 @@ class Pool:
         yield from connection.greet()
         if wanted.security is Security.STARTTLS:
             if "starttls" not in connection.features:
-                raise NotOffered("the server does not offer STARTTLS")
+                raise NotOffered("the server does not offer STARTTLS", NO_STARTTLS)
             yield from connection.say("connect", "STARTTLS", 220)
             yield from connection.protect(self._context, wanted.host)
             yield from connection.greet()

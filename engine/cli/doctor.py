@@ -54,8 +54,10 @@ def doctor_page(screen: Console, found: Diagnosis) -> None:
     for area, findings in groupby(sorted(found.findings, key=lambda one: one.area), key=lambda one: one.area):
         screen.print(f"[bold]{area}[/bold]")
         for one in findings:
-            remedy = f" [dim]{escape(one.remedy)}[/dim]" if one.remedy else ""
-            screen.print(f"  {_SIGNS[one.verdict]} {escape(one.what)}{remedy}", highlight=False, soft_wrap=True)
+            what = (
+                f"{escape(one.what.rstrip('.'))}. [dim]{escape(one.remedy)}[/dim]" if one.remedy else escape(one.what)
+            )
+            screen.print(f"  {_SIGNS[one.verdict]} {what}", highlight=False, soft_wrap=True)
     faults = sum(one.verdict is Verdict.WRONG for one in found.findings)
     warnings = sum(one.verdict is Verdict.WARNING for one in found.findings)
     words = f"{faults} wrong, {warnings} to be looked at." if faults or warnings else "All is well."

@@ -96,19 +96,24 @@ CONFIG = "config.yaml"
 _SECRETIVE = ("secret", "key", "token", "password", "passwd", "credential", "auth", "api_key", "api_keys", "auth_token")
 _VALUE = re.compile(r"""([\w-]+)(\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}#"'\[{][^,}#]*)""")
 _NESTED = re.compile(r"([\w-]+)\s*:\s*(?=[\[{])")
+_INSIDE = re.compile(
+    r"""(?P<kept>\$\{env:\w+\}(?=["'\s,\]}]|$)|[\w-]+(?=\s*:\s)|^\s*-\s|[\[\]{},:]\s*)|"[^"]*"?|'[^']*'?|[^\s"'\[\]{},]+"""
+)
+"""In a block that holds secrets: what is no value, or only names a variable, is `kept`."""
 _NAMED_ABOVE = re.compile(r"([\w-]+)\s*:\s*[|>]?[-+0-9]*\s*$")
 _IN_URL = re.compile(r"(?<=://)[^\s/@]*(?=@)")
 
 
 def _without_secrets(line: str, above: list[str]) -> str:
     """The line with a dot for each character of what may be a secret: it may be wrong just because it stands there."""
-    before = next((text for text in reversed(above) if text.strip()), "")
+    before = next((text for text in reversed(above) if text.strip() and not text.lstrip().startswith("- ")), "")
     named = _NAMED_ABOVE.search(before)
     if named and _secretive(named[1]) and not re.match(r"\s*[\w-]+\s*:\s", line):
-        return _dots(line)
+        return _INSIDE.sub(lambda found: found["kept"] or _dots(found[0]), line)
     for opened in _NESTED.finditer(line):
         if _secretive(opened[1]):
-            line = line[: opened.end()] + _dots(line[opened.end() :])
+            inside = _INSIDE.sub(lambda found: found["kept"] or _dots(found[0]), line[opened.end() :])
+            line = line[: opened.end()] + inside
     shown = _VALUE.sub(
         lambda found: found[1] + found[2] + (_dots(found[3]) if _secretive(found[1]) else found[3]), line
     )
@@ -122,7 +127,7 @@ def _secretive(key: str) -> bool:
 
 
 def _dots(text: str) -> str:
-    return text if text.strip("\"' ").startswith("${") else re.sub(r"[^\s\"']", "•", text)
+    return text if re.fullmatch(r"\$\{[^}]*\}?", text.strip("\"' ")) else re.sub(r"[^\s\"']", "•", text)
 
 
 # ---------------------------------------------------------------- on the terminal

@@ -189,7 +189,9 @@ def test_a_mail_server_is_logged_in_to(relay: SmtpVendor, monkeypatch: pytest.Mo
     monkeypatch.setenv("V_KEY", "wrong")
     assert "refuses connect" in verdict(smtp(**login)).detail
     assert "no connection" in verdict(smtp(port=closed_port())).detail
-    assert "STARTTLS" in verdict(smtp(port=relay.port, security="starttls")).detail
+    unprotected = verdict(smtp(port=relay.port, security="starttls"))
+    assert "STARTTLS" in unprotected.detail
+    assert "`security: tls`" in unprotected.remedy and "`security: none`" in unprotected.remedy
     assert relay.accepted == []
 
 

@@ -120,6 +120,9 @@ def test_no_terminal_is_moved_by_what_stands_in_a_file(folder: Path) -> None:
         "secret: |\n  hunter2\n",
         "database: postgresql://regulars:hunter2@db.example/shop\n",
         "password: {x: hunter2}\n",
+        'api_keys: ["${env:KEY}", hunter2, "hunter2, too", \'hunter2: x\']\n',
+        'password: {x: "${env:KEY}hunter2"}\n',
+        "api_keys:\n  - ${env:KEY}\n  - hunter2\n",
     ],
 )
 def test_no_secret_is_shown(folder: Path, config: str) -> None:
@@ -135,6 +138,14 @@ def test_what_is_no_secret_is_shown(folder: Path) -> None:
     """The name of a variable helps, and so does everything else."""
     for line in ("secret: ${env:REGULARS_SECRET}", "  points: integer", "database: sqlite:///regulars.db"):
         assert shown(folder, line, 1, 1, file="config.yaml")[0] == line
+    for line in (
+        'signing_secrets: ["${env:OLD_KEY}", "${env:NEW_KEY}"]',
+        "auth: {api_key: ${env:KEY}, token: ${env:TOKEN}}",
+        'pigeon_keys: {use: pigeon, api_key: "${env:KEY}"}',
+    ):
+        shown_line = shown(folder, line, 1, 1, file="config.yaml")[0]
+        assert shown_line == line.replace("use: pigeon", "use: ••••••")
+    assert shown(folder, 'secrets:\n  - "${env:KEY}"', 2, 5, file="config.yaml")[0] == '  - "${env:KEY}"'
     assert shown(folder, "api_key: x", 1, 1)[0] == "api_key: x", "rules hold no secrets"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import threading
@@ -18,17 +19,21 @@ import dns.rcode
 import dns.rrset
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 from typer.testing import CliRunner
 
 from engine.cli.app import app
+from engine.cli.doctor import doctor_page
 from engine.clock import SteppedClock
+from engine.errors import Severity
 from engine.ledger import brakes
 from engine.model import State
 from engine.provider import Accepted, Ambiguous, MailRecords, Outgoing, Verified
-from engine.questions.doctor.answer import diagnose
+from engine.questions.check import check
+from engine.questions.doctor.answer import Diagnosis, diagnose
 from engine.questions.doctor.books import prove
 from engine.questions.doctor.dns import DnsFault, Resolver
-from engine.questions.doctor.finding import Finding, Verdict
+from engine.questions.doctor.finding import Finding, Verdict, wrong
 from engine.questions.doctor.mail import mail
 from engine.questions.doctor.vendors import vendors
 from engine.settings import load_settings
@@ -314,3 +319,24 @@ def test_credentials_that_end_are_told_two_weeks_before(left: int | None, verdic
         f"; its access ends on {ends:%Y-%m-%d}, in {left} days" if ends else ""
     )
     assert ("docs/channels.md" in told.remedy) is (verdict is Verdict.WARNING)
+
+
+def test_a_finding_and_its_remedy_are_two_sentences() -> None:
+    """And a single error is one."""
+    told = [
+        wrong("providers", "relay: the server does not offer STARTTLS", "Say so."),
+        wrong("x", "It is full.", "Go."),
+    ]
+    page = Console(width=200, record=True, file=io.StringIO())
+    doctor_page(page, Diagnosis(as_of=datetime.now(UTC), findings=tuple(told), proof=None))
+    words = page.export_text()
+    assert "relay: the server does not offer STARTTLS. Say so." in words and "It is full. Go." in words
+
+
+def test_one_error_of_check_is_one(shop: Shop) -> None:
+    """Not "1 errors"."""
+    (shop.folder / "rules/broken.yaml").write_text("campaign: 1\n", encoding="utf-8")
+    errors = sum(problem.severity is Severity.ERROR for problem in check(shop.folder))
+    assert f"rules: `regulars check` finds {errors} error{'s' if errors > 1 else ''}" in found(shop)
+    (shop.folder / "rules/broken.yaml").write_text("segments: 1\n", encoding="utf-8")
+    assert "rules: `regulars check` finds 1 error" in found(shop)

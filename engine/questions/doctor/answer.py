@@ -58,7 +58,11 @@ def diagnose(settings: Settings, folder: Path, *, now: datetime, dns: Dns | None
 def _rules(folder: Path) -> Iterator[Finding]:
     errors = sum(problem.severity is Severity.ERROR for problem in check(folder))
     if errors:
-        yield wrong("rules", f"`regulars check` finds {errors} errors", "Run it: it shows each with its line.")
+        yield wrong(
+            "rules",
+            f"`regulars check` finds {errors} error{'s' if errors > 1 else ''}",
+            "Run it: it shows each with its line.",
+        )
     else:
         yield good("rules", "`regulars check` finds no error")
 

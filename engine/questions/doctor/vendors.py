@@ -66,7 +66,7 @@ def _asked(name: str, provider: Provider, patience: timedelta, now: datetime) ->
         return skipped("providers", f"{name} cannot be asked whether it knows us")
     if verified.good:
         return _known(name, verified, now)
-    return wrong("providers", f"{name}: {verified.detail}", f"See providers.{name} in config.yaml.")
+    return wrong("providers", f"{name}: {verified.detail}", verified.remedy or f"See providers.{name} in config.yaml.")
 
 
 def _known(name: str, verified: Verified, now: datetime) -> Finding:
