@@ -355,7 +355,7 @@ class Trial:
             quiet=seconds < PATIENCE,
             restored=self.blows[Blow.RESTORE] > 0,
             balances=self.watch.balances,
-            hasty=self.vendor.hasty,
+            hasty=() if self.blows[Blow.CLOCK] else self.vendor.hasty,  # waits are as early as a clock is wrong
             changed=self.vendor.changed,
             opt_outs=self.readers.opt_outs,
             answered=self.readers.answered,
