@@ -193,6 +193,14 @@ def recover(database: Database, *, now: datetime) -> tuple[int, int]:
     return unsent, doubtful
 
 
+def give_back(database: Database, owner: str, *, now: datetime) -> int:
+    """Put back what a sender that has ended still claims: it does not know of it where its server died before it could answer.
+    Returns how many. Call it when none of its threads runs any more.
+    """
+    with database.writing() as connection:
+        return move(connection, "release", messages.c.owner == owner, now=now, due_at=now, owner=None, lease_until=None)
+
+
 def expire(database: Database, *, now: datetime) -> int:
     """End the pending messages whose time to be of use has passed. Returns how many."""
     late = (messages.c.not_after.is_not(None), messages.c.not_after < now)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from engine.campaigns.launch import launch, trigger
 from engine.campaigns.schedules import Occurrence
 from engine.clock import WallClock
 from engine.errors import StoreError
+from engine.ledger.claim import claim
 from engine.model import Lane, State
 from engine.provider import Accepted, Outgoing
 from engine.sending.dispatch import Dispatcher, Kind
@@ -284,3 +286,21 @@ def test_a_role_that_may_not_make_a_schema_is_told_what_to_do(database: Database
             prepare(meek)
     finally:
         meek.close()
+
+
+@EVERY_WAY
+def test_what_a_sender_claimed_without_knowing_goes_back_when_it_ends(
+    tmp_path: Path, database: Database, way: Way
+) -> None:
+    """The server committed a claim and died before it said so: nobody hands those messages over, and a clean end leaves them to others."""
+    live = Live(tmp_path, database, way, customers=20)
+    live.launch()
+    lost, others = (
+        claim(database, Lane.BULK, owner=owner, limit=5, lease=timedelta(minutes=5), now=live.clock.now())
+        for owner in (live.sender.name, "another")
+    )
+    with at_work(live):
+        wait_until(lambda: live.accepted() == 10)
+    states = {row.id: row.state for row in live.shop.rows()}
+    assert {states[message.id] for message in lost} == {State.PENDING}
+    assert {states[message.id] for message in others} == {State.CLAIMED}

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from engine.clock import Clock
 from engine.errors import StoreError
+from engine.ledger.claim import give_back
 from engine.model import Lane
 from engine.sending.dispatch.workers import Kind, Worker, beat, leave, living
 from engine.sending.sender import Sender
@@ -84,11 +85,16 @@ class Dispatcher(ABC):
         self._end()
         for chore in self._chores:
             chore.join()
+        self._guarded("giving back", self._give_back)
         self._guarded("signing off", lambda: leave(self.database, self.sender.name))
 
     def health(self) -> Sequence[Worker]:
         """Every process that hands over for this ledger and gave a sign of life of late, this one included."""
         return living(self.database, now=self.clock.now())
+
+    def _give_back(self) -> None:
+        if unsent := give_back(self.database, self.sender.name, now=self.clock.now()):
+            log.info("given back", taken_back=unsent)
 
     def _reconcile(self) -> None:
         if self.sender.reconcile():
