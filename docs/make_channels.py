@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.images import NAMES, ImageLimits
@@ -18,6 +20,7 @@ from engine.sending.providers import installed, provider_class
 PAGE = Path(__file__).parent / "channels.md"
 BEGIN, END = "<!-- providers: made by docs/make_channels.py -->\n", "<!-- end of providers -->\n"
 KEY = "${env:KEY}"
+COMMON = ProviderSettings.model_fields
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "bluesky": ({"handle": "records.bsky.social", "app_password": KEY},),
     "apprise": ({"url": KEY}, {"url": KEY, "channel": "sms"}),
@@ -66,8 +69,18 @@ def table() -> str:
         if use in EXAMPLES:
             kind = provider_class(use)
             rows += together([row(use, kind, definition) for definition in EXAMPLES[use]])
-    common = ", ".join(f"`{name}`" for name in ProviderSettings.model_fields)
-    return "\n".join(f"| {' | '.join(one)} |" for one in rows) + f"\n\nEach of them takes {common} besides.\n"
+    common = ", ".join(setting(name, one) for name, one in COMMON.items())
+    words = "Settings in bold must be there; what the others are where you leave them out stands in brackets."
+    return "\n".join(f"| {' | '.join(one)} |" for one in rows) + f"\n\n{words} Each of them takes {common} besides.\n"
+
+
+def setting(name: str, field: FieldInfo) -> str:
+    """A setting by its name, bold where it is required, with its default where it has one."""
+    if field.is_required():
+        return f"**`{name}`**"
+    default = field.get_default(call_default_factory=True)
+    written = str(default).lower() if isinstance(default, bool) else default
+    return f"`{name}` ({written})" if default not in (None, ()) and "://" not in str(default) else f"`{name}`"
 
 
 def together(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
@@ -82,7 +95,7 @@ def together(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 def row(use: str, kind: type[Provider], definition: Mapping[str, Any]) -> tuple[str, ...]:
     can = kind(kind.Settings.model_validate(definition), http=Http()).capabilities
-    own = [f"`{name}`" for name in kind.Settings.model_fields if name not in ProviderSettings.model_fields]
+    own = [setting(name, one) for name, one in kind.Settings.model_fields.items() if name not in COMMON]
     return (
         f"`{use}`",
         can.channel.value,
