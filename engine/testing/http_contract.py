@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -88,6 +88,13 @@ class HttpContract(ProviderContract):
 
     def received(self) -> Sequence[Received]:
         return self.vendor.accepted
+
+    def use(self, act: Callable[[Provider], Any], make: Callable[[Http], Provider] | None = None) -> Any:
+        """The same, and where the stand-in broke down meanwhile, that is why the test fails."""
+        try:
+            return super().use(act, make)
+        finally:
+            self.vendor.hold()
 
     def send_to(self, url: str, *, within: float = 10.0) -> Outcome:
         outgoing = self.outgoing()

@@ -319,3 +319,25 @@ def test_each_flaw_is_caught(flaw: type[Sound], test: str) -> None:
             getattr(contract, test)()
     finally:
         contract.teardown_method()
+
+
+class ClumsyVendor(SoundVendor):
+    """A stand-in that expects what the provider does not send."""
+
+    def take(self, request: Request) -> tuple[Reply, Received | None]:
+        request.headers["idempotency-key"]
+        return super().take(request)
+
+
+def test_a_stand_in_that_raises_is_named() -> None:
+    """Not as a connection that closed, but in its own words; in a contract's test, and outside of one when it ends."""
+    contract: Any = TestSound()
+    contract.setup_method()
+    words = r"your stand-in raised KeyError\('idempotency-key'\)"
+    try:
+        with ClumsyVendor() as contract.vendor, pytest.raises(AssertionError, match=words):
+            contract.test_a_message_arrives_as_it_was()
+    finally:
+        contract.teardown_method()
+    with pytest.raises(AssertionError, match=words), ClumsyVendor() as vendor, pytest.raises(requests.ConnectionError):
+        requests.post(vendor.url, json={}, timeout=5)

@@ -150,7 +150,14 @@ class HttpVendor(ABC):
         self._preparing: deque[Fault | None] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._broken: Exception | None = None
         self._connections: set[socket.socket] = set()
+
+    def hold(self) -> None:
+        """Raises AssertionError, once, where the stand-in itself broke down over a request; at the end of its `with` at the latest."""
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise AssertionError(f"your stand-in raised {broken!r}") from broken
 
     @abstractmethod
     def take(self, request: Request) -> tuple[Reply, Received | Sequence[Received] | None]:
@@ -205,6 +212,8 @@ class HttpVendor(ABC):
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        if kind is None:
+            self.hold()
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -239,7 +248,11 @@ class HttpVendor(ABC):
             fault = scripted or (self._misbehave(request) if self._misbehave else None)
             reply = None
             if fault is None or fault.taken:
-                reply, taken = self.take(request)
+                try:
+                    reply, taken = self.take(request)
+                except Exception as error:
+                    self._broken = self._broken or error
+                    return False
                 for received in [taken] if isinstance(taken, Received) else taken or []:
                     self.accepted.append(received)  # one by one: a test may keep a record of its own in its place
         match fault:
