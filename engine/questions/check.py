@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from engine import document
 from engine.content import templates
 from engine.document import Pairs, Position, Text, position_of
-from engine.errors import Problem, ProviderError, SecretMissing, Severity, UnknownName, WorkspaceError
+from engine.errors import Problem, RegularsError, SecretMissing, Severity, UnknownName, WorkspaceError
 from engine.model import POSTS, Channel, ConsentRule, MessageClass
 from engine.provider import Http, Provider, ProviderSettings, Secret
 from engine.questions.examples.read import read_examples
@@ -71,11 +71,11 @@ def _providers(found: Survey) -> Iterator[Problem]:
             chosen = provider_class(str(definition["use"]))
             settings = _provider_settings(found, name, chosen)
             open_provider(name, definition, Http(), found.workspace.folder).close()
-        except ProviderError as error:
-            place = position_of(found.config, ("providers", name, "use"))
-            yield Problem(at=place, what=f"{error.what}.", remedy=error.remedy)
         except WorkspaceError as error:
             yield from error.problems
+        except RegularsError as error:
+            place = position_of(found.config, ("providers", name, "use"))
+            yield Problem(at=place, what=f"{error.what}.", remedy=error.remedy)
         else:
             yield from _wrong_channel(found, name, chosen, settings)
             if name in routed:

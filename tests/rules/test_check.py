@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ProviderError, Severity
+from engine.errors import ProviderError, SecretMissing, Severity
 from engine.provider import Http
 from engine.questions.check import check
 from engine.sending.providers import open_provider
@@ -179,6 +179,7 @@ def test_a_campaigns_mistake_does_not_hide_that_its_template_is_not_there(folder
 
 
 PLUGIN = """
+from engine.errors import SecretMissing
 from engine.model import Channel
 from engine.provider import Accepted, Capabilities, Provider
 
@@ -192,6 +193,10 @@ class Silent(Provider):
 class Failing(Silent):
     def __init__(self, settings, *, http):
         raise KeyError("region")
+
+class Eager(Silent):
+    def __init__(self, settings, *, http):
+        raise SecretMissing("PLUTO_KEY")
 
 class Loose(Silent):
     Settings = dict
@@ -208,6 +213,7 @@ class Loose(Silent):
         ("pluto:Mute", 'the provider "pluto" lacks `send`. Mend pluto:Mute: see docs/adding-a-provider.md.'),
         ("pluto:Loose", 'the provider "pluto" has `Settings` that are no subclass of ProviderSettings.'),
         ("pluto:Silent", "the provider has no `capabilities`. Mend pluto:Silent: see docs/adding-a-provider.md."),
+        ("pluto:Eager", "the environment variable PLUTO_KEY is not set. Set PLUTO_KEY"),
         ("pluto:Failing", "the provider cannot be made: KeyError: 'region'. Mend pluto:Failing"),
     ],
 )  # fmt: skip
@@ -229,5 +235,5 @@ def test_a_broken_plugin_is_told_among_all_else(
     place = place_of(folder / "config.yaml", "pluto} #")
     assert any(line.startswith(f"config.yaml:{place}: error: {words}") for line in found(folder)), found(folder)
     assert any('"maybe"' in line for line in found(folder))
-    with pytest.raises(ProviderError, match=r"config\.yaml: providers\.outbox"):
+    with pytest.raises((ProviderError, SecretMissing), match=r"config\.yaml: providers\.outbox"):
         open_provider("outbox", {"use": "pluto"}, Http(), folder)
