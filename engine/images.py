@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 JPEG, PNG, GIF, WEBP = "image/jpeg", "image/png", "image/gif", "image/webp"
 NAMES: Mapping[str, str] = {JPEG: "JPEG", PNG: "PNG", GIF: "GIF", WEBP: "WebP"}
@@ -101,11 +102,11 @@ def _webp(data: bytes) -> Size | None:
     return None
 
 
-def _number(data: bytes, at: int, length: int, order: str) -> int:
+def _number(data: bytes, at: int, length: int, order: Literal["big", "little"]) -> int:
     """Raises IndexError where the data ends before."""
     if at + length > len(data):
         raise IndexError(at)
-    return int.from_bytes(data[at : at + length], order)  # type: ignore[arg-type]
+    return int.from_bytes(data[at : at + length], order)
 
 
 _KINDS: Mapping[str, tuple[Callable[[bytes], bool], Callable[[bytes], Size | None]]] = {

@@ -7,7 +7,7 @@ ends: it opens the purpose that it names, and everything else stays closed as th
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -119,38 +119,35 @@ def _lift(
     if row is None:
         return Lifted(suppression=number, refused="no such suppression stands")
     channel, reason = Channel(row.channel), SuppressionReason(row.reason)
+    told = Lifted(suppression=number, channel=channel, reason=reason)
     points = _points(connection, channel, row.address_hash)
     opened, closed = set[str](), set[str]()
     if reason in ASKED_FOR:
         refused, opened = _agreed_anew(connection, points, row.at, yes)
         if refused:
-            return Lifted(suppression=number, channel=channel, reason=reason, refused=refused)
+            return replace(told, refused=refused)
         closed = _close_others(connection, points, purposes, opened, row.at, number)
         if yes:
             _keep(connection, points, yes)
     elif yes:
-        return Lifted(
-            suppression=number,
-            channel=channel,
-            reason=reason,
-            refused="the person never asked for it: no consent is needed",
-        )
+        return replace(told, refused="the person never asked for it: no consent is needed")
     values = {"lifted_at": now, "lifted_by": by, "lifted_why": why}
     connection.execute(update(suppressions).where(s.id == number).values(values))
     consent.bump(connection, [point.customer_id for point in points])
-    remaining = connection.execute(
-        select(s.reason).where(*consent.standing(channel, row.address_hash)).order_by(s.reason)
-    )
-    return Lifted(
-        suppression=number,
-        channel=channel,
-        reason=reason,
+    return replace(
+        told,
         source=row.source,
         customers=[point.external_id for point in points],
         opened=sorted(opened),
         closed=sorted(closed),
-        remaining=[SuppressionReason(word) for word in remaining.scalars()],
+        remaining=_standing(connection, channel, row.address_hash),
     )
+
+
+def _standing(connection: Connection, channel: Channel, address_hash: bytes) -> list[SuppressionReason]:
+    """Why the address is suppressed all the same."""
+    reasons = select(suppressions.c.reason).where(*consent.standing(channel, address_hash))
+    return [SuppressionReason(word) for word in connection.execute(reasons.order_by(suppressions.c.reason)).scalars()]
 
 
 # ---------------------------------------------------------------- a new yes

@@ -143,9 +143,9 @@ def _sort(node: Node, problems: list[Problem]) -> _Heap:
     if not isinstance(node, Pairs):
         if not (isinstance(node, Text) and node.empty):
             problems.append(_misfit(node.at))
-    elif "segments" in node.keys():  # noqa: SIM118  (Pairs is no dict)
+    elif node.get("segments") is not None:
         heap.segments += _segments(node, problems)
-    elif "campaign" in node.keys():  # noqa: SIM118
+    elif node.get("campaign") is not None:
         heap.campaigns.append(node)
     elif node.pairs:
         problems.append(_neither(node))

@@ -27,13 +27,13 @@ def provider_class(use: str) -> type[Provider]:
     """The provider that config.yaml calls by this name. Raises ProviderError with the names that are known, or what is broken."""
     for point in entry_points(group=GROUP, name=use):
         try:
-            loaded = point.load()
+            loaded: type[Provider] = point.load()
         except Exception as error:  # whatever a plugin's module does when it is read
             what = f'the provider "{use}" cannot be loaded: {type(error).__name__}: {error}'
             raise ProviderError(what, remedy=f"Mend its package, or install it anew ({point.value}).") from error
         if (flaw := _flaw(loaded)) is not None:
             raise ProviderError(f'the provider "{use}" {flaw}', remedy=f"Mend {point.value}: see {HOW}.")
-        return loaded  # type: ignore[no-any-return]
+        return loaded
     raise ProviderError(f'there is no provider called "{use}"', remedy=document.suggestion(use, installed()))
 
 
