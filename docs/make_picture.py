@@ -31,7 +31,9 @@ def main(folder: Path) -> None:
         screen.print("\n[bold green]$[/bold green] regulars plan", highlight=False)
         plan_page(screen, plan(workspace, database, now=MONDAY))
         screen.print("\n[bold green]$[/bold green] regulars report", highlight=False)
-        report_page(screen, report(database, now=MONDAY), currency=workspace.settings.currency)
+        settings = workspace.settings
+        read = report(database, now=MONDAY)
+        report_page(screen, read, currency=settings.currency, time_zone=settings.time_zone.key)
     with tempfile.TemporaryDirectory() as scratch:
         svg, page = Path(scratch) / "demo.svg", Path(scratch) / "page.html"
         screen.save_svg(str(svg), title="Regulars")

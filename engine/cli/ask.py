@@ -50,4 +50,4 @@ def report(campaign: Campaign = None, folder: Where = HERE, as_json: AsJson = Fa
     if as_json:
         show_json(read)
     else:
-        report_page(screen, read, currency=settings.currency)
+        report_page(screen, read, currency=settings.currency, time_zone=settings.time_zone.key)

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from engine.cli.app import HERE, AsJson, Where, moment, opened_database, present, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.document import suggestion
 from engine.errors import RegularsError, UnknownName
 from engine.ledger import brakes, restores
@@ -118,7 +119,8 @@ def _after_restore(folder: Path, since: str | None, why: str, *, nothing_lost: b
         return
     screen.print("Sending goes on: start `regulars run` and the workers again.", highlight=False)
     if restore.since is not None:
-        span = f"{restore.since:%Y-%m-%d %H:%M} and {restore.until:%Y-%m-%d %H:%M} UTC"
+        at = ShopClock(settings.time_zone.key)
+        span = f"{at(restore.since)} and {at(restore.until)}"
         screen.print(f"{restore.suspected:,} messages may have left between {span}; `regulars doubts` follows them.")
         screen.print(f"What the database learned between then is gone: {LOST}", highlight=False, soft_wrap=True)
 
@@ -158,9 +160,9 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Undo what is left of a run: cancel the rest, and say how many had left already. Without RUN, list the newest runs."""
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         if run is None:
-            _list(newest_runs(database), as_json=as_json)
+            _list(newest_runs(database), ShopClock(settings.time_zone.key), as_json=as_json)
             return
         _tell(cancel_run(database, _number(database, run), now=present()), as_json=as_json)
 
@@ -190,14 +192,14 @@ def _tell(undone: Undone, *, as_json: bool) -> None:
 _HANDED_OVER = (State.ACCEPTED, State.REJECTED, State.SENDING, State.IN_DOUBT, State.UNKNOWN)
 
 
-def _list(stands: Iterable[RunStands], *, as_json: bool) -> None:
+def _list(stands: Iterable[RunStands], at: ShopClock, *, as_json: bool) -> None:
     stands = tuple(stands)
     if as_json:
         show_json(stands)
     for one in stands if not as_json else ():
         ended = " (cancelled)" if one.cancelled_at else ""
         screen.print(
-            f"{one.run:>6}  {one.launched_at:%Y-%m-%d %H:%M}  {one.campaign} {one.occurrence}: "
+            f"{one.run:>6}  {at(one.launched_at)}  {one.campaign} {one.occurrence}: "
             f"{one.left:,} left, {one.waiting:,} can be stopped{ended}",
             highlight=False,
         )

@@ -16,6 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Where, notes, opened_database, plain, present, screen, show_json
+from engine.cli.shop_clock import ShopClock
+from engine.cli.widths import whole
 from engine.errors import RegularsError
 from engine.ledger.judge import Judged, Judgement, judge
 from engine.ledger.judge import settled as read_settled
@@ -60,7 +62,7 @@ def doubts(
         return
     states = (State(state.value),) if state else (State.IN_DOUBT, State.UNKNOWN)
     which = Which(states=states, campaign=campaign, run=run, provider=provider)
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         total = sum(count.messages for count in counted(database, which))
         if export is not None:
             _export(export, ask_doubts(database, which, addresses=show_addresses))
@@ -68,7 +70,8 @@ def doubts(
         elif as_json:
             show_json(ask_doubts(database, which, addresses=show_addresses))
         else:
-            _page(database, dataclasses.replace(which, limit=limit), total, addresses=show_addresses)
+            at = ShopClock(settings.time_zone.key)
+            _page(database, dataclasses.replace(which, limit=limit), total, at, addresses=show_addresses)
     raise typer.Exit(1 if total else 0)
 
 
@@ -104,13 +107,14 @@ def _told(one: Judged) -> str:
 
 def settled(limit: Limit = 50, folder: Where = HERE, as_json: AsJson = False) -> None:
     """Who settled what by hand, when and why; the newest first."""
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         record = read_settled(database, limit=limit)
     if as_json:
         show_json(record)
+    at = ShopClock(settings.time_zone.key)
     for one in record if not as_json else ():
         screen.print(
-            f"{one.at:%Y-%m-%d %H:%M}  {one.message}: {one.before.value} → {one.after.value}  "
+            f"{at(one.at)}  {one.message}: {one.before.value} → {one.after.value}  "
             f"[bold]{escape(one.by)}[/bold]: {escape(one.why)}",
             highlight=False,
         )
@@ -119,17 +123,19 @@ def settled(limit: Limit = 50, folder: Where = HERE, as_json: AsJson = False) ->
 # ---------------------------------------------------------------- the page
 
 
-def _page(database: Database, which: Which, total: int, *, addresses: bool) -> None:
+def _page(database: Database, which: Which, total: int, at: ShopClock, *, addresses: bool) -> None:
     if not total:
         screen.print("[green]Nothing is in doubt, and nothing is unknown.[/green]")
         return
+    found = tuple(ask_doubts(database, which, addresses=addresses))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    names = whole(one.campaign for one in found)
     for name in ("message", "state", "campaign", "customer", "provider", "handed over", "why", "looks"):
-        table.add_column(name, overflow="fold")
-    for one in ask_doubts(database, which, addresses=addresses):
+        table.add_column(name, overflow="fold", no_wrap=names and name == "campaign")
+    for one in found:
         table.add_row(
             str(one.message), one.state.value.replace("_", " "), one.campaign, _whom(one), one.provider or "–",
-            f"{one.first_sent_at:%Y-%m-%d %H:%M}" if one.first_sent_at else "–", _reason(one),
+            at(one.first_sent_at) if one.first_sent_at else "–", _reason(one),
             f"{one.looks}: {one.finding}" if one.finding else "–",
         )  # fmt: skip
     screen.print(table)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from engine.cli.shop_clock import ShopClock
+from engine.cli.widths import fitting, whole
 from engine.ledger.posts import COUNTS
 from engine.measure.report import Afterwards, Line, Report
 from engine.model import State
@@ -42,16 +45,12 @@ def sizes_page(screen: Console, found: Sizes) -> None:
     screen.print(page)
 
 
-def report_page(screen: Console, read: Report, *, currency: str) -> None:
-    """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns."""
-    screen.print(f"[italic]Report as of {read.as_of:%Y-%m-%d %H:%M} UTC[/italic]", highlight=False)
-    screen.print(_table("What became of what was owed", read.lines, _books(read), channel=True), "")
-    if people := tuple(line for line in read.lines if not line.to_everybody):
-        screen.print(
-            _table("What people did, and bought afterwards", people, _PEOPLE, ("bought", f"for {currency}")), ""
-        )
-    if posted := [line for line in read.lines if line.fared]:
-        screen.print(_posts(posted), "")
+def report_page(screen: Console, read: Report, *, currency: str, time_zone: str) -> None:
+    """The report: what became of the messages, what people did, and the reasons in words. Fits 80 columns; times by the shop's clock."""
+    at = ShopClock(time_zone)
+    screen.print(f"[italic]Report as of {at(read.as_of)} ({time_zone})[/italic]", highlight=False)
+    for draw in _tables(read, at, currency):
+        screen.print(fitting(screen, draw), "")
     costs = [f"{line.campaign} {line.cost:,.2f}" for line in read.lines if line.cost]
     if costs:
         screen.print(
@@ -74,22 +73,40 @@ def report_page(screen: Console, read: Report, *, currency: str) -> None:
     screen.print(_balance(read), highlight=False)
 
 
+def _tables(read: Report, at: ShopClock, currency: str) -> Iterator[Callable[[int], Table]]:
+    """Each table that has lines, to be drawn with so much air between its columns."""
+    yield partial(_table, "What became of what was owed", read.lines, _books(read), (), channel=True)
+    if people := tuple(line for line in read.lines if not line.to_everybody):
+        yield partial(_table, "What people did, and bought afterwards", people, _PEOPLE, ("bought", f"for {currency}"))
+    if posted := [line for line in read.lines if line.fared]:
+        yield partial(_posts, posted, at)
+
+
+def _headed(title: str, lines: Sequence[Line], names: Sequence[str], numbers: Sequence[str], air: int) -> Table:
+    """A table of campaigns, without its rows: `names` stand left, the campaign's first, `numbers` right."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True,
+        padding=(0, air),
+    )  # fmt: skip
+    for name in names:
+        unbroken = whole(line.campaign for line in lines) if name == "campaign" else name == "channel"
+        table.add_column(name, no_wrap=unbroken, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
 def _table(
     title: str,
-    lines: tuple[Line, ...],
+    lines: Sequence[Line],
     columns: Mapping[str, Callable[[Line], int]],
-    after: tuple[str, ...] = (),
+    after: tuple[str, ...],
+    air: int,
     *,
     channel: bool = False,
 ) -> Table:
     """One line a campaign and channel; `after` heads the columns of what was bought."""
-    table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
-    )
-    for name in ("campaign", "channel") if channel else ("campaign",):
-        table.add_column(name, no_wrap=name == "channel", overflow="fold")
-    for name in (*columns, *after):
-        table.add_column(name, justify="right")
+    table = _headed(title, lines, ("campaign", "channel") if channel else ("campaign",), (*columns, *after), air)
     for line in lines:
         bought = _afterwards(line.afterwards) if after else ()
         names = (line.campaign, line.channel) if channel else (line.campaign,)
@@ -97,24 +114,18 @@ def _table(
     return table
 
 
-def _posts(lines: Sequence[Line]) -> Table:
+def _posts(lines: Sequence[Line], at: ShopClock, air: int) -> Table:
     """How posts to everybody fared; – for what a network does not tell."""
-    table = Table(
-        title="How posts fared", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        collapse_padding=True,
-    )  # fmt: skip
     variants = any(fared.variant for line in lines for fared in line.fared)
-    for name in ("campaign", "by", *(["variant"] if variants else [])):
-        table.add_column(name, overflow="fold")
-    for name in ("posts", *COUNTS, "counted (UTC)"):
-        table.add_column(name, justify="right")
+    names = ("campaign", "by", *(["variant"] if variants else []))
+    table = _headed("How posts fared", lines, names, ("posts", *COUNTS, "counted"), air)
     for line in lines:
         for fared in line.fared:
             counts = [getattr(fared, name) for name in COUNTS]
             posts = f"{fared.posts:,}" + (f" ({fared.gone:,} gone)" if fared.gone else "")
             shown = (_number(count) if count is not None else "–" for count in counts)
             which = [fared.variant or "–"] if variants else []
-            table.add_row(line.campaign, fared.provider, *which, posts, *shown, f"{fared.as_of:%d %b %H:%M}")
+            table.add_row(line.campaign, fared.provider, *which, posts, *shown, at.soon(fared.as_of))
     return table
 
 

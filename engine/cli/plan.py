@@ -12,11 +12,11 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Now, Where, moment, notes, opened, screen, show_json
 from engine.cli.shop_clock import ShopClock
+from engine.cli.widths import fitting, whole
 from engine.errors import RegularsError
 from engine.model import Channel, Reason
 from engine.questions.plan import Plan, Planned, SinceHead, file_of
@@ -34,8 +34,6 @@ Out = Annotated[
 ]
 MOST_HOURS = 12
 LAST_RUN = "since\nlast run"
-WIDEST = 20
-"""Campaigns' names up to so many characters are not broken in the table, and no number is: the other columns give way."""
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +84,7 @@ def plan_page(screen: Console, planned: Plan, *, samples: bool = False) -> None:
     screen.print(f"[italic]Plan as of {at(planned.as_of)} ({planned.time_zone})[/italic]", highlight=False)
     if planned.since_head is not None:
         _say(screen, _changed(planned.since_head))
-    screen.print(_fitting(screen, planned, at))
+    screen.print(fitting(screen, lambda air: _table(planned, at, air=air)))
     for one in planned.campaigns:
         _say(screen, _about(one))
         if samples:
@@ -115,24 +113,17 @@ def _changed(head: SinceHead) -> Iterator[str]:
         yield "  no segment asks another question"
 
 
-def _fitting(screen: Console, planned: Plan, at: ShopClock) -> Table:
-    """The table, with as much air between its columns as the terminal has room for."""
-    airy = _table(planned, at, air=1)
-    asked = Measurement.get(screen, screen.options.update(max_width=10 * screen.width), airy).maximum
-    return airy if asked <= screen.width else _table(planned, at, air=0)
-
-
 def _table(planned: Plan, at: ShopClock, *, air: int) -> Table:
-    """One line a campaign. Columns that nobody has anything in are left out."""
+    """One line a campaign, no number broken. Columns that nobody has anything in are left out."""
     columns = {**_FIRST, "next": lambda one: _when(one, at), **_NUMBERS}
     if any(one.cost.amount is not None for one in planned.campaigns):
         columns[planned.currency] = lambda one: _money(one.cost)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, air))
-    longest = max((len(one.campaign) for one in planned.campaigns), default=0)
+    names = whole(one.campaign for one in planned.campaigns)
     for name in columns:
         justify: Literal["left", "right"] = "right" if name in _NUMBERS or name == planned.currency else "left"
-        whole = longest <= WIDEST if name == "campaign" else name != LAST_RUN
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
+        unbroken = names if name == "campaign" else name != LAST_RUN
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=unbroken)
     for one in planned.campaigns:
         table.add_row(*(cell(one) for cell in columns.values()))
     return table

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Where, opened_database, present, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.errors import RegularsError
 from engine.ledger.replies import Reading, Reply, read, settle, unread
 from engine.provider import safe_header
@@ -30,12 +31,12 @@ def replies(context: typer.Context, limit: Limit = 50, folder: Where = HERE, as_
     """Replies that wait for a person; until then the customer gets nothing commercial there. Exit status 1 where there are any."""
     if context.invoked_subcommand is not None:
         return
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         waiting = unread(database, limit=limit)
     if as_json:
         show_json(waiting)
     elif waiting:
-        _page(waiting)
+        _page(waiting, ShopClock(settings.time_zone.key))
     else:
         screen.print("[green]No reply waits to be read.[/green]")
     raise typer.Exit(1 if waiting else 0)
@@ -66,22 +67,22 @@ def settle_replies(
 
 def settled(limit: Limit = 50, folder: Where = HERE, as_json: AsJson = False) -> None:
     """Who read which reply as what, when and why; the newest first."""
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         record = read(database, limit=limit)
     if as_json:
         show_json(record)
     elif record:
-        _page(record)
+        _page(record, ShopClock(settings.time_zone.key))
 
 
-def _page(found: Sequence[Reply]) -> None:
+def _page(found: Sequence[Reply], at: ShopClock) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name in ("reply", "written", "channel", "customer", "text", "settled"):
         table.add_column(name, overflow="fold")
     for one in found:
         words = f"{one.reading.value.replace('_', ' ')} by {one.by}: {one.why}" if one.reading else "–"
         table.add_row(
-            str(one.id), f"{one.at:%Y-%m-%d %H:%M}", one.channel.value, escape(one.customer or "–"),
+            str(one.id), at(one.at), one.channel.value, escape(one.customer or "–"),
             escape(safe_header(one.text[:500])), escape(words),
         )  # fmt: skip
     screen.print(table)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from engine.questions.shown import clock_time
+
 
 class ShopClock:
     """Tells times by the clocks of the workspace's time zone, given by its name."""
@@ -14,7 +16,7 @@ class ShopClock:
 
     def __call__(self, at: datetime) -> str:
         """`2026-03-02 14:00`."""
-        return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M}"
+        return clock_time(at, self._zone)
 
     def soon(self, at: datetime) -> str:
         """`02 Mar 14:00`: where it is plain which year is meant."""

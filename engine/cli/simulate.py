@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -53,7 +54,7 @@ def simulate(
     workspace = load_workspace(folder)
     zone = workspace.settings.time_zone
     first, last = moment(start, zone, option="--from"), moment(end, zone, option="--to")
-    with _progress(first, last) as on_step:
+    with _progress(first, last, zone) as on_step:
         simulated = play(workspace, start=first, end=last, on_step=on_step)
     if as_json:
         show_json(simulated)
@@ -62,13 +63,13 @@ def simulate(
 
 
 @contextmanager
-def _progress(start: datetime, end: datetime) -> Iterator[Callable[[datetime], None]]:
+def _progress(start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[Callable[[datetime], None]]:
     """A bar from the first moment to the last, for a person."""
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as bar:
         task = bar.add_task("simulating", total=max((end - start).total_seconds(), 1))
 
         def on_step(now: datetime) -> None:
-            bar.update(task, completed=(now - start).total_seconds(), description=f"{now:%Y-%m-%d}")
+            bar.update(task, completed=(now - start).total_seconds(), description=f"{now.astimezone(zone):%Y-%m-%d}")
 
         yield on_step
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from engine.addresses import normalise
 from engine.cli.app import HERE, AsJson, Where, moment, opened_database, present, screen, show_json
+from engine.cli.shop_clock import ShopClock
 from engine.errors import RegularsError
 from engine.ledger.lifting import Lifted, Suppression, Which, Yes, lift, suppressed
 from engine.ledger.lifting import lifted as read_lifted
@@ -48,12 +49,12 @@ def suppressions(
     """The suppressions that stand, the newest first. The address itself is not kept: ask by --customer, or by --address."""
     if context.invoked_subcommand is not None:
         return
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         found = suppressed(database, _which(database, customer, address, channel, reason), limit=limit)
     if as_json:
         show_json(found)
     elif found:
-        _page(found)
+        _page(found, ShopClock(settings.time_zone.key))
     else:
         screen.print("No such address is suppressed.")
 
@@ -103,12 +104,12 @@ def lifted(
     as_json: AsJson = False,
 ) -> None:
     """Who lifted what, when and why; the newest first. A customer's own START is among them."""
-    with opened_database(folder) as (_, database):
+    with opened_database(folder) as (settings, database):
         record = read_lifted(database, _which(database, customer, address, channel, reason), limit=limit)
     if as_json:
         show_json(record)
     elif record:
-        _page(record)
+        _page(record, ShopClock(settings.time_zone.key))
 
 
 def _which(
@@ -163,14 +164,14 @@ def _words(reason: SuppressionReason) -> str:
     return reason.value.replace("_", " ")
 
 
-def _page(found: Sequence[Suppression]) -> None:
+def _page(found: Sequence[Suppression], at: ShopClock) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name in ("id", "since", "channel", "reason", "told by", "customers", "lifted"):
         table.add_column(name, overflow="fold")
     for one in found:
-        how = f"{one.lifted_at:%Y-%m-%d %H:%M} by {one.by}: {one.why}" if one.lifted_at else "–"
+        how = f"{at(one.lifted_at)} by {one.by}: {one.why}" if one.lifted_at else "–"
         table.add_row(
-            str(one.id), f"{one.at:%Y-%m-%d %H:%M}", one.channel.value, _words(one.reason), escape(one.source),
+            str(one.id), at(one.at), one.channel.value, _words(one.reason), escape(one.source),
             escape(", ".join(one.customers) or "–"), escape(how),
         )  # fmt: skip
     screen.print(table)

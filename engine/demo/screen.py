@@ -42,7 +42,7 @@ Then change a word in rules/ or templates/ and run [bold]regulars check[/bold]."
 class ShowReport(Protocol):
     """How a report is put on the screen."""
 
-    def __call__(self, screen: Console, read: Report, *, currency: str) -> None: ...
+    def __call__(self, screen: Console, read: Report, *, currency: str, time_zone: str) -> None: ...
 
 
 def show(folder: Path | None, screen: Console, *, show_report: ShowReport) -> None:
@@ -52,7 +52,7 @@ def show(folder: Path | None, screen: Console, *, show_report: ShowReport) -> No
     place = (folder or Path(tempfile.mkdtemp(prefix="regulars-demo-"))).resolve()
     screen.print(PROLOGUE, highlight=False)
     played = _perform(place, screen)
-    show_report(screen, played.report, currency="USD")
+    show_report(screen, played.report, currency="USD", time_zone=SHOP_ZONE.key)
     screen.print(_records(played), highlight=False)
     screen.print(EPILOGUE.format(folder=place, path=_path()), highlight=False, soft_wrap=True)
 

@@ -145,7 +145,7 @@ def test_a_hold_is_told_everywhere(shop: Shop) -> None:
     _, _, refused = once(shop.folder, now=NOON)
     assert [one.campaign for one in refused] == ["news"] and "would go to 9" in refused[0].why
     planned = plan(shop.workspace, shop.database, now=NOON).campaigns[0]
-    assert any(warning.startswith("Held since 2026-03-02 10:00 UTC") for warning in planned.warnings)
+    assert any(warning.startswith("Held since 2026-03-02 12:00:") for warning in planned.warnings)
     assert [one.campaign for one in report(shop.database, now=NOON).held] == ["news"]
     page = CliRunner().invoke(app, ["report", "-w", str(shop.folder)])
     assert "held news" in page.output

@@ -90,10 +90,10 @@ def _ledger(
 def _read(
     database: Database, settings: Settings, providers: Mapping[str, Provider], findings: list[Finding], now: datetime
 ) -> Proof:
-    proof = prove(database)
+    proof, zone = prove(database), settings.time_zone
     findings += books(proof)
     with database.reading() as connection:
-        findings += [*motion(connection, now=now), *clocks(connection, now=now)]
+        findings += [*motion(connection, now=now, zone=zone), *clocks(connection, now=now, zone=zone)]
         findings += spending(connection, settings, now=now)
         findings += inboxes(connection, providers, now=now)
     return proof

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
@@ -14,6 +15,7 @@ from engine.ledger.brakes import RESTORED, free_to_go, on
 from engine.ledger.moves import in_state
 from engine.model import OPEN, State
 from engine.questions.doctor.finding import Finding, good, warning, wrong
+from engine.questions.shown import clock_time
 from engine.store import Database
 from engine.store.tables import messages, replies, runs
 
@@ -130,14 +132,15 @@ def books(proof: Proof) -> Iterator[Finding]:
         yield wrong(AREA, what + (f"; {found.strange:,} in an unknown one" if found.strange else ""), remedy)
 
 
-def motion(connection: Connection, *, now: datetime) -> Iterator[Finding]:
-    """Whether somebody is at work on what is due."""
+def motion(connection: Connection, *, now: datetime, zone: ZoneInfo) -> Iterator[Finding]:
+    """Whether somebody is at work on what is due. Times by the clocks of `zone`."""
     m = messages.c
     due = select(func.count(), func.min(m.due_at)).where(in_state(State.PENDING), m.due_at < now - LATE, free_to_go())
     over = select(func.count()).where(in_state(State.CLAIMED, State.SENDING), m.lease_until < now - LATE)
     late, oldest = connection.execute(due).one()
     if late:
-        what = f"{late:,} messages should have left more than ten minutes ago, the first at {oldest:%Y-%m-%d %H:%M} UTC"
+        first = clock_time(oldest, zone)
+        what = f"{late:,} messages should have left more than ten minutes ago, the first at {first} ({zone.key})"
         yield warning("sending", what, "Is `regulars run` running, and fast enough?")
     abandoned = connection.execute(over).scalar_one()
     if abandoned:

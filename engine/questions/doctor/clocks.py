@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
 from engine.questions.doctor.finding import Finding, good, warning, wrong
+from engine.questions.shown import clock_time
 from engine.store.tables import messages, runs
 
 AREA = "clock"
@@ -18,8 +20,8 @@ SLIGHT, LARGE = timedelta(seconds=2), timedelta(seconds=30)
 SET = "Let the machine's clock be set by NTP (chrony, systemd-timesyncd)."
 
 
-def clocks(connection: Connection, *, now: datetime) -> Iterator[Finding]:
-    """`now`: this machine's clock, read just before."""
+def clocks(connection: Connection, *, now: datetime, zone: ZoneInfo) -> Iterator[Finding]:
+    """`now`: this machine's clock, read just before; it is told as the clocks of `zone` show it."""
     if now < BUILT:
         yield wrong(AREA, f"this machine says that it is {now:%Y-%m-%d}", SET)
     newest = [
@@ -35,7 +37,7 @@ def clocks(connection: Connection, *, now: datetime) -> Iterator[Finding]:
         there = connection.execute(select(func.clock_timestamp())).scalar_one()
         yield _compared(abs(there.astimezone(UTC) - now))
     elif now >= BUILT and ahead <= LARGE:
-        yield good(AREA, f"this machine says {now:%Y-%m-%d %H:%M} UTC, and nothing was written later than that")
+        yield good(AREA, f"this machine says {clock_time(now, zone)} ({zone.key}), and nothing was written later")
 
 
 def _compared(apart: timedelta) -> Finding:

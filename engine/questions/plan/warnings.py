@@ -11,6 +11,7 @@ from engine.model import Channel, Reason
 from engine.questions.plan.change import Change
 from engine.questions.plan.cost import Cost
 from engine.questions.plan.gates import Outlook
+from engine.questions.shown import clock_time
 from engine.rules.campaign import Campaign
 from engine.settings import Settings
 
@@ -29,7 +30,7 @@ def warnings_of(
     guards = settings.guards.of(campaign.guards)
     size, share = seen.tally.count, guards.audience_jump
     for one in held:
-        yield f"Held since {one.since:%Y-%m-%d %H:%M} UTC: {one.why}"
+        yield f"Held since {clock_time(one.since, settings.time_zone)}: {one.why}"
     if guards.audience_at_most is not None and size > guards.audience_at_most:
         yield f"The launch would be held: {size:,} people, and guards.audience_at_most is {guards.audience_at_most:,}."
     if since_run is not None and _jumped(size, since_run.before, share, down=campaign.reentry == "always"):

@@ -1,0 +1,24 @@
+"""How wide a table of campaigns is: what may be broken in it, and the air between its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+WIDEST = 20
+"""Campaigns' names up to so many characters are not broken in a table: the other columns give way."""
+
+
+def whole(campaigns: Iterable[str]) -> bool:
+    """Whether a table of these campaigns leaves their names in one piece."""
+    return max(map(len, campaigns), default=0) <= WIDEST
+
+
+def fitting(screen: Console, draw: Callable[[int], Table]) -> Table:
+    """A table, drawn with as much air between its columns as the terminal has room for: 1 or 0."""
+    airy = draw(1)
+    asked = Measurement.get(screen, screen.options.update(max_width=10 * screen.width), airy).maximum
+    return airy if asked <= screen.width else draw(0)
