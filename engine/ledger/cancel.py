@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, upd
 
 from engine.errors import UnknownName
 from engine.ledger.moves import move
-from engine.model import State
+from engine.model import Reason, State
 from engine.store import Database
 from engine.store.tables import messages, runs
 
@@ -67,7 +67,7 @@ def cancel_run(database: Database, run_id: int, *, now: datetime) -> Undone:
 def _cancel(connection: Connection, these: ColumnElement[bool], theirs: ColumnElement[bool], *, now: datetime) -> int:
     # The runs first: a sender that has a message in its hands asks its run before it lets go.
     connection.execute(update(runs).where(these, runs.c.cancelled_at.is_(None)).values(cancelled_at=now))
-    return move(connection, "cancel", theirs, now=now)
+    return move(connection, "cancel", theirs, now=now, reason=Reason.CANCELLED.value)
 
 
 def newest_runs(database: Database, campaign: str | None = None) -> tuple[RunStands, ...]:
