@@ -109,7 +109,8 @@ def _gates(gates: tuple[Gate, ...], at: ShopClock) -> Table:
     for gate in gates:
         until = f" until {at(gate.until)}" if gate.until else ""
         later = "" if gate.decides else " [dim](an earlier gate decides)[/dim]"
-        objection = f"[bold]{gate.says}[/bold]{until}: {escape(gate.why)}{later}\n"
+        remedy = f" ({escape(gate.remedy)})" if gate.remedy else ""
+        objection = f"[bold]{gate.says}[/bold]{until}: {escape(gate.why)}{remedy}{later}\n"
         facts = f"[dim]{escape(gate.facts)}[/dim]"
         table.add_row(
             _MARKS[gate.says], gate.name.replace("_", " "), facts if gate.says is Says.PASSES else objection + facts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from engine.model import OPEN, Channel, MessageClass, State
+from engine.model import OPEN, Channel, MessageClass, Reason, State
 from engine.questions.shown import clock_time, distance
 from engine.questions.trace import Node
 from engine.questions.why.ahead import Change
@@ -23,7 +23,7 @@ class Ahead:
     eligible_at: from when the customer is in the audience, `as_of` where they are now; None where time alone does not
     bring it about. changes: what is different by then. start_at: the schedule's first start at which they are in the
     audience. gates: what the policy would say there, as things stand. leaves_at: when the message would leave; None
-    where it would be withheld.
+    where it would be withheld, or waits until somebody lets it go.
     """
 
     eligible_at: datetime | None
@@ -39,7 +39,8 @@ class Why:
 
     time_zone: the shop's, by whose clocks words tell times. answer: the decision in sentences, the most important first.
     started_by: "schedule", "trigger", or "public" for a post to everybody, which nobody is chosen for. audience: the rule
-    held against the customer; None where the campaign has none. gates: what the policy says to a message now.
+    held against the customer; None where the campaign has none. gates: what a pause, a canary and the policy say to a message
+    now; to a public post, a pause alone.
     """
 
     customer: str
@@ -65,11 +66,13 @@ class Why:
 
 def answer(found: Why) -> Iterator[str]:
     """What was decided, and what comes next, in sentences."""
+    yield from _stopped(found)
     if found.started_by == "public":
         yield "This campaign is a public post: it goes to everybody who follows, and chooses no customers."
         return
-    if found.waiting is not None:
-        yield _waiting(found, found.waiting)
+    newest = found.waiting or next(iter(found.messages[-1:]), None)
+    if newest is not None and newest.state in (*OPEN, State.CANCELLED):
+        yield _stands(found, newest)
     if found.started_by == "trigger":
         yield f"This campaign is started by a call. Called now, its message {_fate(found, found.gates)}."
     elif found.audience is not None and found.reentry is not None and found.ahead is not None:
@@ -77,9 +80,17 @@ def answer(found: Why) -> Iterator[str]:
         yield from _next(found, found.ahead)
 
 
-def _waiting(found: Why, message: Told) -> str:
+def _stopped(found: Why) -> Iterator[str]:
+    """What somebody has to let go, and how."""
+    for gate in found.gates:
+        if gate.remedy:
+            yield f"{gate.facts[:1].upper()}{gate.facts[1:]}. It goes on after {gate.remedy}."
+
+
+def _stands(found: Why, message: Told) -> str:
     reason = f": {message.why}" if message.why else ""
-    then = f"; next looked at {_at(found, message.due_at)}" if message.state is State.PENDING else ""
+    stopped = any(gate.remedy or gate.reason is Reason.CANARY for gate in found.gates)
+    then = f"; next looked at {_at(found, message.due_at)}" if message.state is State.PENDING and not stopped else ""
     return f"Message {message.id} is {message.state.replace('_', ' ')}{reason}{then}."
 
 
@@ -130,7 +141,7 @@ def fate(gates: tuple[Gate, ...], *, now: datetime, zone: ZoneInfo) -> str:
     if deciding.until is not None:
         until = f"{clock_time(deciding.until, zone)} ({distance(deciding.until, now=now)})"
         return f"would wait until {until}: {deciding.why}"
-    return f"would be withheld: {deciding.why}"
+    return f"would {'wait' if deciding.says is Says.HOLDS else 'be withheld'}: {deciding.why}"
 
 
 def _at(found: Why, at: datetime) -> str:

@@ -39,7 +39,8 @@ class Says(StrEnum):
 class Gate:
     """One gate's word. `why` is its reason in words, `until` when it lets a held message go, `facts` what it looked at.
 
-    decides: whether it is the first to object, and so the one whose reason the ledger would keep.
+    decides: whether it is the first to object, and so the one whose reason the ledger would keep. remedy: the command that
+    lets the message go, where one does.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Gate:
     until: datetime | None
     facts: str
     decides: bool
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +75,11 @@ def gates(
     now: datetime,
     not_after: datetime | None,
     addresses: bool = False,
+    earlier: tuple[Gate, ...] = (),
 ) -> tuple[Gate, ...]:
-    """What each gate would say to a message of the campaign at `now`. `not_after`: when the message would expire."""
+    """What each gate would say to a message of the campaign at `now`, behind those that were asked `earlier`.
+    `not_after`: when the message would expire.
+    """
     message = _as_if_owed(campaign, customer_id, now, not_after)
     terms = Terms(channel=campaign.channel, message_class=campaign.message_class, purpose=campaign.purpose)
     facts = gather(connection, [message], terms, settings, now=now)[message.id]
@@ -87,7 +92,7 @@ def gates(
         now=now,
         addresses=addresses,
     )
-    told: list[Gate] = []
+    told = list(earlier)
     for name in GATES:
         told.append(_gate(name, situation, first=all(gate.says is Says.PASSES for gate in told)))
     return tuple(told)

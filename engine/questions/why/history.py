@@ -73,6 +73,7 @@ class Told:
     """
 
     id: int
+    run: int
     occurrence: str
     nominal_at: datetime
     state: State
@@ -150,6 +151,7 @@ def _told(
     hidden = None if addresses else row.sent_to
     return Told(
         id=row.id,
+        run=row.run_id,
         occurrence=row.occurrence,
         nominal_at=row.nominal_at,
         state=State(row.state),

@@ -18,6 +18,7 @@ from engine.questions.why.answer import Ahead, Why, answer
 from engine.questions.why.gates import Gate, Says, gates
 from engine.questions.why.history import Told, history
 from engine.questions.why.reentry import Reentry, reentry
+from engine.questions.why.stops import stops
 from engine.rules.campaign import Campaign, ReentryAfter
 from engine.rules.compile import audience, audience_condition
 from engine.rules.syntax import Condition
@@ -89,7 +90,7 @@ class _Asked:
             answer=(),
             audience=self.trace(condition, now) if condition is not None else None,
             reentry=kept,
-            gates=() if one.is_public else self.gates(now, told),
+            gates=self.stops(None) if one.is_public else self.gates(now, told),
             ahead=self.ahead(condition, kept, now) if condition is not None and kept is not None else None,
             messages=told,
         )
@@ -113,7 +114,11 @@ class _Asked:
             now=at,
             not_after=not_after,
             addresses=self.addresses,
+            earlier=self.stops(waiting),
         )
+
+    def stops(self, waiting: Told | None) -> tuple[Gate, ...]:
+        return stops(self.connection, self.campaign.campaign, waiting, self.workspace.settings.time_zone)
 
     def chosen(self, at: datetime) -> bool:
         """Whether the customer is in the audience at an instant, re-entry included."""
@@ -162,7 +167,7 @@ class _Asked:
 
 
 def _leaves_at(start: datetime, then: tuple[Gate, ...]) -> datetime | None:
-    """When a message owed at the start would leave; None where a gate withholds it."""
+    """When a message owed at the start would leave; None where a gate withholds it, or holds it until somebody lets it go."""
     deciding = next((gate for gate in then if gate.decides), None)
     if deciding is None:
         return start
