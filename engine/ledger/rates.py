@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Column, Connection, bindparam, delete, or_, select, update
 
 from engine.ledger.buckets import Bucket
 from engine.store import Database
@@ -128,14 +129,16 @@ def _appoint(
 
 def close(database: Database, key: str, *, until: datetime) -> None:
     """Let nobody through until then: the vendor asked to wait. What closes it for longer stays."""
-    row = database.insert(rates).values(key=key, taken=EPOCH, closed_until=until)
-    longer = or_(rates.c.closed_until.is_(None), rates.c.closed_until < row.excluded.closed_until)
+    put_off(database, key, rates.c.closed_until, until)
+
+
+def put_off(database: Database, key: str, column: Column[Any], until: datetime) -> None:
+    """Set a bucket's instant, one of its columns, to a later one; an earlier one changes nothing."""
+    row = database.insert(rates).values({"key": key, "taken": EPOCH, column.key: until})
+    new = row.excluded[column.key]
+    later = or_(column.is_(None), column < new)
     with database.writing() as connection:
-        connection.execute(
-            row.on_conflict_do_update(
-                index_elements=["key"], set_={"closed_until": row.excluded.closed_until}, where=longer
-            )
-        )
+        connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={column.key: new}, where=later))
 
 
 def closed(database: Database, *, now: datetime) -> dict[str, datetime]:
@@ -147,7 +150,8 @@ def closed(database: Database, *, now: datetime) -> dict[str, datetime]:
 
 def forget(database: Database, *, before: datetime) -> int:
     """Drop the buckets and queues that nobody has used since. Returns how many; an absent one is as good as an old one."""
-    old = rates.c.taken < before, or_(rates.c.closed_until.is_(None), rates.c.closed_until < before)
+    ended = (or_(until.is_(None), until < before) for until in (rates.c.closed_until, rates.c.down_until))
+    old = rates.c.taken < before, *ended
     with database.reading() as connection:
         if connection.execute(select(rates.c.key).where(*old).limit(1)).first() is None:
             return 0

@@ -13,13 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.errors import StoreError
 from engine.ledger import hand_over as ledger
 from engine.ledger.brakes import stop
+from engine.ledger.outages import NOTHING, Spared
 from engine.ledger.settle import Ended, settle
 from engine.ledger.spending import money
 from engine.model import Message, Reason
 from engine.policy import Facts
 from engine.provider import Ambiguous, NotSent, Outcome, Outgoing, Provider
 from engine.sending.prepare import Desk, Leaving, prepare
-from engine.sending.retry import retry
+from engine.sending.retry import retry, spared
 from engine.sending.runs import Launched
 
 log = structlog.get_logger()
@@ -99,6 +100,7 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
     if not group:
         return
     name = group[0].intent.provider
+    own = _spared(desk, name, group)
     refused = _begin(desk, group)
     yield from (why.value for why in refused.values())
     begun = {one.outgoing.key: one for one in group if one.message.id not in refused}
@@ -107,7 +109,7 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
     for answer in _answers(desk, provider, [one.outgoing for one in begun.values()]):
         if answer is not None:
             outgoing, outcome = answer
-            answered.append(_ended(desk, begun.pop(outgoing.key), outcome))
+            answered.append(_ended(desk, begun.pop(outgoing.key), outcome, own))
         if answered and (not begun or time.monotonic() - written_at > SETTLE_SECONDS):
             _settle_until_written(desk, answered)
             desk.limits.heard(name, [one.outcome for one in answered], desk.now())
@@ -184,11 +186,17 @@ def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Itera
     yield from ((outgoing, Ambiguous(code="provider_error", detail=broken)) for outgoing in missing.values())
 
 
-def _ended(desk: Desk, sent: Leaving, outcome: Outcome) -> Ended:
+def _spared(desk: Desk, name: str, group: Sequence[Leaving]) -> Spared:
+    sending = desk.setup.workspace.settings.sending
+    return spared(desk.database, [name], [one.message for one in group], sending, now=desk.now())
+
+
+def _ended(desk: Desk, sent: Leaving, outcome: Outcome, own: Spared = NOTHING) -> Ended:
     message = replace(
         sent.message, attempts=sent.message.attempts + 1, sent_to=sent.outgoing.to, provider=sent.intent.provider
     )
-    plan = retry(message, outcome, desk.setup.workspace.settings.sending, now=desk.now(), jitter=desk.jitter)
+    sending = desk.setup.workspace.settings.sending
+    plan = retry(message, outcome, sending, now=desk.now(), jitter=desk.jitter, spared=own)
     return Ended(message=message, outcome=outcome, retry=plan, cost=sent.intent.cost)
 
 

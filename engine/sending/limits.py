@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.errors import StoreError
-from engine.ledger import rates
+from engine.ledger import outages, rates
 from engine.ledger.buckets import UNLIMITED, Bucket
 from engine.ledger.hand_over import Held
 from engine.ledger.rates import EMPTY, Level, Wanted
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 KEPT = timedelta(days=3)
-"""A bucket that nobody used for so long is dropped; a warm-up counts no further back than to its day's beginning."""
+"""A bucket that nobody used for so long, nor for `retry_for`, is dropped; a warm-up counts no further back than to its day's
+beginning.
+"""
 
 LOOK_AGAIN = timedelta(milliseconds=20)
 BUSY = timedelta(milliseconds=100)
@@ -270,7 +272,9 @@ class Limits:
 
     def heard(self, provider: str, outcomes: Sequence[Outcome], now: datetime) -> None:
         """How hand-overs ended. A vendor that asks to wait is left alone for so long, by all senders everywhere."""
+        open_before = self.breakers.tries(provider)
         self.breakers.heard(provider, outcomes, now)
+        self._note_outage(provider, outcomes, now, open_before=open_before)
         asked = [one.retry_after for one in outcomes if isinstance(one, NotSent) and one.retry_after and not one.alone]
         if not asked:
             return
@@ -284,6 +288,22 @@ class Limits:
         except (StoreError, SQLAlchemyError):  # the others will be told by the vendor, too; answers come first
             log.exception("that a vendor asks to wait could not be written down", provider=provider)
 
+    def _note_outage(self, provider: str, outcomes: Sequence[Outcome], now: datetime, *, open_before: bool) -> None:
+        """Until when its messages wait where it took nothing from anybody, and that it works again: what is refused comes again
+        within `LONGEST_WAIT`. A wish to wait tells neither.
+        """
+        told = [one for one in outcomes if not (isinstance(one, NotSent) and one.retry_after is not None)]
+        if any(isinstance(one, NotSent) and one.no_access for one in told):
+            until = now + LONGEST_WAIT
+        elif told and (open_before or self.breakers.tries(provider)):
+            until = self.breakers.waits_until(provider, now) or now
+        else:
+            return
+        try:
+            outages.note(self._database, provider_key(provider), until=until)
+        except (StoreError, SQLAlchemyError):  # the next failure, or the first success, says it again
+            log.exception("that a provider is down could not be written down", provider=provider)
+
     def tidy(self, now: datetime) -> None:
         """Look what vendors have asked of other processes, and now and then forget what is long over."""
         told = rates.closed(self._database, now=now)
@@ -293,7 +313,8 @@ class Limits:
                 closed[name] = max(until, closed.get(name, until))
         self._closed = closed
         if self._forgotten_at is None or now - self._forgotten_at > timedelta(hours=1):
-            rates.forget(self._database, before=now - KEPT)
+            kept = max(KEPT, self._setup().workspace.settings.sending.retry_for)
+            rates.forget(self._database, before=now - kept)
             self._forgotten_at = now
 
 

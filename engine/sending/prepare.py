@@ -24,6 +24,7 @@ from engine.provider import EmailContent, Outgoing, Provider, refuse_what_is_not
 from engine.routing import Hop
 from engine.rules.workspace import Workspace
 from engine.sending.limits import Expected, Limits
+from engine.sending.retry import spared
 from engine.sending.routes import pick
 from engine.sending.runs import Launched
 from engine.sending.slots import Slots
@@ -111,9 +112,18 @@ def prepare(desk: Desk, message: Message, run: Launched, facts: Facts) -> Leavin
         raise
     except Exception as error:
         log.exception("a message could not be prepared", message=message.id, run=message.run_id)
-        if now < message.owed_at + desk.setup.workspace.settings.sending.retry_for:
+        if now < _given_up_at(desk, message, run, now):
             return Held(message=message, until=now + FAULT_PAUSE, reason=Reason.FAULT)
         return Withheld(message=message, reason=Reason.FAULT, detail=type(error).__name__)
+
+
+def _given_up_at(desk: Desk, message: Message, run: Launched, now: datetime) -> datetime:
+    """When a message that cannot be prepared has had its time; outages of those who may carry it do not count."""
+    settings = desk.setup.workspace.settings
+    route = settings.route(message.channel, run.campaign.message_class)
+    names = {hop.provider for hop in route.all_hops()} if route else ()
+    own = spared(desk.database, names, [message], settings.sending, now=now)
+    return max(message.owed_at, own.until) + settings.sending.retry_for
 
 
 def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datetime) -> Leaving | Kept:

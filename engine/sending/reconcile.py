@@ -16,7 +16,7 @@ from engine.errors import ContentError, ProviderError
 from engine.ledger.look_ups import Question, found, take
 from engine.provider import Ambiguous, Finding, NotFound, NotSent, Provider
 from engine.sending.prepare import Means, Setup, rebuild
-from engine.sending.retry import retry
+from engine.sending.retry import retry, spared
 from engine.sending.routes import ways
 from engine.sending.runs import Runs
 from engine.store import Database
@@ -65,7 +65,9 @@ class Reconciler:
         finding = self._look(question)
         sending, now = self.setup().workspace.settings.sending, self.now()
         never = NotSent(code="never_arrived")
-        again = retry(question.message, never, sending, now=now, jitter=random.Random())  # noqa: S311  (spreads retries)
+        message, jitter = question.message, random.Random()  # noqa: S311  (spreads retries)
+        own = spared(self.database, [message.provider or ""], [message], sending, now=now)
+        again = retry(message, never, sending, now=now, jitter=jitter, spared=own)
         return found(self.database, question, finding, asked_at=asked_at, retry=again, now=now)
 
     def _look(self, question: Question) -> Finding:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from engine.ledger import outages
+from engine.ledger.outages import NOTHING, Spared
 from engine.ledger.settle import Retry
 from engine.model import Message
 from engine.provider import NotSent, Outcome
+from engine.sending.under import provider_key
 from engine.settings import Sending
+from engine.store import Database
 
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(hours=1)
 
 
-def retry(message: Message, outcome: Outcome, sending: Sending, *, now: datetime, jitter: random.Random) -> Retry:
+def retry(
+    message: Message,
+    outcome: Outcome,
+    sending: Sending,
+    *,
+    now: datetime,
+    jitter: random.Random,
+    spared: Spared = NOTHING,
+) -> Retry:
     """The next wait after `message.attempts` attempts, and whether another one is worth it: attempts and time are left.
 
     A vendor that asks to wait is obeyed, up to `LONGEST_WAIT`; that is no failure, and uses up time alone. A vendor that refuses us
-    uses up neither: only what is too late to be of use (`not_after`) ends by that.
+    uses up neither: only what is too late to be of use (`not_after`) ends by that. Nor does what is `spared`.
     """
     asked = outcome.retry_after if isinstance(outcome, NotSent) else None
     refused = isinstance(outcome, NotSent) and outcome.no_access
@@ -28,6 +41,21 @@ def retry(message: Message, outcome: Outcome, sending: Sending, *, now: datetime
         wait = min(max(asked, wait), LONGEST_WAIT)
     ends = [message.not_after] if message.not_after is not None else []
     if not refused:
-        ends.append(message.owed_at + sending.retry_for)
-    left = refused or asked is not None or message.attempts < sending.max_attempts
+        ends.append(max(message.owed_at, spared.until) + sending.retry_for)
+    counted = message.attempts - spared.attempts.get(message.id, 0)
+    left = refused or asked is not None or counted < sending.max_attempts
     return Retry(wait=wait, worthwhile=left and all(now + wait <= end for end in ends))
+
+
+def spared(
+    database: Database, providers: Iterable[str], messages: Sequence[Message], sending: Sending, *, now: datetime
+) -> Spared:
+    """What does not count against messages about to be handed over to one of these providers: asked for those alone whose time
+    or attempts may be over.
+    """
+    worn = [
+        message.id
+        for message in messages
+        if message.attempts + 1 >= sending.max_attempts or message.owed_at + sending.retry_for < now + LONGEST_WAIT
+    ]
+    return outages.spared(database, [*map(provider_key, providers)], worn) if worn else NOTHING

@@ -223,6 +223,7 @@ rates = (
         Column("key", String, primary_key=True),
         Column("taken", Instant, nullable=False),
         Column("closed_until", Instant),  # a vendor asked to wait
+        Column("down_until", Instant),  # a provider was down, or refused us: its messages waited until then
     )
 )
 
@@ -331,7 +332,7 @@ attempts = Table(
     Column("provider", String, nullable=False),
     Column("began_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    Column("outcome", String),  # accepted, rejected, not_sent, ambiguous; NULL while nobody knows
+    Column("outcome", String),  # accepted, rejected, not_sent, no_access, ambiguous; NULL while nobody knows
     Column("code", String),
     Column("detail", Text),
     Column("cost", BigInteger),  # in millionths of the workspace's currency; NULL where it has no price
