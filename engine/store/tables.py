@@ -110,7 +110,7 @@ consents = Table(  # append-only: the newest row of a contact point and purpose 
     Column("at", Instant, nullable=False),
     Column("source", String, nullable=False),  # import, link, webhook, keyword, api
     Column("proof", Text, nullable=False, server_default=""),
-    Index(None, "contact_point_id", "purpose", "at"),
+    Index("ix_consents_newest", "contact_point_id", "purpose", "at", "id"),
 )
 
 suppressions = Table(  # outlives the customer: keeps a keyed hash, never the address. One stands until it is lifted
