@@ -172,6 +172,8 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
                 frame = replace(frame, together=frame.together.narrowed)
             if frame.together is not None:
                 cheap_first = list(by_source(type(condition), tuple(cheap_first), frame.segments, frame.together.takes))
+            if (shared := frame.shared) is not None:  # what a pass says is there already: nothing is cheaper
+                cheap_first.sort(key=lambda part: not shared.takes(source(part, frame.segments)))
             join = and_ if narrows else or_
             return join(*(_sql(part, frame, negated=negated) for part in cheap_first))
         case Not():
