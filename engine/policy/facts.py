@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     FromClause,
     Row,
@@ -20,11 +22,14 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     literal,
     literal_column,
+    null,
     select,
     true,
+    union,
 )
 
 from engine.ledger import replies
@@ -102,18 +107,54 @@ def applicable_caps(settings: Settings, terms: Terms) -> tuple[Cap, ...]:
 
 
 def recipients(
-    audience: Select[tuple[int]], terms: Terms, settings: Settings, only: Collection[str], *, now: datetime
+    audience: Select[tuple[int]],
+    terms: Terms,
+    settings: Settings,
+    only: Collection[str],
+    *,
+    now: datetime,
+    noted: FromClause | None = None,
 ) -> Select[Any]:
     """What `gather` reads, for everybody in an audience: the columns named in `only`, then `counted`: the same for those
     who can be reached and for whom the same count under each cap.
 
-    For who asks about many, and needs a message for none of them.
+    For who asks about many, and needs a message for none of them. `noted`: those whom `noted` below names, by customer_id, as
+    of `now` or earlier; nobody else is looked up for what is noted.
     """
     moment: ColumnElement[datetime] = literal(now, consents.c.at.type)
     known = {column.name: column for column in _columns(terms, moment, ())}
     counted = case((contact_points.c.id.is_not(None), _count_together(applicable_caps(settings, terms), now)))
-    columns = (*(known[name] for name in only), counted.label("counted"))
-    return audience.with_only_columns(*columns).select_from(_reached(terms))
+    known["counted"] = counted.label("counted")
+    people = _reached(terms)
+    if noted is not None:
+        people = people.outerjoin(noted, noted.c.customer_id == customers.c.id)
+        known |= {name: _where_noted(known[name], noted, of_others) for name, of_others in NOTED.items()}
+    columns = (*(known[name] for name in only), known["counted"])
+    return audience.with_only_columns(*columns).select_from(people)
+
+
+NOTED: Mapping[str, ColumnElement[Any]] = MappingProxyType(
+    {"suppressed": null(), "reply_waits": false(), "counted": null()}
+)
+"""What gates know of some customers alone, and what it is of all others."""
+
+
+def _where_noted(column: ColumnElement[Any], noted: FromClause, of_others: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((noted.c.customer_id.is_not(None), column), else_=of_others).label(column.name)
+
+
+def noted(terms: Terms, settings: Settings, *, now: datetime) -> CompoundSelect[tuple[int]]:
+    """The customers of whom gates know more than contact and consent: suppressed ones, those whose reply waits, and those
+    with messages that count under a cap at `now` or later.
+    """
+    owners = select(contact_points.c.customer_id).where(contact_points.c.channel == terms.channel.value)
+    s, point = suppressions.c, contact_points.c
+    suppressed = owners.join(suppressions, and_(s.channel == point.channel, s.address_hash == point.address_hash))
+    kinds = [suppressed.where(s.lifted_at.is_(None)), owners.where(replies.waiting(contact_points))]
+    if caps := applicable_caps(settings, terms):
+        counting = _counting(messages, literal(now - max(cap.within for cap in caps), messages.c.first_sent_at.type))
+        kinds.append(select(messages.c.customer_id).where(messages.c.customer_id.is_not(None), *counting))
+    return union(*kinds)
 
 
 def _count_together(caps: Sequence[Cap], now: datetime) -> ColumnElement[str]:
@@ -129,7 +170,8 @@ def _count_together(caps: Sequence[Cap], now: datetime) -> ColumnElement[str]:
     for count in each[1:]:
         counts = counts + literal(" ", String()) + count
     longest = literal(now - max(cap.within for cap in caps), m.first_sent_at.type)
-    return select(counts).where(*_counting(messages, longest)).correlate(customers).scalar_subquery()
+    mine = messages.c.customer_id == customers.c.id
+    return select(counts).where(mine, *_counting(messages, longest)).correlate(customers).scalar_subquery()
 
 
 def _on(channel: Channel | None) -> ColumnElement[bool]:
@@ -185,13 +227,13 @@ def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Sinc
 def _count(channel: Channel | None, since: ColumnElement[datetime]) -> ColumnElement[int]:
     m = messages.alias()
     on_channel = (m.c.channel == channel.value,) if channel else ()
-    return select(func.count()).select_from(m).where(*_counting(m, since), *on_channel).scalar_subquery()
+    mine = m.c.customer_id == customers.c.id
+    return select(func.count()).select_from(m).where(mine, *_counting(m, since), *on_channel).scalar_subquery()
 
 
 def _counting(m: FromClause, since: ColumnElement[datetime]) -> tuple[ColumnElement[bool], ...]:
-    """A customer's messages that count under a cap, on any channel."""
+    """The messages that count under a cap, on any channel."""
     return (
-        m.c.customer_id == customers.c.id,
         m.c.message_class == MessageClass.COMMERCIAL.value,
         m.c.first_sent_at > since,
         m.c.state.in_([literal_column(f"'{state.value}'") for state in MAY_HAVE_BEEN_SENT]),

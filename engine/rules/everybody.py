@@ -49,6 +49,11 @@ def fitting(
         forget(connection, name)
 
 
+def how_many_fit(connection: Connection) -> int:
+    """How many the condition holds for that `fitting` told last."""
+    return int(connection.execute(select(func.count()).select_from(table(FITTING))).scalar_one())
+
+
 @contextmanager
 def _asked(
     workspace: Workspace, connection: Connection, conditions: Sequence[Condition], now: datetime

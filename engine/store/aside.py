@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import CompoundSelect, Connection, Select
 
 
-def lay_aside(connection: Connection, name: str, rows: Select[Any]) -> None:
+def lay_aside(connection: Connection, name: str, rows: Select[Any] | CompoundSelect[Any]) -> None:
     """The rows as a table of this name, by their first column, a customer's id; what was in it before is gone."""
     told = rows.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     forget(connection, name)

@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from engine.clock import SteppedClock
 from engine.intake import take_customers
+from engine.ledger import replies
 from engine.model import Channel
 from engine.rules.workspace import load_workspace
 from engine.store import Database
@@ -61,6 +62,14 @@ def add(made: Shop, people: list[dict[str, Any]]) -> None:
         take_customers(
             connection, made.database, made.workspace.settings, people, now=made.clock.now(), proof="asked at the till"
         )
+
+
+def reply(made: Shop, addresses: list[str]) -> None:
+    """They wrote something that may be a no."""
+    with made.database.writing() as connection:
+        for address in addresses:
+            hashed = made.database.address_hash(address)
+            replies.keep(connection, Channel.EMAIL, hashed, customer_id=None, text="no?", at=made.clock.now())
 
 
 def suppress(made: Shop, addresses: list[str]) -> None:

@@ -24,7 +24,7 @@ from engine.cli.plan import plan_page
 from engine.clock import SteppedClock
 from engine.model import Reason, State
 from engine.policy import Facts
-from engine.questions.plan import Planned, plan
+from engine.questions.plan import Planned, noted, plan
 from engine.questions.plan.change import Change
 from engine.questions.plan.gates import KIND, Asked
 from engine.questions.plan.gates import outlook as ask_outlook
@@ -67,9 +67,13 @@ def happened(shop: Shop, run: int) -> tuple[Counter[str], Counter[str], Counter[
     return hours, withheld, Counter(row.held_by for row in sent if row.held_by)
 
 
+@pytest.mark.parametrize("many", [noted.MANY, 1], ids=["each looked up", "as a large audience"])
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_planned_is_what_happens(seed: int, tmp_path: Path, database: Database) -> None:
+def test_what_was_planned_is_what_happens(
+    seed: int, many: int, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Audience, sendings hour by hour on the recipients' clocks, holds and every reason: as the real sender then does it."""
+    monkeypatch.setattr(noted, "MANY", many)
     chance = random.Random(seed)
     first = crowd.rows(chance, 60)
     shop = crowd.shop(tmp_path, database, first, now=NOW - timedelta(days=2, hours=chance.randrange(12)))
@@ -140,9 +144,17 @@ def shop_of_rules(tmp_path: Path, database: Database) -> Shop:
     return made
 
 
-def test_kinds_are_counted_as_each_for_himself(tmp_path: Path, database: Database) -> None:
+@pytest.mark.parametrize("large", [False, True], ids=["each looked up", "as a large audience"])
+def test_kinds_are_counted_as_each_for_himself(large: bool, tmp_path: Path, database: Database) -> None:
     """Everybody asked alone, by `gather` and `decide`, adds up to what the audience is told together."""
-    shop = crowd.shop(tmp_path, database, crowd.rows(random.Random(9), 150), now=NOW.replace(hour=22))
+    people = crowd.rows(random.Random(9), 150)
+    shop = crowd.shop(tmp_path, database, people, now=NOW - timedelta(hours=6))
+    addresses = [row["email"] for row in people if "email" in row and row.get("consent.email.offers") == "yes"]
+    crowd.suppress(shop, addresses[:9])
+    shop.launch("earlier")
+    shop.sender().drain()
+    crowd.reply(shop, addresses[9:15])
+    shop.clock.set(NOW.replace(hour=22))
     campaign = shop.workspace.campaigns["news"]
     asked = Asked(
         campaign=campaign, settings=shop.workspace.settings, at=shop.clock.now(), writing=None, folder=shop.folder
@@ -150,12 +162,16 @@ def test_kinds_are_counted_as_each_for_himself(tmp_path: Path, database: Databas
     chosen = audience(shop.workspace, campaign, now=shop.clock.now(), dialect=database.dialect)
     assert chosen is not None
     with database.reading() as connection:
-        together = ask_outlook(connection, asked, chosen, {})
+        with noted.noting(connection, asked.settings, now=NOW) as noting:
+            known = noting.among(noted.MANY, asked.terms) if large else None
+            together = ask_outlook(connection, asked, chosen, {}, known)
         alone = [asked.fate(facts) for facts in asked.facts(connection, list(connection.scalars(chosen))).values()]
     assert together.hours == Counter(fate.hour for fate in alone if fate.hour)
     assert together.withheld == Counter(fate.withheld for fate in alone if fate.withheld)
-    assert together.held == Counter(reason for fate in alone if fate.hour for reason in fate.held)
+    assert together.held == Counter(reason for fate in alone if fate.hour for reason in set(fate.held))
     assert together.held[Reason.QUIET_HOURS] and len(together.hours) > 2
+    assert together.held[Reason.REPLY_WAITS] and together.withheld[Reason.SUPPRESSED]
+    assert together.withheld[Reason.FREQUENCY_CAP] > 5
 
 
 def test_a_new_fact_must_be_thought_about_here() -> None:

@@ -22,11 +22,13 @@ from engine.questions.plan.cost import Cost, cost_of, together
 from engine.questions.plan.fitting import Fitting
 from engine.questions.plan.gates import Asked, Outlook, outlook
 from engine.questions.plan.head import Head, at_head
+from engine.questions.plan.noted import Noted, noting
 from engine.questions.plan.samples import Sample, posts_of, samples_of
 from engine.questions.plan.warnings import warnings_of
 from engine.questions.plan.writing import writing_of
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience_condition, let_in
+from engine.rules.everybody import how_many_fit
 from engine.rules.workspace import Workspace
 from engine.store import Database
 
@@ -110,7 +112,8 @@ def plan(workspace: Workspace, database: Database, *, now: datetime, campaign: s
         head = stack.enter_context(at_head(workspace))
         connection = stack.enter_context(database.reading())
         fitting = Fitting(connection=connection, workspace=workspace, now=now)
-        planner = _Planner(connection=connection, workspace=workspace, head=head, now=now)
+        noted = stack.enter_context(noting(connection, workspace.settings, now=now))
+        planner = _Planner(connection=connection, workspace=workspace, head=head, noted=noted, now=now)
         planned = [planner.planned(one, fits) for one, fits in fitting.of(asked)]
         since_head = planner.since_head(segments=campaign is None)
     planned.sort(key=lambda one: (one.sends_at is None, one.sends_at or now, one.campaign))
@@ -142,6 +145,7 @@ class _Planner:
     connection: Connection
     workspace: Workspace
     head: Head | None
+    noted: Noted
     now: datetime
     people: dict[str, People] = field(default_factory=dict)
 
@@ -165,7 +169,8 @@ class _Planner:
         )
         denied = self._negations(campaign) if fits is not None else Negations()
         extra = {**comparison.flags, **denied.flags}
-        seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, extra)
+        noted = self.noted.among(how_many_fit(connection), asked.terms) if fits is not None else None
+        seen = Outlook() if campaign.trigger else outlook(connection, asked, chosen, extra, noted)
         if sends_at is None:
             seen.forget_fates()
         size, flags = seen.tally.count, seen.flags

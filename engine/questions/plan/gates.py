@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, literal
 
 from engine.addresses import country_of
 from engine.campaigns.launch import STEP
@@ -152,15 +152,21 @@ def _message(asked: Asked, number: int, customer: int | None) -> Message:
 
 
 def outlook(
-    connection: Connection, asked: Asked, chosen: Select[tuple[int]] | None, flags: Mapping[str, ColumnElement[bool]]
+    connection: Connection,
+    asked: Asked,
+    chosen: Select[tuple[int]] | None,
+    flags: Mapping[str, ColumnElement[bool]],
+    noted: FromClause | None = None,
 ) -> Outlook:
-    """Ask about everybody in an audience, or, where there is none, about a post to everybody. `flags` are extra questions."""
+    """Ask about everybody in an audience, or, where there is none, about a post to everybody. `flags` are extra questions.
+    noted: of whom alone gates know more than contact and consent; None where each is looked up.
+    """
     stream = _Stream(connection, asked, flags)
     if chosen is None:
         stream.post()
         return stream.seen
-    query = recipients(chosen, asked.terms, asked.settings, ("id", *KIND), now=asked.at).order_by(customers.c.id)
-    query = query.add_columns(*stream.columns, *flags.values())
+    query = recipients(chosen, asked.terms, asked.settings, ("id", *KIND), now=asked.at, noted=noted)
+    query = query.add_columns(*stream.columns, *flags.values()).order_by(customers.c.id)
     for part in connection.execute(query, execution_options={"yield_per": CHUNK}).partitions():
         stream.take(part)
     stream.read()
