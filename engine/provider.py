@@ -406,7 +406,8 @@ class ProviderEvent:
     `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
     `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
     somebody brought who opted in by the link of one of our messages (`links.invitation`). channel: the address's, where it
-    is not the provider's own. An id, a key or an address that is a number becomes text; making an event of what cannot be
+    is not the provider's own. origin: the IP address that an open or click came from; it belongs here and never in `detail`,
+    as it is stored only where the workspace knows scanners by theirs. An id, a key or an address that is a number becomes text; making an event of what cannot be
     kept (no `dedupe`, an `at` without a time zone) raises ProviderError, which names the field.
     """
 
@@ -422,6 +423,7 @@ class ProviderEvent:
     answered: bool = False
     invitation: str = ""
     channel: Channel | None = None
+    origin: str = ""
     detail: Mapping[str, Plain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -444,6 +446,7 @@ _KINDS: tuple[tuple[str, type, bool], ...] = (
     ("suppress", SuppressionReason, True),
     ("text", str, False),
     ("channel", Channel, True),
+    ("origin", str, False),
     ("detail", Mapping, False),
 )
 

@@ -46,6 +46,10 @@ KEPT = ("event", "reason", "response", "status", "type", "bounce_classification"
 """What an event's detail keeps of SendGrid's fields, addresses struck out."""
 
 
+READERS = frozenset({_E.OPENED, _E.CLICKED})
+"""Events whose `ip` is the reader's, or a machine's that reads for them: a `delivered` has the mail server's there."""
+
+
 def event(item: Any, now: datetime) -> ProviderEvent:
     """One element of the array. A bad one is kept as `other`, so that it loses none of its neighbours."""
     if not isinstance(item, dict):
@@ -64,6 +68,7 @@ def event(item: Any, now: datetime) -> ProviderEvent:
         address=_str(item, "email") or None,
         machine=item.get("sg_machine_open") is True,
         suppress=suppress,
+        origin=_str(item, "ip") if name in READERS else "",
         detail=_detail(item),
     )
 

@@ -136,6 +136,14 @@ def ranges(written: Sequence[str]) -> tuple[Range, ...]:
     return tuple(ip_network(one) for one in written)
 
 
+def spelled(address: str) -> str:
+    """An IP address as it is always written; empty for what is none."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return ""
+
+
 def within(address: str, known: Sequence[Range]) -> bool:
     """Whether an address lies in one of these ranges; False for what is no address."""
     try:

@@ -20,6 +20,7 @@ from engine.ledger.about import Report, find
 from engine.ledger.engagement import ENGAGEMENTS, engage
 from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish
+from engine.ledger.machines import spelled
 from engine.ledger.moves import move
 from engine.ledger.soft_bounces import in_a_row
 from engine.ledger.tallies import note
@@ -109,12 +110,14 @@ def record_events(
     invited: Invited = lambda token: None,
     answer: Answer = no_answer,
     soft_bounces: SoftBounces = SoftBounces(),
+    origins: bool = False,
 ) -> Recorded:
     """Store a webhook's events and let each take effect, all in one durable transaction.
 
     channel: the provider's own, on which alone an address is looked for: who leaves WhatsApp has not left SMS.
     invited: reads the invitations of our own messages; without it, whoever comes by one is a stranger.
     answer: told what a text asked for, once it is done. soft_bounces: how many of them in a row suppress an address.
+    origins: keep the addresses that opens and clicks came from; they are dropped where nobody would judge by them.
     """
     named: dict[str, ProviderEvent] = {}
     for event in reported:
@@ -124,7 +127,7 @@ def record_events(
     def record() -> list[Report]:
         with database.writing() as connection:
             reports = find(connection, database, ordered, provider=provider, channel=channel, invited=invited)
-            stored = _store(connection, reports, now)
+            stored = _store(connection, reports, now, origins=origins)
             new = [report for report in reports if report.external_id in stored]
             _take_effect(connection, database, new, now, answer)
             _suppress_dead(connection, database, new, soft_bounces, now)
@@ -147,8 +150,11 @@ def record_engagement(
     now: datetime,
     detail: Mapping[str, Plain] | None = None,
     machine: bool = False,
+    origin: str = "",
 ) -> bool:
-    """Store an open or click that came through a link of our own. False where the message does not exist."""
+    """Store an open or click that came through a link of our own, with its `origin` where one is given. False where the
+    message does not exist.
+    """
     link = (detail or {}).get("link", "")  # two links of one message, followed in the same instant, are two clicks
     event = ProviderEvent(
         name=name,
@@ -156,12 +162,13 @@ def record_engagement(
         dedupe=f"{name}:{message_id}:{link}:{at.isoformat()}:{machine}",
         message_key=database.message_key(message_id),
         machine=machine,
+        origin=origin,
         detail=detail or {},
     )
-    return record_events(database, [event], provider="link", now=now).unmatched == 0
+    return record_events(database, [event], provider="link", now=now, origins=True).unmatched == 0
 
 
-def _store(connection: Connection, reports: Sequence[Report], now: datetime) -> set[str]:
+def _store(connection: Connection, reports: Sequence[Report], now: datetime, *, origins: bool) -> set[str]:
     """Keep every report as an event, opens and clicks with a verdict on who it was; the names of those that were new."""
     rows = [
         ReportRow(
@@ -169,7 +176,7 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime) -> 
             customer_id=report.customer_id,
             name=report.event.name.value,
             at=report.event.at,
-            properties=_properties(report),
+            properties=_properties(report, origins=origins),
             message_id=report.row.id if report.row is not None else None,
         )
         for report in reports
@@ -180,13 +187,15 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime) -> 
     return insert_reports(connection, rows, received_at=now)
 
 
-def _properties(report: Report) -> dict[str, Plain]:
+def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
     event = report.event
     properties: dict[str, Plain] = {**event.detail, "provider": report.source}
     if event.machine:
         properties["said"] = "vendor"
     if event.text:
         properties["text"] = event.text
+    if origins and event.name in ENGAGEMENTS and (whence := spelled(event.origin)):
+        properties["from"] = whence
     if report.row is not None and event.name in BUILT_IN_EVENTS:
         properties["campaign"] = report.row.campaign
     return properties

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import string
 from collections.abc import Sequence
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from engine.errors import StoreError
-from engine.ledger.machines import ranges, within
+from engine.ledger.machines import ranges, spelled, within
 from engine.ledger.record import record_engagement
 from engine.model import EventName, Plain
 from engine.provider import storable
@@ -67,22 +66,20 @@ def _record(door: Door, request: Request, message_id: int, name: EventName, **li
         raw["method"] = request.method
     if "prefetch" in request.headers.get("purpose", "") + request.headers.get("sec-purpose", ""):
         raw["prefetch"] = True
-    if tracking.scanners and (whence := origin(request, tracking.proxies)):
-        raw["from"] = whence
-    record_engagement(door.database, message_id, name, at=now, now=now, detail=raw)
+    whence = origin(request, tracking.proxies) if tracking.scanners else ""
+    record_engagement(door.database, message_id, name, at=now, now=now, detail=raw, origin=whence)
 
 
-def origin(request: Request, proxies: Sequence[str]) -> str | None:
-    """The address of who asked, as far as it can be believed: a proxy of ours names whom it asks for, last in X-Forwarded-For."""
+def origin(request: Request, proxies: Sequence[str]) -> str:
+    """The address of who asked, as far as it can be believed: a proxy of ours names whom it asks for, last in X-Forwarded-For.
+    Empty where nobody can tell.
+    """
     known, given = ranges(proxies), ",".join(request.headers.getlist("x-forwarded-for"))
     hops = [hop.strip() for hop in given.split(",") if hop.strip()]
     address = request.client.host if request.client else ""
     while within(address, known) and hops:
         address = hops.pop()
-    try:
-        return str(ip_address(address)) if not within(address, known) else None
-    except ValueError:
-        return None
+    return "" if within(address, known) else spelled(address)
 
 
 def _as_header(url: str) -> str:

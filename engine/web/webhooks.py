@@ -54,6 +54,7 @@ def receive_webhook(request: Request, door: TheDoor, provider: str, body: RawBod
         invited=invited,
         answer=partial(answer, workspace, door.database, now=now, submit=door.submit),
         soft_bounces=workspace.settings.soft_bounces,
+        origins=bool(workspace.settings.tracking.scanners),
     )
     if any(event.name is EventName.REPLIED for event in events):
         door.wake()  # somebody may wait for an answer

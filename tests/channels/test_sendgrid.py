@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from channels.sendgrid import SendGrid, SendGridSettings
+from channels.sendgrid.events import WORDS
 from engine.errors import ForgedWebhook, IntakeError, ProviderError
 from engine.model import EventName, SuppressionReason
 from engine.provider import (
@@ -473,6 +474,14 @@ def test_a_complaint_is_for_ever(vendor: SendGridVendor) -> None:
     """A spam report suppresses, however SendGrid writes it."""
     for word in ("spamreport", "spam report", "SpamReport"):
         assert event(vendor, word).suppress is SuppressionReason.COMPLAINED
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_a_readers_address_is_told_of_opens_and_clicks_alone(vendor: SendGridVendor, word: str) -> None:
+    """`ip` of other events is a server's; and in no event does the detail, which is always kept, have it."""
+    told = event(vendor, word, ip="192.0.2.77")
+    assert told.origin == ("192.0.2.77" if word in ("open", "click") else "")
+    assert "192.0.2.77" not in str(told.detail)
 
 
 def test_a_proxys_open_is_a_machines(vendor: SendGridVendor) -> None:

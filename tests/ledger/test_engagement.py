@@ -47,7 +47,7 @@ def click(database: Database, message: int, at: datetime, link: int, agent: str 
 
 
 def tell(database: Database, *told: ProviderEvent, channel: Channel | None = None) -> None:
-    record_events(database, told, provider="link", now=told[0].at, channel=channel)
+    record_events(database, told, provider="link", now=told[0].at, channel=channel, origins=True)
 
 
 def clicked_at(database: Database, message: int) -> datetime | None:
@@ -159,7 +159,7 @@ def test_nothing_within_two_seconds_is_a_person_but_in_a_chat(database: Database
 
 def came_from(database: Database, message: int, at: datetime, address: str, link: int = 1) -> ProviderEvent:
     event = click(database, message, at, link)
-    return replace(event, dedupe=f"{event.dedupe} {address}", detail={**event.detail, "from": address})
+    return replace(event, dedupe=f"{event.dedupe} {address}", origin=address)
 
 
 def judged(database: Database) -> None:
@@ -186,6 +186,22 @@ def test_what_comes_from_a_scanners_address_is_no_persons(
     tell(database, came_from(database, sent, now + timedelta(hours=1), address))
     assert verdicts(database) == [(RULE, because)]
     assert (clicked_at(database, sent) is None) is (because is not None)
+
+
+def test_an_address_is_kept_with_opens_and_clicks_alone_and_as_it_is_always_written(
+    database: Database, now: datetime, sent: int
+) -> None:
+    """Another event's is nobody's who read; what is no address is not kept; and none is where nobody asks for it."""
+    one, later = came_from(database, sent, now + timedelta(hours=1), "2001:DB8:7:0::1"), now + timedelta(hours=2)
+    others = [
+        replace(one, dedupe="nobody", origin="ana@mail.example"),
+        replace(one, dedupe="delivered", name=EventName.DELIVERED),
+    ]
+    tell(database, one, *others)
+    record_events(database, [replace(one, dedupe="dropped", at=later)], provider="link", now=later)
+    with database.reading() as connection:
+        kept = connection.execute(select(events.c.properties)).scalars()
+        assert sorted(row.get("from", "") for row in kept) == ["", "", "", "2001:db8:7::1"]
 
 
 def test_other_addresses_judge_all_anew(database: Database, now: datetime, sent: int) -> None:

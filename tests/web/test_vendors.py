@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from channels.facebook import Facebook
@@ -16,8 +17,10 @@ from channels.sendgrid import SendGrid
 from channels.telegram import Telegram
 from channels.twilio import Twilio
 from channels.webhook import Hook
-from engine.provider import Http, Webhook
-from engine.store.tables import consents, contact_points, events, messages, suppressions
+from engine.ledger.engagement import use_scanners
+from engine.provider import Http, Provider, Webhook
+from engine.settings import Tracking
+from engine.store.tables import consents, contact_points, events, messages, metadata, suppressions
 from engine.testing.vendors import graph_events
 from engine.testing.vendors.sendgrid import OUR_KEY, SendGridVendor
 from engine.testing.vendors.telegram import TelegramVendor
@@ -26,6 +29,8 @@ from engine.testing.vendors.webhook import WebhookReceiver
 from engine.web.app import create_app
 from tests.web.conftest import PUBLIC, Shop, path_of
 
+BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
 
 @pytest.fixture
 def sendgrid() -> SendGridVendor:
@@ -33,16 +38,20 @@ def sendgrid() -> SendGridVendor:
 
 
 @pytest.fixture
-def door(shop: Shop, sendgrid: SendGridVendor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def vendors(sendgrid: SendGridVendor, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Provider]:
     for name, value in (("TWILIO_AUTH_TOKEN", "token-for-tests"), ("SENDGRID_API_KEY", "SG.for-tests")):
         monkeypatch.setenv(name, value)
     twilio = {"account_sid": "AC" + "0" * 32, "auth_token": "${env:TWILIO_AUTH_TOKEN}"}
     mail = {"api_key": "${env:SENDGRID_API_KEY}", "webhook_key": sendgrid.public_key}
-    providers = {
+    return {
         "texts": Twilio(Twilio.Settings.model_validate(twilio), http=Http()),
         "mail": SendGrid(SendGrid.Settings.model_validate(mail), http=Http()),
     }
-    return TestClient(create_app(replace(shop.door, providers=lambda: providers)))
+
+
+@pytest.fixture
+def door(shop: Shop, vendors: Mapping[str, Provider]) -> TestClient:
+    return TestClient(create_app(replace(shop.door, providers=lambda: vendors)))
 
 
 def deliver(door: TestClient, webhook: Webhook, *, body: bytes | None = None) -> Any:
@@ -85,6 +94,33 @@ def test_sendgrids_signature_stands_over_the_raw_body(shop: Shop, door: TestClie
     assert shop.count(events) == 0
     assert deliver(door, webhook).status_code == 204
     assert shop.rows(messages)[0]["delivered_at"] == shop.clock.now()
+
+
+@pytest.mark.parametrize("known", [(), ("192.0.2.0/24",)], ids=["none", "known"])
+def test_a_scanner_is_known_by_the_address_that_sendgrid_tells(
+    shop: Shop, vendors: Mapping[str, Provider], sendgrid: SendGridVendor, known: tuple[str, ...]
+) -> None:
+    """Where scanners are known a click keeps its address, and is judged by it; without them none is stored anywhere."""
+    scanner, reader, server = "192.0.2.77", "198.51.100.9", "203.0.113.5"
+    workspace, now = shop.door.workspace(), shop.clock.now()
+    settings = workspace.settings.model_copy(update={"tracking": Tracking(scanners=known)})
+    here = replace(shop.door, workspace=lambda: replace(workspace, settings=settings), providers=lambda: vendors)
+    use_scanners(shop.database, known)
+    about = {"sg_message_id": "m1.x", OUR_KEY: shop.database.message_key(shop.sent()), "useragent": BROWSER}
+    told = [
+        {**about, "event": word, "timestamp": int(now.timestamp()) + 60 * minute, "ip": address}
+        for minute, (word, address) in enumerate((("delivered", server), ("click", scanner), ("click", reader)))
+    ]
+    webhook = sendgrid.webhook(f"{PUBLIC}/v1/webhooks/mail", told, now=now)
+    assert deliver(TestClient(create_app(here)), webhook).status_code == 204
+    clicks = [(click.get("from"), click.get("because")) for click in shop.engagements("clicked")]
+    assert clicks == ([(scanner, "scanner_address"), (reader, None)] if known else [(None, None)] * 2)
+    assert shop.rows(messages)[0]["clicked_at"] == now + timedelta(minutes=2 if known else 1)
+    with shop.database.reading() as connection:
+        stored = [str(row) for table in metadata.sorted_tables for row in connection.execute(select(table))]
+    assert stored and not any(
+        address in row for row in stored for address in (server, *(() if known else (scanner, reader)))
+    )
 
 
 def test_a_receiver_of_ones_own_reports_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
