@@ -14,7 +14,7 @@ from rich.table import Table
 from engine.cli.shop_clock import ShopClock
 from engine.cli.widths import fitting, whole
 from engine.ledger.posts import COUNTS
-from engine.measure.report import Afterwards, Line, Report
+from engine.measure.report import Afterwards, Deed, Line, Report
 from engine.model import State
 from engine.questions.audience import Audience, Sizes
 from engine.scalars import spoken
@@ -66,6 +66,8 @@ def report_page(screen: Console, read: Report, *, currency: str, time_zone: str)
         words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
         if words:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
+        if line.did:
+            screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {_did(line.did)}", highlight=False)
     for brake in read.paused:
         screen.print(f"[yellow]paused[/yellow] {brake.whom}: {escape(brake.why)}", highlight=False)
     for one in read.held:
@@ -182,6 +184,12 @@ def _number(count: int) -> str:
 
 def _words(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items())
+
+
+def _did(deeds: Mapping[str, Deed]) -> str:
+    """Like `customers who replied: 3, reacted: 2 (5 times)`."""
+    times = {name: f" ({one.events:,} times)" if one.events > one.customers else "" for name, one in deeds.items()}
+    return f"customers who {', '.join(f'{name}: {one.customers:,}{times[name]}' for name, one in deeds.items())}"
 
 
 def _afterwards(afterwards: Afterwards | None) -> tuple[str, str]:

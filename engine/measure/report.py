@@ -6,8 +6,9 @@ once a campaign and channel. That is "afterwards", not "because of": without a h
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from engine.ledger.posts import COUNTS
 from engine.ledger.spending import money
 from engine.model import OPEN, Channel, State
 from engine.scalars import duration
+from engine.settings import BUILT_IN_EVENTS
 from engine.store import Database
 from engine.store.expressions import later, number_in
 from engine.store.tables import attempts, events, messages, posts, runs
@@ -59,6 +61,14 @@ class Fared:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Deed:
+    """How often known customers did something with a campaign's messages or posts, and how many of them did."""
+
+    events: int
+    customers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
@@ -66,6 +76,7 @@ class Line:
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
     cost: what its messages cost by the prices at their hand-over, what is in doubt included; None where nothing has a price.
     dead: surely not taken, and given up, by reason. rejected: refused by the provider for good, by its code.
+    did: what customers that the shop knows did under their own name: `replied`, `reacted`, `shared`, where anybody did; people's, too.
     """
 
     campaign: str
@@ -77,7 +88,6 @@ class Line:
     bounced: int
     opened: int
     clicked: int
-    replied: int
     opted_out: int
     complained: int
     held: Mapping[str, int]
@@ -89,6 +99,7 @@ class Line:
     to_everybody: bool = False
     fared: tuple[Fared, ...] = ()
     cost: Decimal | None = None
+    did: Mapping[str, Deed] = field(default_factory=dict)
 
     @property
     def sent(self) -> int:
@@ -126,9 +137,18 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
     with database.reading() as connection:
         goals = _goals(connection, campaign)
         totals = {(row.campaign, row.channel): row for row in connection.execute(_totals(campaign))}
-        costs = _costs(connection, campaign)
+        costs, deeds = _costs(connection, campaign), _deeds(connection, campaign)
         lines = [
-            _line(connection, database, owed, totals.get(of), goals.get(owed.campaign), costs.get(of), now)
+            _line(
+                connection,
+                database,
+                owed,
+                totals.get(of),
+                goals.get(owed.campaign),
+                costs.get(of),
+                deeds.get(of, {}),
+                now,
+            )
             for owed in connection.execute(_owed(campaign))
             for of in ((owed.campaign, owed.channel),)
         ]
@@ -144,6 +164,7 @@ def _line(
     totals: Any,
     goal: Mapping[str, Any] | None,
     cost: Decimal | None,
+    did: Mapping[str, Deed],
     now: datetime,
 ) -> Line:
     """One campaign and channel: what its runs owed, and what stands of it. `totals` is None where no message is there."""
@@ -164,6 +185,7 @@ def _line(
         to_everybody=totals is not None and not people,
         fared=_fared(connection, which) if totals is not None and not people else (),
         cost=cost,
+        did=did,
         possible_duplicates=totals.possible_duplicates if totals is not None else 0,
         **{name: getattr(totals, name) if totals is not None else 0 for name in _STAMPS},
     )
@@ -187,10 +209,24 @@ def _costs(connection: Connection, campaign: str | None) -> dict[tuple[str, str]
     return {(row.campaign, row.channel): money(int(row.cost)) for row in rows}
 
 
+def _deeds(connection: Connection, campaign: str | None) -> dict[tuple[str, str], dict[str, Deed]]:
+    """By campaign and channel, then by event: of those whose customer is known, but for what a vendor takes for a machine's."""
+    m, e = messages.c, events.c
+    counts = (func.count().label("events"), func.count(e.customer_id.distinct()).label("customers"))
+    people = (e.customer_id.is_not(None), e.properties["said"].as_string().is_(None))
+    query = select(m.campaign, m.channel, e.name, *counts).join(events, e.message_id == m.id)
+    query = query.where(e.name.in_(BUILT_IN_EVENTS), *people)
+    query = query.where(m.campaign == campaign) if campaign else query
+    found: dict[tuple[str, str], dict[str, Deed]] = defaultdict(dict)
+    rows = connection.execute(query.group_by(m.campaign, m.channel, e.name))
+    for row in sorted(rows, key=lambda row: list(BUILT_IN_EVENTS).index(row.name)):
+        found[row.campaign, row.channel][row.name] = Deed(events=row.events, customers=row.customers)
+    return found
+
+
 _WITHHELD = (State.SKIPPED.value, State.EXPIRED.value, State.CANCELLED.value)
 _STAMPS = {
-    name: messages.c[f"{name}_at"]
-    for name in ("delivered", "bounced", "opened", "clicked", "replied", "opted_out", "complained")
+    name: messages.c[f"{name}_at"] for name in ("delivered", "bounced", "opened", "clicked", "opted_out", "complained")
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -15,9 +16,10 @@ from engine.cli.app import app
 from engine.cli.pages import report_page
 from engine.clock import SteppedClock
 from engine.ledger import consent
+from engine.ledger.record import record_events
 from engine.measure.report import Fared, Report, report
-from engine.model import Channel, State, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Outgoing
+from engine.model import Channel, EventName, State, SuppressionReason
+from engine.provider import Accepted, Ambiguous, Outgoing, ProviderEvent
 from engine.questions.doctor import diagnose
 from engine.settings import load_settings
 from engine.store import Database
@@ -73,6 +75,27 @@ def test_the_doctor_tells_times_by_the_shops_clock(shop: Shop, now: datetime) ->
     shop.launch("again")
     found = diagnose(load_settings(shop.folder), shop.folder, now=now.replace(hour=18), dns=None)
     assert any(f"the first at {BY_THE_SHOP} (Europe/Helsinki)" in one.what for one in found.findings)
+
+
+def test_what_known_customers_did_is_told_in_words(shop: Shop, now: datetime) -> None:
+    """How many of them, and how often where that is more; a program's answer is no person's. JSON has it, too."""
+    sent = {row.customer_id: shop.database.message_key(row.id) for row in shop.rows() if row.state == State.ACCEPTED}
+    first, second, third = list(sent.values())[:3]
+    told = [
+        (EventName.REPLIED, first),
+        (EventName.REPLIED, first),
+        (EventName.REPLIED, second),
+        (EventName.SHARED, second),
+    ]
+    reports = [
+        ProviderEvent(name=name, at=now, dedupe=str(place), message_key=key) for place, (name, key) in enumerate(told)
+    ]
+    reports.append(ProviderEvent(name=EventName.REPLIED, at=now, dedupe="away", message_key=third, machine=True))
+    assert "customers who" not in said(shop, "report")
+    record_events(shop.database, reports, provider="scripted", now=now)
+    assert "\nnews (email) customers who replied: 2 (3 times), shared: 1\n" in said(shop, "report")
+    (line,) = json.loads(said(shop, "report", "--json"))["lines"]
+    assert line["did"] == {"shared": {"events": 1, "customers": 1}, "replied": {"events": 3, "customers": 2}}
 
 
 @pytest.mark.parametrize("name", ["thank-the-best-again", "second-purchase", "news"])

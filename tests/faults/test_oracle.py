@@ -38,7 +38,7 @@ def attempt(outcome: str | None) -> Any:
 
 def line(states: dict[State, int]) -> Line:
     numbers = dict.fromkeys(
-        ("delivered", "bounced", "opened", "clicked", "replied", "opted_out", "complained", "possible_duplicates"), 0
+        ("delivered", "bounced", "opened", "clicked", "opted_out", "complained", "possible_duplicates"), 0
     )
     words: dict[str, Any] = {name: {} for name in ("held", "withheld", "dead", "rejected")}
     owed = sum(states.values())

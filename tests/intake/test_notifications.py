@@ -16,10 +16,11 @@ from engine.clock import SteppedClock
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
 from engine.ledger.record import Asked, Recorded, record_events
+from engine.measure.report import Deed, report
 from engine.model import Channel
 from engine.provider import Accepted, Http, Provider, ProviderEvent
 from engine.store import Database
-from engine.store.tables import contact_points, events, messages, suppressions
+from engine.store.tables import contact_points, events, messages, runs, suppressions
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
 from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.server import Cut, Fault, Reply, Reset
@@ -82,6 +83,7 @@ def posted(database: Database, now: datetime, network: Network) -> int:
     with database.writing() as connection:
         connection.execute(update(contact_points).values(hashed))
         connection.execute(update(messages).values(channel="social", provider="net", sent_to=None, customer_id=None))
+        connection.execute(update(runs).values(channel="social"))
     return sent.id
 
 
@@ -139,6 +141,8 @@ def test_what_a_known_customer_does_with_a_post_is_the_customers(
         found = {row.name: row for row in connection.execute(select(e.name, e.customer_id, e.message_id, e.properties))}
     assert {name: row.customer_id for name, row in found.items()} == {"reacted": 1, "replied": 1, "shared": None}
     assert {(row.message_id, row.properties["campaign"]) for row in found.values()} == {(posted, "news")}
+    (line,) = report(database, now=now + 3 * MINUTE).lines
+    assert line.did == {name: Deed(events=1, customers=1) for name in ("replied", "reacted")}
 
 
 def test_a_stop_under_a_post_is_obeyed(database: Database, now: datetime, network: Network, posted: int) -> None:
