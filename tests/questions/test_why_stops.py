@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from engine.campaigns.launch import launch_due, let_go
 from engine.cli.app import plain
 from engine.cli.why import why_page
 from engine.clock import SteppedClock
@@ -126,6 +127,41 @@ def test_a_public_post_tells_its_pause(shop: Shop) -> None:
     brakes.pause(shop.database, "daily", why="", now=shop.clock.now())
     found = asked(shop, campaign="daily")
     assert "`regulars resume daily`" in found.answer[0] and "public post" in found.answer[1]
+
+
+def test_a_launch_that_a_guard_holds_is_told_with_the_command_that_confirms(shop: Shop) -> None:
+    """Nobody was owed anything yet: the hold decides, but not about the next start, which is counted anew; and once let go, no more."""
+    written(shop, "rules/news.yaml", NEWS + "guards: {audience_at_most: 100}\n")
+    due = shop.clock.now() - timedelta(hours=2)  # noon in Helsinki
+    launch_due(shop.workspace, shop.database, now=due, failed=lambda _name, _error: None)
+    found = asked(shop)
+    assert found.messages == () and [gate.name for gate in found.gates[:2]] == ["pause", "launch"]
+    (gate,) = (one for one in found.gates if one.decides)
+    assert (gate.name, gate.says, gate.remedy) == ("launch", Says.HOLDS, "`regulars launch news --confirm`")
+    told = "the launch of 2026-03-02 12:00 is held since 2026-03-02 12:00: it would go to 200; guards.audience_at_most is 100. "
+    assert gate.facts.startswith(told) and found.answer[0].count(gate.remedy) == 1
+    assert found.answer[0] == f"The{gate.facts[3:]}."
+    assert f"holds: {gate.why} ({gate.remedy})" in page_of(found)
+    assert found.ahead is not None and "launch" not in [one.name for one in found.ahead.gates]
+    brakes.pause(shop.database, "news", why="", now=shop.clock.now())
+    assert [(one.name, one.decides) for one in asked(shop).gates[:2]] == [("pause", True), ("launch", False)]
+    brakes.resume(shop.database, "news")
+    let_go(shop.workspace, shop.database, "news", by="Ana", now=shop.clock.now())
+    after = asked(shop)
+    assert "launch" not in [one.name for one in after.gates] and "next looked at" in after.answer[0]
+
+
+def test_a_launch_that_is_held_keeps_no_message_of_an_earlier_run(shop: Shop) -> None:
+    """It is told, and the message goes its way: only what is not owed yet waits for the confirmation."""
+    shop.launch("yesterday")
+    written(shop, "rules/news.yaml", NEWS + "guards: {audience_at_most: 100}\n")
+    shop.pass_time(hours=22)
+    launch_due(shop.workspace, shop.database, now=shop.clock.now(), failed=lambda _name, _error: None)
+    found = asked(shop)
+    assert [(one.name, one.decides) for one in found.gates[:2]] == [("pause", False), ("launch", False)]
+    assert "`regulars launch news --confirm`" in found.answer[0] and "next looked at" in found.answer[1]
+    shop.sender().drain()
+    assert asked(shop).messages[0].state is State.ACCEPTED
 
 
 def test_a_canary_is_told_stage_by_stage(shop: Shop) -> None:

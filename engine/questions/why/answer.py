@@ -39,8 +39,8 @@ class Why:
 
     time_zone: the shop's, by whose clocks words tell times. answer: the decision in sentences, the most important first.
     started_by: "schedule", "trigger", or "public" for a post to everybody, which nobody is chosen for. audience: the rule
-    held against the customer; None where the campaign has none. gates: what a pause, a canary and the policy say to a message
-    now; to a public post, a pause alone.
+    held against the customer; None where the campaign has none. gates: what a pause, a launch that is held, a canary and the policy say to a message
+    now; to a public post, the first two alone.
     """
 
     customer: str
@@ -84,12 +84,13 @@ def _stopped(found: Why) -> Iterator[str]:
     """What somebody has to let go, and how."""
     for gate in found.gates:
         if gate.remedy:
-            yield f"{gate.facts[:1].upper()}{gate.facts[1:]}. It goes on after {gate.remedy}."
+            then = "" if gate.remedy in gate.facts else f" It goes on after {gate.remedy}."
+            yield f"{gate.facts[:1].upper()}{gate.facts[1:]}.{then}"
 
 
 def _stands(found: Why, message: Told) -> str:
     reason = f": {message.why}" if message.why else ""
-    stopped = any(gate.remedy or gate.reason is Reason.CANARY for gate in found.gates)
+    stopped = any(gate.decides and (gate.remedy or gate.reason is Reason.CANARY) for gate in found.gates)
     then = f"; next looked at {_at(found, message.due_at)}" if message.state is State.PENDING and not stopped else ""
     return f"Message {message.id} is {message.state.replace('_', ' ')}{reason}{then}."
 

@@ -102,7 +102,7 @@ class _Asked:
     def trace(self, condition: Condition, at: datetime) -> Node:
         return trace(self.workspace, self.connection, condition, self.customer_id, now=at)
 
-    def gates(self, at: datetime, told: tuple[Told, ...] = ()) -> tuple[Gate, ...]:
+    def gates(self, at: datetime, told: tuple[Told, ...] = (), *, later: bool = False) -> tuple[Gate, ...]:
         waiting = next((message for message in reversed(told) if message.state in OPEN), None)
         lasts = self.campaign.not_later_than
         not_after = waiting.not_after if waiting else at + lasts if lasts is not None else None
@@ -114,11 +114,12 @@ class _Asked:
             now=at,
             not_after=not_after,
             addresses=self.addresses,
-            earlier=self.stops(waiting),
+            earlier=self.stops(waiting, later=later),
         )
 
-    def stops(self, waiting: Told | None) -> tuple[Gate, ...]:
-        return stops(self.connection, self.campaign.campaign, waiting, self.workspace.settings.time_zone)
+    def stops(self, waiting: Told | None, *, later: bool = False) -> tuple[Gate, ...]:
+        zone = self.workspace.settings.time_zone
+        return stops(self.connection, self.campaign.campaign, waiting, zone, later=later)
 
     def chosen(self, at: datetime) -> bool:
         """Whether the customer is in the audience at an instant, re-entry included."""
@@ -130,7 +131,7 @@ class _Asked:
         """The first instant in the audience, the first start in it, and what the policy would say there."""
         eligible = now if self.chosen(now) else None if kept.for_ever else self._first(condition, now)
         start = self._start(eligible, now) if eligible is not None else None
-        then = self.gates(start.nominal_at) if start else ()
+        then = self.gates(start.nominal_at, later=True) if start else ()
         differs = eligible is not None and eligible > now
         return Ahead(
             eligible_at=eligible,

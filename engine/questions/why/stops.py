@@ -1,4 +1,4 @@
-"""What keeps messages back before any gate of the policy is asked: a pause, and a canary of the message's run."""
+"""What keeps messages back before any gate of the policy is asked: a pause, a launch that is held, a canary of the message's run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from sqlalchemy import Connection
 
 from engine.ledger import brakes
 from engine.ledger.canaries import CanaryRun, Stage, undecided
+from engine.ledger.holds import Hold, holding
 from engine.model import Reason, State
 from engine.questions.shown import clock_time
 from engine.questions.why.gates import Gate, Says
 from engine.questions.why.history import Told
 from engine.questions.why.reasons import REASONS
 
-PAUSE, CANARY = "pause", "canary"
+PAUSE, LAUNCH, CANARY = "pause", "launch", "canary"
 
 
-def stops(connection: Connection, campaign: str, waiting: Told | None, zone: ZoneInfo) -> tuple[Gate, ...]:
-    """The pause's gate, and the canary's where the message that is `waiting` waits for one. Times by the clocks of `zone`."""
+def stops(
+    connection: Connection, campaign: str, waiting: Told | None, zone: ZoneInfo, *, later: bool = False
+) -> tuple[Gate, ...]:
+    """The pause's gate; the launch's where a guard holds one, but for a `later` start, which is counted anew; and the canary's
+    where the message that is `waiting` waits for one. Times by the clocks of `zone`.
+    """
     told = [_pause(connection, campaign, zone)]
+    if not later:  # only the newest is let go
+        free = waiting is None and told[0].says is Says.PASSES
+        told += [_launch(one, zone, decides=free) for one in holding(connection, campaign)[:1]]
     if waiting is not None and waiting.state is State.PENDING and waiting.reason == Reason.CANARY:
         earlier = told[0].says is Says.HOLDS
         told += [
@@ -44,6 +52,21 @@ def _pause(connection: Connection, campaign: str, zone: ZoneInfo) -> Gate:
         facts="; ".join(each) or "neither the campaign nor everything is paused",
         decides=bool(on),
         remedy=" and ".join(f"`regulars resume {_RESUME.get(one.campaign, one.campaign)}`" for one in on),
+    )
+
+
+def _launch(one: Hold, zone: ZoneInfo, *, decides: bool) -> Gate:
+    """decides: whether no message is there yet, which an earlier run would have owed."""
+    start, since = clock_time(one.nominal_at, zone), clock_time(one.since, zone)
+    return Gate(
+        name=LAUNCH,
+        says=Says.HOLDS,
+        reason=None,
+        why="a guard holds the launch until somebody has looked",
+        until=None,
+        facts=f"the launch of {start} is held since {since}: {one.why.removesuffix('.')}",
+        decides=decides,
+        remedy=f"`regulars launch {one.campaign} --confirm`",
     )
 
 
