@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityErr
 
 from engine.errors import Deadlocked, StoreError
 from engine.store import tables
+from engine.store.alive import ask_the_idle
 from engine.store.identity import Same
 from engine.store.turn import Turn
 
@@ -59,16 +60,19 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+    def writing(self, *, durable: bool = True, by_index: bool = False) -> Iterator[Connection]:
         """A transaction, durable when the block ends; rolled back whole when it raises.
 
         One that is not `durable` is on disk, on PostgreSQL, only together with the next that is: it does not wait for it.
+        by_index: rows are found by indexes. PostgreSQL reads the whole of a table that grows faster than its statistics.
         """
         turn = self.turn.taken(ahead=self.first) if self.turn else nullcontext()
         with turn, clear_errors(), self.pool.begin() as connection:
             _begin(connection, "BEGIN IMMEDIATE")
             if not durable and self.dialect == "postgresql":
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            if by_index and self.dialect == "postgresql":
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             yield connection
 
     @cached_property
@@ -165,13 +169,14 @@ def make_pool(url: str, folder: Path | None) -> sa.Engine:
         # jit: PostgreSQL compiles large rules for longer than it runs them (164 conditions: 19.9 s against 0.07 s)
         # work_mem: everybody's events are grouped in memory, instead of sorted on disk
         # cursor_tuple_fraction: what comes by in chunks is read to its end
-        return sa.create_engine(
+        pool = sa.create_engine(
             target,
             pool_size=32,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"options": "-c timezone=UTC -c jit=off -c work_mem=64MB -c cursor_tuple_fraction=1"},
         )
+        ask_the_idle(pool)
+        return pool
     raise StoreError(
         f"the database is {target.get_backend_name()}, not SQLite or PostgreSQL", where="config.yaml: database"
     )
