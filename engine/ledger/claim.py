@@ -140,13 +140,15 @@ def _waiting_runs(connection: Connection) -> list[Waiting]:
 
 @cache
 def _runs_that_wait() -> Select[Any]:
-    """Leaps from run to run through the index of what waits: it does not look at each message."""
+    """Leaps from run to run through the index of what waits: it does not look at each message. Neither by min() nor for one run_id:
+    while PostgreSQL's statistics know nothing of a run just launched, it would.
+    """
     m = messages.alias()
-    first = select(func.min(m.c.run_id)).where(*_waiting(Lane.BULK, m)).scalar_subquery()
-    leaps = select(first.label("id")).cte("waiting", recursive=True)
-    following = select(func.min(m.c.run_id)).where(*_waiting(Lane.BULK, m), m.c.run_id > leaps.c.id).scalar_subquery()
+    in_order = select(m.c.run_id).where(*_waiting(Lane.BULK, m)).order_by(m.c.run_id, m.c.due_at).limit(1)
+    leaps = select(in_order.scalar_subquery().label("id")).cte("waiting", recursive=True)
+    following = in_order.where(m.c.run_id > leaps.c.id).scalar_subquery()
     leaps = leaps.union_all(select(following).where(leaps.c.id.is_not(None)))
-    soonest = select(func.min(m.c.due_at)).where(*_waiting(Lane.BULK, m), m.c.run_id == leaps.c.id).scalar_subquery()
+    soonest = in_order.with_only_columns(m.c.due_at).where(m.c.run_id >= leaps.c.id).scalar_subquery()
     return (
         select(runs.c.id, runs.c.campaign, soonest.label("due_at")).join(leaps, leaps.c.id == runs.c.id).order_by("id")
     )

@@ -46,7 +46,7 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
     """Write down how hand-overs ended, all in one commit. Returns how many moved: some may have moved on meanwhile
     (a provider's event was faster).
     """
-    with database.writing() as connection:
+    with database.writing(by_index=True) as connection:
         # Messages before their customers, each in the order of their ids: as everybody does who locks both.
         ended = sorted(ended, key=lambda one: one.message.id)
         moved = sum(
