@@ -1,6 +1,6 @@
-"""Whether a kept connection is still there: asked where it was idle for a while, as asking at each use is a round trip more.
+"""Whether a kept connection is still there: asked where it was idle for a moment, as asking at each use is a round trip more.
 
-A server that went away within that while is told by the first statement, as one that goes away during a statement is.
+A server that restarts takes longer than that; one that went away meanwhile is told by the first statement, as one that goes away during a statement is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 0.2
 _USED = "used_at"
 
 

@@ -47,7 +47,7 @@ def test_one_that_died_right_after_its_use_is_told_clearly_and_replaced(database
 
 
 def test_one_just_used_is_not_asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second use within a second costs no round trip more; later it does."""
+    """A second use at once costs no round trip more; later it does."""
     asked: list[object] = []
     monkeypatch.setattr(database.pool.dialect, "do_ping", lambda connection: asked.append(connection) or True)
     _one(database)
