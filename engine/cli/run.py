@@ -106,7 +106,7 @@ def _one_pass(folder: Path, now: datetime, plan: Path | None, *, as_json: bool) 
             told = f"owed {item.owed:,}" if item.new else "launched before"
             screen.print(f"{item.campaign} {item.occurrence}: {told}", highlight=False)
         ended = ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items()))
-        screen.print(ended or "Nothing was due.", highlight=False)
+        screen.print(ended or ("Nothing was sent." if refused else "Nothing was due."), highlight=False)
         plan_again = ". Look at `regulars plan` again, and write a new plan." if plan else ""
         for one in refused:
             notes.print(
