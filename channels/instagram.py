@@ -52,6 +52,8 @@ TIME_TO_PUBLISH = 3.0  # seconds of a call's time that are left for publishing
 
 PASSING = frozenset({"2207001", "2207003", "2207020", "2207032", "2207053"})
 """Why a container failed, where another one may succeed."""
+OF_THE_IMAGE = frozenset({"2207003"})
+"""Of these, what its image alone is to blame for: where it lies, it takes too long to fetch."""
 
 
 class InstagramSettings(GraphSettings):
@@ -142,9 +144,12 @@ class Instagram(Provider):
                     self._containers.pop(_mine(outgoing), None)
                     failed = status == "EXPIRED" or why in PASSING
                     code, detail = why or status.lower(), "the image's container failed"
-                    return NotSent(code=code, detail=detail) if failed else Rejected(code=code, detail=detail)
+                    if not failed:
+                        return Rejected(code=code, detail=detail)
+                    return NotSent(code=code, detail=detail, alone=code in OF_THE_IMAGE)
             if time.monotonic() + wait > deadline - TIME_TO_PUBLISH:
-                return NotSent(code="not_ready", detail="Instagram still reads the image", retry_after=NOT_READY_AFTER)
+                detail = "Instagram still reads the image"
+                return NotSent(code="not_ready", detail=detail, retry_after=NOT_READY_AFTER, alone=True)
             time.sleep(wait)
             wait = min(wait * 2, LONGEST_LOOK)
 

@@ -304,7 +304,8 @@ class Rejected:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotSent:
     """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait; all of
-    its messages do, or with `alone` only this one, as for a film that is not ready yet.
+    its messages do. alone: it is this message's own matter, an image that cannot be fetched or that the vendor still reads: then
+    only this one waits, and it tells nothing about whether the vendor works.
 
     no_access: the vendor refuses us and not this message: a token has ended, a key is wrong or missing, the account is closed
     or unpaid. Until somebody puts that right every message of this provider waits, and none dies of it. The code `set_up`
@@ -786,10 +787,11 @@ class Http(Wire):
         if isinstance(got, Broken):
             if got.kind == NotPublic.__name__:
                 return Rejected(code="image_not_public", detail="the image's address is not on the public internet")
-            return NotSent(code="image_no_answer", detail=f"the image's address does not answer ({got.kind})")
+            silent = f"the image's address does not answer ({got.kind})"
+            return NotSent(code="image_no_answer", detail=silent, alone=True)
         if not got.good or not got.complete:
             led = "; redirects are not followed: write where it leads to" if 300 <= got.status < 400 else ""
-            return NotSent(code=f"image_http_{got.status}", detail=f"the image cannot be fetched{led}")
+            return NotSent(code=f"image_http_{got.status}", detail=f"the image cannot be fetched{led}", alone=True)
         found = picture(got.body)
         if found is None:
             return Rejected(code="image_type", detail="what lies at the image's address is no JPEG, PNG, GIF or WebP")

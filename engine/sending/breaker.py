@@ -94,9 +94,14 @@ class Breakers:
                 _hear(state, provider, outcome, now)
 
 
+def tells_nothing(outcome: Outcome) -> bool:
+    """Whether it is no news about the provider: it works and asks to wait, a limit and no fault; or it is the message's own matter."""
+    return isinstance(outcome, NotSent) and (outcome.retry_after is not None or outcome.alone)
+
+
 def _hear(state: _State, provider: str, outcome: Outcome, now: datetime) -> None:
-    if isinstance(outcome, NotSent) and outcome.retry_after is not None:
-        state.trial = None  # it works, and asks to wait: that is a limit, not a fault
+    if tells_nothing(outcome):
+        state.trial = None
         return
     failed = isinstance(outcome, NotSent | Ambiguous)
     not_begun = isinstance(outcome, NotSent) and (outcome.no_access or outcome.code == NOT_CONNECTED)

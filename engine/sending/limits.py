@@ -26,7 +26,7 @@ from engine.ledger.spending import FREE, Cost
 from engine.model import Reason
 from engine.provider import NotSent, Outcome, Outgoing
 from engine.routing import Hop
-from engine.sending.breaker import Breakers
+from engine.sending.breaker import Breakers, tells_nothing
 from engine.sending.cost import cost_of
 from engine.sending.retry import LONGEST_WAIT
 from engine.sending.runs import Launched, Runs
@@ -290,9 +290,9 @@ class Limits:
 
     def _note_outage(self, provider: str, outcomes: Sequence[Outcome], now: datetime, *, open_before: bool) -> None:
         """Until when its messages wait where it took nothing from anybody, and that it works again: what is refused comes again
-        within `LONGEST_WAIT`. A wish to wait tells neither.
+        within `LONGEST_WAIT`.
         """
-        told = [one for one in outcomes if not (isinstance(one, NotSent) and one.retry_after is not None)]
+        told = [one for one in outcomes if not tells_nothing(one)]
         if any(isinstance(one, NotSent) and one.no_access for one in told):
             until = now + LONGEST_WAIT
         elif told and (open_before or self.breakers.tries(provider)):

@@ -80,7 +80,9 @@ def test_a_container_that_failed(
 ) -> None:
     """An image that is not right is refused; one that could not be fetched in time gets another container later."""
     vendor.broken[IMAGE] = subcode
-    assert account.send(PHOTO, deadline=soon()) == outcome(code=subcode, detail="the image's container failed")
+    ended = account.send(PHOTO, deadline=soon())
+    assert isinstance(ended, outcome) and (ended.code, ended.detail) == (subcode, "the image's container failed")
+    assert isinstance(ended, Rejected) or ended.alone
     vendor.broken.clear()
     assert isinstance(account.send(PHOTO, deadline=soon()), Accepted)
     assert len(vendor.containers) == 2

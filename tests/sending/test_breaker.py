@@ -43,12 +43,15 @@ def opened(now: datetime) -> Breakers:
         ([Ambiguous(code="no_answer")] * (LOOKED_AT - 1), False),
         ([Rejected(code="550")] * 100, False),
         ([NotSent(code="http_429", retry_after=timedelta(seconds=9))] * 100, False),
+        ([NotSent(code="image_http_404", alone=True)] * 100, False),
     ],
 )
 def test_it_opens_when_most_hand_overs_fail_and_not_because_of_single_messages(
     ends: list[Outcome], opens: bool, now: datetime
 ) -> None:
-    """Five in a row that could not begin, or more than half of the last twenty. A refused message, and a wish to wait, are no faults."""
+    """Five in a row that could not begin, or more than half of the last twenty. Neither a refused
+    message, nor a wish to wait, nor what is the message's own matter is a fault.
+    """
     breakers = Breakers()
     for end in ends:
         breakers.heard("relay", [end], now)
@@ -106,6 +109,17 @@ def test_a_trial_that_is_told_to_wait_was_no_failure(now: datetime) -> None:
 
 
 # ---------------------------------------------------------------- at work
+
+
+def test_what_is_a_messages_own_matter_ends_no_outage_and_prolongs_none(now: datetime) -> None:
+    """A trial whose image could not be fetched leaves the pause as it was; the next message tries in its stead."""
+    breakers, later = opened(now), now + FIRST_PAUSE
+    assert breakers.admit("relay", 9, later) == 1
+    breakers.heard("relay", [NotSent(code="image_no_answer", alone=True)], later)
+    assert breakers.tries("relay") and breakers.waits_until("relay", later) is None
+    assert breakers.admit("relay", 9, later) == 1
+    breakers.heard("relay", [Accepted()], later)
+    assert not breakers.tries("relay")
 
 
 @pytest.fixture
@@ -257,6 +271,20 @@ def test_what_is_of_no_use_any_more_does_not_wait_for_a_token(
     world.launch("news")
     world.run(world.sender(), timedelta(hours=5))
     assert set(world.shop.states()) <= {State.EXPIRED, State.DEAD}
+
+
+def test_one_bad_image_holds_up_its_own_campaign_alone(world: World, now: datetime) -> None:
+    """A hundred messages whose image is gone fail together: a receipt by the same provider leaves at once, and they end by themselves."""
+    gone = NotSent(code="image_http_404", detail="the image cannot be fetched", alone=True)
+    world.provider.answer = lambda one: gone if one.campaign == "news" else world.provider._take(one)
+    world.launch("news")
+    sender = world.sender()
+    sender.drain()
+    world.trigger("order")
+    sender.drain()
+    assert [at for at, _ in world.provider.sent] == [now]
+    world.run(sender)
+    assert set(world.shop.states()) == {State.DEAD, State.ACCEPTED}
 
 
 def test_who_is_let_in_elsewhere_carries_the_messages(world: World) -> None:
