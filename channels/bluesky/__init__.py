@@ -58,6 +58,7 @@ FOR_EVER = timedelta(days=36_500)
 PAGE, MOST_PAGES = 100, 20
 AT_ONCE = 25  # posts that one question may be about
 ANOTHER_RECORD = "InvalidSwap"
+UNCLEAR = "unclear"  # what a look-up finds where a record of other words stands under the key
 
 NOT_TAKEN = frozenset(
     {
@@ -141,8 +142,11 @@ class Bluesky(Provider):
             return Accepted(provider_message_id=storable(answer.fields().get("uri")) or None)
         refused = self._refusal(outgoing, answer)
         if refused.code == ANOTHER_RECORD:  # ours, where another image lies at the same address now
-            found = self.look_up(outgoing, deadline=deadline)
-            return found if isinstance(found, Accepted) else refused
+            match self.look_up(outgoing, deadline=deadline):
+                case Accepted() as found:
+                    return found
+                case Ambiguous(code=code) if code != UNCLEAR:  # nobody said whose it is
+                    return Ambiguous(code=ANOTHER_RECORD, detail=code)
         return refused
 
     def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
@@ -184,7 +188,7 @@ class Bluesky(Provider):
         ours = post(text, outgoing.at, self.settings.languages)
         if all(record.get(name) == ours[name] for name in ("text", "createdAt")):
             return Accepted(provider_message_id=storable(fields.get("uri")) or None)
-        return Ambiguous(code="unclear")
+        return Ambiguous(code=UNCLEAR)
 
     def engagement(self, post_ids: Sequence[str], *, deadline: float) -> Mapping[str, Engagement]:
         """https://docs.bsky.app/docs/api/app-bsky-feed-get-posts"""

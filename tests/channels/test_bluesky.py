@@ -15,7 +15,7 @@ from channels.bluesky.posts import graphemes, post, record_key
 from engine.provider import Accepted, Ambiguous, Engagement, Http, NotFound, NotSent, Rejected, TextContent
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
 from engine.testing.vendors.images import ImageHost, png
-from engine.testing.vendors.server import Reply, Silence
+from engine.testing.vendors.server import Fault, Reply, Silence
 from tests.channels.messages import NOW, POST, shows, soon
 
 
@@ -85,6 +85,20 @@ def test_another_record_under_the_key_is_not_ours(vendor: BlueskyVendor, bluesky
     assert isinstance(bluesky.send(POST, deadline=soon()), Accepted)
     other = bluesky.send(replace(POST, content=TextContent(text="Other words")), deadline=soon())
     assert isinstance(other, NotSent) and other.code == "InvalidSwap"
+
+
+@pytest.mark.parametrize("fault", [Reply(status=503), Silence(), Reply(status=401, body={"error": "AccountTakedown"})])
+def test_whose_record_stands_there_is_in_doubt_until_it_is_told(
+    vendor: BlueskyVendor, bluesky: Bluesky, host: ImageHost, fault: Fault
+) -> None:
+    """Taken, without an answer; then another image lies at the address, and the look-up after the refusal fails: it may be ours."""
+    post, refused = shows(f"{host.url}/new.png"), Reply(status=400, body={"error": "InvalidSwap"})
+    vendor.fail_next(Silence(taken=True))
+    assert isinstance(bluesky.send(post, deadline=soon(0.5)), Ambiguous)
+    vendor.fail_next(refused, fault)
+    again = bluesky.send(post, deadline=soon(1))
+    assert isinstance(again, Ambiguous) and again.code == "InvalidSwap"
+    assert isinstance(bluesky.look_up(post, deadline=soon()), Accepted)
 
 
 def test_a_session_that_ends_before_the_upload_is_renewed(
