@@ -69,12 +69,12 @@ class StruckDatabase(Database):
     strike: Strike
 
     @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+    def writing(self, *, durable: bool = True, by_index: bool = False) -> Iterator[Connection]:
         strike = self.strike
         mine = not strike.touching and strike.is_meant()
         if mine:
             strike.fall("begin")
-        with super().writing(durable=durable) as connection:
+        with super().writing(durable=durable, by_index=by_index) as connection:
             said = _statements(connection) if strike.touching else []
             yield connection
             if strike.touching and any(strike.touching in statement for statement in said):
