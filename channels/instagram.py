@@ -31,6 +31,7 @@ from engine.provider import (
     Provider,
     ProviderEvent,
     Rejected,
+    Remembered,
     TextContent,
     Verified,
     Webhook,
@@ -84,7 +85,7 @@ class Instagram(Provider):
     def __init__(self, settings: Any, *, http: Http) -> None:
         super().__init__(settings, http=http)
         self._graph = Graph(http=http, settings=self.settings)
-        self._containers: dict[tuple[str, ...], str] = {}  # of what was not surely published
+        self._containers = Remembered(REMEMBERED)  # of what was not surely published
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         content = outgoing.content
@@ -122,8 +123,6 @@ class Instagram(Provider):
             container = storable(answer.fields().get("id")) if answer.good else ""
             if not container.isalnum():
                 return surely_not(refusal(answer, self._words(outgoing)))
-            while len(self._containers) >= REMEMBERED:
-                self._containers.pop(next(iter(self._containers)), None)
             self._containers[mine] = container
         return self._ready(container, outgoing, deadline)
 

@@ -18,6 +18,7 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -833,6 +834,21 @@ def verified(answer: Answer | NotSent | Ambiguous, detail: str = "") -> Verified
     return Verified(good=False, detail=f"{known.get(answer.status, 'no plain answer')} ({answer.status})")
 
 
+class Remembered(OrderedDict[tuple[str, ...], str]):
+    """What a vendor already has of a message that it was not surely handed, by what makes it the same: at most so much of it, as
+    each process may forget it. The oldest makes room.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, mine: tuple[str, ...], name: str) -> None:
+        super().__setitem__(mine, name)
+        if len(self) > self._most:
+            self.popitem(last=False)
+
+
 CLOCKS_DIFFER = timedelta(minutes=5)
 HAND_OVER_LASTS = timedelta(minutes=10)
 
@@ -979,6 +995,7 @@ __all__ = [
     "ProviderEvent",
     "ProviderSettings",
     "Rejected",
+    "Remembered",
     "Secret",
     "SecretRef",
     "TextContent",

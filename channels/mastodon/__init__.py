@@ -45,6 +45,7 @@ from engine.provider import (
     ProviderEvent,
     ProviderSettings,
     Rejected,
+    Remembered,
     SecretRef,
     TextContent,
     Verified,
@@ -111,7 +112,7 @@ class Mastodon(Provider):
 
     def __init__(self, settings: MastodonSettings, *, http: Http) -> None:
         super().__init__(settings, http=http)
-        self._unready: dict[tuple[str, ...], str] = {}  # images that are uploaded, and still being read
+        self._unready = Remembered(REMEMBERED)  # images that are uploaded, and still being read
         self._inbox = Polled("notifications", self._notifications)
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
@@ -163,7 +164,7 @@ class Mastodon(Provider):
             if answer.status != 202:
                 return number
         ready = self._ready(number, outgoing, token, deadline)
-        if isinstance(ready, NotSent) and ready.code == NOT_READY and len(self._unready) < REMEMBERED:
+        if isinstance(ready, NotSent) and ready.code == NOT_READY:
             self._unready[mine] = number
         return ready
 

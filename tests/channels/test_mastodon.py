@@ -132,6 +132,20 @@ def test_an_image_that_is_still_read_is_waited_for(vendor: MastodonVendor, host:
     assert (len(vendor.accepted), host.requests, vendor.media) == (2, 2, {})
 
 
+def test_of_many_images_that_are_still_read_the_newest_are_remembered(
+    vendor: MastodonVendor, host: ImageHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for two, of three images the first alone is uploaded again."""
+    monkeypatch.setattr("channels.mastodon.REMEMBERED", 2)
+    vendor.looks, opened = 1000, provider(vendor.url)
+    posts = [replace(shows(f"{host.url}/new.png"), key=f"0a1b2c3d-{number}") for number in range(3)]
+    for post in posts:
+        opened.send(post, deadline=soon(TIME_TO_PUBLISH + 0.3))
+    for post, fetched in [(posts[2], 3), (posts[1], 3), (posts[0], 4)]:
+        opened.send(post, deadline=soon(TIME_TO_PUBLISH + 0.3))
+        assert host.requests == fetched
+
+
 def test_an_image_that_could_not_be_read_is_uploaded_again(vendor: MastodonVendor, host: ImageHost) -> None:
     """What the server could make nothing of is refused; what it has lost since is not asked about for ever."""
     vendor.looks, opened, post = 1000, provider(vendor.url), shows(f"{host.url}/new.png")
