@@ -25,6 +25,8 @@ from requests.structures import CaseInsensitiveDict
 from engine.outside import public_addresses, refuse_literal
 
 MAX_BYTES = 1_000_000
+HOSTS = 200
+"""Of so many hosts it is remembered how they are reached: images lie at addresses that came with the data, at ever other ones."""
 _WRITE = 16384
 _HEADERS = {"User-Agent": "regulars", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
@@ -265,7 +267,7 @@ class Wire:
         self._outside = _OutsideAdapter(pool_connections=8, pool_maxsize=8)
         self._inside = frozenset(host.lower() for host in inside)
         self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self._proxies_of: dict[str, dict[str, str]] = {}
+        self._proxies = lru_cache(maxsize=HOSTS)(requests.utils.get_environ_proxies)
 
     def close(self) -> None:
         """Close all idle connections. Later exchanges open new ones."""
@@ -300,7 +302,7 @@ class Wire:
                 stream=True,
                 timeout=left,
                 verify=self._verify,
-                proxies=self._proxies(url),
+                proxies=self._proxies("/".join(url.split("/", 3)[:3])),
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Broken(left=_left(error), kind=type(error).__name__)
@@ -313,14 +315,6 @@ class Wire:
             return self._adapter
         refuse_literal(host)
         return self._outside
-
-    def _proxies(self, url: str) -> dict[str, str]:
-        """The proxies of the environment for this URL's host, as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say."""
-        host = "/".join(url.split("/", 3)[:3])
-        found = self._proxies_of.get(host)
-        if found is None:
-            found = self._proxies_of[host] = dict(requests.utils.get_environ_proxies(url))
-        return found
 
 
 def _prepared(

@@ -14,7 +14,7 @@ import pytest
 from engine.outside import is_public
 from engine.provider import Answer, Http
 from engine.testing.vendors.server import HttpVendor, Received, Reply, Request
-from engine.wire import Broken
+from engine.wire import Broken, Wire
 from tests.channels.messages import soon
 
 
@@ -143,3 +143,19 @@ def test_a_host_of_ones_own_may_be_allowed(vendor: Bytes) -> None:
     cut = http.exchange("GET", url, deadline=soon(), outside=True, most=1000)
     assert isinstance(cut, Answer) and cut.body == vendor.body[:1000]
     assert isinstance(http.exchange("GET", vendor.url, deadline=soon(), outside=True), Broken)
+
+
+def test_of_ever_other_hosts_few_are_remembered(vendor: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images lie at any number of hosts: how each is reached is asked of the environment once, and known of the last ones alone."""
+    monkeypatch.setattr("engine.wire.HOSTS", 3)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", vendor.url)
+    monkeypatch.setenv("http_proxy", vendor.url)
+    wire = Wire()
+    for number in range(9):
+        for path in ("a.png", "b.png"):
+            assert isinstance(wire.exchange("GET", f"http://host{number}.example/{path}", deadline=soon()), Answer)
+    known = wire._proxies.cache_info()
+    assert (known.currsize, known.misses, known.hits, vendor.requests) == (3, 9, 9, 18)
+    wire.close()
