@@ -64,7 +64,6 @@ IMAGES = ImageLimits(types=(JPEG, PNG, GIF), most_bytes=10_000_000, most_pixels=
 BEGIN_UPLOAD = "/rest/images?action=initializeUpload"
 UPLOADS = ".linkedin.com"  # where its own addresses for uploads lie
 PAGE, MOST_PAGES = 100, 5
-LOOKED_BACK = timedelta(days=7)
 PEACE = timedelta(minutes=10)
 """Between two questions for what people did: the application may ask so many a day."""
 DUPLICATE = "DUPLICATE_POST"
@@ -251,11 +250,12 @@ class LinkedIn(Provider):
     def inboxes(self) -> Sequence[Inbox]:
         return (self._inbox,) if self.settings.notifications else ()
 
-    def _notified(self, deadline: float) -> Iterator[ProviderEvent]:
-        """What people did, the newest first: LinkedIn promises no order, so all is read. Raises SecretMissing, NoPlainAnswer."""
-        end = datetime.now(UTC)
+    def _notified(self, since: datetime, deadline: float) -> Iterator[ProviderEvent]:
+        """What people did since then, the newest first: LinkedIn promises no order, so all is read. Raises SecretMissing,
+        NoPlainAnswer.
+        """
         span = ",".join(
-            f"{name}:{at.timestamp() * 1000:.0f}" for name, at in (("start", end - LOOKED_BACK), ("end", end))
+            f"{name}:{at.timestamp() * 1000:.0f}" for name, at in (("start", since), ("end", datetime.now(UTC)))
         )
         whose = f"q=criteria&organizationalEntity={quote(self.settings.author, safe='')}"
         query = f"{whose}&actions=List({','.join(linkedin_heard.WORDS)})&timeRange=({span})&count={PAGE}"

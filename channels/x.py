@@ -66,7 +66,6 @@ SHORT, LONG = 280, 25_000
 IMAGES = ImageLimits(types=(JPEG, PNG, WEBP), most_bytes=5_000_000)  # a GIF would have to come in pieces
 LINK_LENGTH = 23
 PAGE, MOST_PAGES = 100, 5
-LOOKED_BACK = timedelta(days=7)
 PEACE = timedelta(minutes=15)
 """Between two questions for what people answered: X charges for every post that it tells."""
 DUPLICATE = "duplicate content"
@@ -202,10 +201,9 @@ class X(Provider):
     def _posts(self, since: datetime, deadline: float) -> Iterator[Mapping[str, Any]]:
         """The account's posts since a little before then, the newest first. Raises NoPlainAnswer or SecretMissing."""
         account = self._me(deadline)
-        begin = (since - timedelta(minutes=10)).astimezone(UTC)
         query = {
             "max_results": str(PAGE),
-            "start_time": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "start_time": _written(since - timedelta(minutes=10)),
             "tweet.fields": "created_at,entities,note_tweet",
             "exclude": "retweets",
         }
@@ -225,11 +223,10 @@ class X(Provider):
     def inboxes(self) -> Sequence[Inbox]:
         return (self._inbox,) if self.settings.notifications else ()
 
-    def _mentions(self, deadline: float) -> Iterator[ProviderEvent]:
-        """What people answered, the newest first; X tells the last 800. Raises SecretMissing, NoPlainAnswer."""
+    def _mentions(self, since: datetime, deadline: float) -> Iterator[ProviderEvent]:
+        """What people answered since then, the newest first; X tells the last 800. Raises SecretMissing, NoPlainAnswer."""
         account = self._me(deadline)
-        begin = datetime.now(UTC) - LOOKED_BACK
-        query = {"max_results": str(PAGE), "start_time": begin.strftime("%Y-%m-%dT%H:%M:%SZ"), **x_heard.ASKED}
+        query = {"max_results": str(PAGE), "start_time": _written(since), **x_heard.ASKED}
         while True:
             told = self._ask(f"/2/users/{account}/mentions", query, deadline)
             meta, posts, names = told.get("meta"), told.get("data", []), x_heard.names(told)
@@ -310,6 +307,11 @@ def _weight(letter: str) -> int:
     if _EMOJI.search(letter):
         return 2
     return sum(1 if any(low <= ord(sign) <= high for low, high in SINGLE) else 2 for sign in letter)
+
+
+def _written(at: datetime) -> str:
+    """A time as X wants it, to the second before."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _said(answer: Answer) -> str:

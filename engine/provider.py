@@ -498,14 +498,14 @@ EVENTS_AT_ONCE = 100
 class Polled(Inbox):
     """What a vendor tells only when it is asked: its list of what people did, the newest first.
 
-    ask: that list as events, read on, page by page, as long as more of it is wanted; until a `time.monotonic()` instant.
-    May raise SecretMissing and NoPlainAnswer. The first look goes back two days; every other to ten minutes before the newest
+    ask: that list as events since a time (UTC), for vendors who can be asked so; who cannot tells more, and is read on, page by page,
+    as long as more of it is wanted; until a `time.monotonic()` instant. May raise SecretMissing and NoPlainAnswer. The first look goes back two days; every other to ten minutes before the newest
     that is known, as a vendor may list something late. What is told again is known by its `dedupe`. every: how long a vendor is
     left in peace that counts or charges for questions; a look before that tells what the last one did.
     """
 
     def __init__(
-        self, name: str, ask: Callable[[float], Iterator[ProviderEvent]], *, every: timedelta = timedelta()
+        self, name: str, ask: Callable[[datetime, float], Iterator[ProviderEvent]], *, every: timedelta = timedelta()
     ) -> None:
         self.name, self._ask, self._every = name, ask, every
         self._asked_at: datetime | None = None
@@ -520,7 +520,8 @@ class Polled(Inbox):
             return
         since = self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK
         try:
-            told = list(takewhile(lambda event: event.at >= since, self._ask(time.monotonic() + PATIENCE_SECONDS)))
+            listed = self._ask(since, time.monotonic() + PATIENCE_SECONDS)
+            told = list(takewhile(lambda event: event.at >= since, listed))
         except NoPlainAnswer as error:
             self._asked_at, self._problem = now, error.what
             raise _unread(error.what) from error

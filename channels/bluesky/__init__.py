@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -206,7 +206,7 @@ class Bluesky(Provider):
     def inboxes(self) -> Sequence[Inbox]:
         return (self._inbox,) if self.settings.notifications else ()
 
-    def _notifications(self, deadline: float) -> Iterator[ProviderEvent]:
+    def _notifications(self, _since: datetime, deadline: float) -> Iterator[ProviderEvent]:
         """What people did, the newest first. Raises SecretMissing, NoPlainAnswer.
 
         https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications

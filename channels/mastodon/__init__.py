@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -238,7 +238,7 @@ class Mastodon(Provider):
     def inboxes(self) -> Sequence[Inbox]:
         return (self._inbox,) if self.settings.notifications else ()
 
-    def _notifications(self, deadline: float) -> Iterator[ProviderEvent]:
+    def _notifications(self, _since: datetime, deadline: float) -> Iterator[ProviderEvent]:
         """What people did, the newest first. Raises SecretMissing, NoPlainAnswer."""
         token, home = self.settings.access_token.reveal(), urlsplit(self.settings.server).hostname or ""
         query: dict[str, Any] = {"types[]": list(HEARD), "limit": LIST}

@@ -18,7 +18,7 @@ from engine.provider import Accepted, Http, Provider
 from engine.store import Database
 from engine.store.tables import contact_points, events, messages, suppressions
 from engine.testing.vendors.linkedin import ORGANISATION, PERSON, LinkedInVendor
-from engine.testing.vendors.server import Cut, Fault, Reply, Reset
+from engine.testing.vendors.server import Cut, Fault, Reply, Request, Reset
 from engine.testing.vendors.x import ACCOUNT, XVendor
 from tests.ledger.books import add_customers, begin, end, owe_all, take
 
@@ -190,6 +190,28 @@ def test_who_did_not_ask_for_them_is_left_alone(at_x: XVendor, at_linkedin: Link
     assert not x(at_x, notifications=False).inboxes and not linkedin(at_linkedin, notifications=False).inboxes
     with pytest.raises(ValueError, match="not a person's"):
         linkedin(at_linkedin, author=PERSON)
+
+
+@pytest.mark.parametrize("network", ["x", "linkedin"])
+def test_a_later_look_asks_only_for_what_is_new(database: Database, now: datetime, network: str) -> None:
+    """First for two days; then since ten minutes before the newest that is known, in the question itself."""
+    asked = list[datetime]()
+
+    def note(request: Request) -> None:
+        if start := request.query.get("start_time"):
+            asked.append(datetime.fromisoformat(start))
+        if span := request.query.get("timeRange"):
+            asked.append(datetime.fromtimestamp(int(span.strip("()").split(",")[0].partition(":")[2]) / 1000, UTC))
+
+    post(database, now, TWEET)
+    with XVendor(oauth2_token="token-for-tests", misbehave=note) as at_x, LinkedInVendor(misbehave=note) as at_linkedin:
+        at_x.mention("17", now, "@records When?", about=TWEET)
+        at_linkedin.notify("LIKE", now, about=SHARE)
+        opened = x(at_x) if network == "x" else linkedin(at_linkedin)
+        for minutes in (1, 20, 40):
+            look(database, opened, now + minutes * MINUTE)
+    assert asked == [now + MINUTE - timedelta(days=2), now - 10 * MINUTE, now - 10 * MINUTE]
+    assert len(told(database)) == 1
 
 
 def test_a_missing_secret_is_told_at_each_look_and_costs_no_peace(
