@@ -160,6 +160,10 @@ def test_a_launch_that_is_held_keeps_no_message_of_an_earlier_run(shop: Shop) ->
     found = asked(shop)
     assert [(one.name, one.decides) for one in found.gates[:2]] == [("pause", False), ("launch", False)]
     assert "`regulars launch news --confirm`" in found.answer[0] and "next looked at" in found.answer[1]
+    config = (shop.folder / "config.yaml").read_text(encoding="utf-8")
+    written(shop, "config.yaml", f'{config}quiet_hours: {{email: {{from: "11:00", to: "13:00"}}}}\n')
+    assert [one.name for one in asked(shop).gates if one.decides] == ["quiet_hours"]
+    written(shop, "config.yaml", config)
     shop.sender().drain()
     assert asked(shop).messages[0].state is State.ACCEPTED
 

@@ -94,7 +94,7 @@ def gates(
     )
     told = list(earlier)
     for name in GATES:
-        told.append(_gate(name, situation, first=all(gate.says is Says.PASSES for gate in told)))
+        told.append(_gate(name, situation, first=not any(gate.decides for gate in told)))
     return tuple(told)
 
 
