@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import InvalidatePoolError
 
 IDLE_SECONDS = 0.2
 _USED = "used_at"
@@ -27,7 +27,7 @@ def ask_the_idle(pool: sa.Engine) -> None:
     def _look(connection: Any, record: Any, _proxy: Any) -> None:
         used = record.info.get(_USED)
         if used is not None and time.monotonic() - used > IDLE_SECONDS and not _answers(pool, connection):
-            raise DisconnectionError("the server closed this connection")
+            raise InvalidatePoolError("the server closed this connection")
 
 
 def _answers(pool: sa.Engine, connection: Any) -> bool:

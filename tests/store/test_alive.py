@@ -33,6 +33,17 @@ def test_an_idle_connection_that_died_is_replaced(database: Database, monkeypatc
     assert [_one(database) for _ in range(3)] == [1, 1, 1]
 
 
+def test_with_an_idle_connection_that_died_the_others_of_its_time_are_replaced(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One dead connection stands for all of them: the second is not even asked."""
+    monkeypatch.setattr(alive, "IDLE_SECONDS", -1.0)
+    _kill_all(database)
+    assert _one(database) == 1
+    monkeypatch.setattr(alive, "IDLE_SECONDS", 60.0)
+    assert _one(database) == 1
+
+
 def test_one_that_died_right_after_its_use_is_told_clearly_and_replaced(database: Database) -> None:
     """Each dead one fails at most once."""
     _kill_all(database)
