@@ -31,18 +31,19 @@ def retry(
     """The next wait after `message.attempts` attempts, and whether another one is worth it: attempts and time are left.
 
     A vendor that asks to wait is obeyed, up to `LONGEST_WAIT`; that is no failure, and uses up time alone. A vendor that refuses us
-    uses up neither: only what is too late to be of use (`not_after`) ends by that. Nor does what is `spared`.
+    uses up neither: only what is too late to be of use (`not_after`) ends by that. Nor does what is `spared`, nor does it
+    make the wait longer.
     """
     asked = outcome.retry_after if isinstance(outcome, NotSent) else None
     refused = isinstance(outcome, NotSent) and outcome.no_access
-    ceiling = min(FIRST_WAIT * 2 ** min(message.attempts, 20), LONGEST_WAIT)
+    counted = message.attempts - spared.attempts.get(message.id, 0)
+    ceiling = min(FIRST_WAIT * 2 ** min(message.attempts if refused else counted, 20), LONGEST_WAIT)
     wait = ceiling * jitter.random()
     if asked is not None:
         wait = min(max(asked, wait), LONGEST_WAIT)
     ends = [message.not_after] if message.not_after is not None else []
     if not refused:
         ends.append(max(message.owed_at, spared.until) + sending.retry_for)
-    counted = message.attempts - spared.attempts.get(message.id, 0)
     left = refused or asked is not None or counted < sending.max_attempts
     return Retry(wait=wait, worthwhile=left and all(now + wait <= end for end in ends))
 

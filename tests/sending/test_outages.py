@@ -15,7 +15,7 @@ from engine.ledger.outages import Spared
 from engine.model import Reason, State
 from engine.provider import Ambiguous, NotFound, NotSent, Outcome, Outgoing
 from engine.sending.breaker import IN_A_ROW
-from engine.sending.retry import retry
+from engine.sending.retry import FIRST_WAIT, retry
 from engine.settings import Sending
 from engine.store import Database
 from engine.store.tables import EPOCH, attempts
@@ -185,3 +185,12 @@ def test_time_is_spared_up_to_the_outages_end() -> None:
                 message(now=NOW, attempts=1), wait, sending, now=at, jitter=random.Random(1), spared=Spared(until=until)
             )
             assert plan.worthwhile is worth
+
+
+def test_the_wait_doubles_with_each_try_that_counts() -> None:
+    """Who was refused a dozen times and then fails once waits as after a first try: else an hour would have no room for all of them."""
+    one, own = message(now=NOW, attempts=13), Spared(until=NOW, attempts={1: 12})
+    for seed in range(50):
+        plan = retry(one, ONE_OF_THEM, Sending(), now=NOW, jitter=random.Random(seed), spared=own)
+        assert plan.worthwhile and plan.wait <= FIRST_WAIT * 2
+    assert max(retry(one, REFUSED, Sending(), now=NOW, jitter=random.Random(n)).wait for n in range(50)) > HOUR / 2
