@@ -52,11 +52,12 @@ def spared(
     database: Database, providers: Iterable[str], messages: Sequence[Message], sending: Sending, *, now: datetime
 ) -> Spared:
     """What does not count against messages about to be handed over to one of these providers: asked for those alone whose time
-    or attempts may be over.
+    or attempts may be over when the answer comes, which is within the lease.
     """
+    soon = now + sending.lease + LONGEST_WAIT
     worn = [
         message.id
         for message in messages
-        if message.attempts + 1 >= sending.max_attempts or message.owed_at + sending.retry_for < now + LONGEST_WAIT
+        if message.attempts + 1 >= sending.max_attempts or message.owed_at + sending.retry_for < soon
     ]
     return outages.spared(database, [*map(provider_key, providers)], worn) if worn else NOTHING

@@ -15,7 +15,7 @@ from engine.ledger.outages import Spared
 from engine.model import Reason, State
 from engine.provider import Ambiguous, NotFound, NotSent, Outcome, Outgoing
 from engine.sending.breaker import IN_A_ROW
-from engine.sending.retry import FIRST_WAIT, retry
+from engine.sending.retry import FIRST_WAIT, LONGEST_WAIT, retry, spared
 from engine.settings import Sending
 from engine.store import Database
 from engine.store.tables import EPOCH, attempts
@@ -194,3 +194,12 @@ def test_the_wait_doubles_with_each_try_that_counts() -> None:
         plan = retry(one, ONE_OF_THEM, Sending(), now=NOW, jitter=random.Random(seed), spared=own)
         assert plan.worthwhile and plan.wait <= FIRST_WAIT * 2
     assert max(retry(one, REFUSED, Sending(), now=NOW, jitter=random.Random(n)).wait for n in range(50)) > HOUR / 2
+
+
+def test_an_outage_is_known_when_a_slow_answer_comes(database: Database) -> None:
+    """Asked for before the hand-over: the vendor's wish to wait, an hour long, is just too long for the message's own time by then."""
+    outages.note(database, "provider relay", until=NOW)
+    one, sending = message(now=NOW + LONGEST_WAIT + timedelta(seconds=1) - 5 * HOUR), Sending(retry_for=5 * HOUR)
+    own = spared(database, ["relay"], [one], sending, now=NOW)
+    wait, answered = NotSent(code="http_429", retry_after=LONGEST_WAIT), NOW + sending.deadline
+    assert retry(one, wait, sending, now=answered, jitter=random.Random(1), spared=own).worthwhile
