@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from engine.ledger import claim
+from engine.ledger import claim, settle
+from engine.provider import Accepted
 from engine.store import Database
-from tests.ledger.books import add_customers, owe_all
+from tests.ledger.books import add_customers, begin, end, owe_all, take
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -36,13 +37,29 @@ def test_who_waits_is_found_without_a_look_at_each_message(database: Database, n
     assert len(claim.waiting_runs(database)) == 1
 
 
-def test_settling_finds_attempts_by_their_index(database: Database) -> None:
-    """However few rows the statistics believe in."""
-    with database.writing(by_index=True) as connection:
-        plan = connection.exec_driver_sql("EXPLAIN SELECT 1 FROM attempts WHERE message_id = ANY ('{1,2,3}')").scalars()
-        assert "Index" in "".join(plan)
+def test_settling_finds_attempts_by_their_index(
+    database: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statistics are those of a table with one attempt: whoever believes them reads all of it."""
+    add_customers(database, 1, now)
+    owe_all(database, now)
+    (taken,) = take(database, now)
+    begun = begin(database, taken, now)
+    assert begun is not None
+    plans: list[str] = []
+    monkeypatch.setattr(settle, "give_back", lambda connection, _costs: plans.append(_plan(connection)))
     with database.writing() as connection:
-        assert connection.exec_driver_sql("SHOW enable_seqscan").scalar_one() == "on"
+        connection.exec_driver_sql("ANALYZE attempts")
+        assert "Seq Scan" in _plan(connection)
+    assert end(database, begun, Accepted(), now)
+    assert len(plans) == 1 and "Seq Scan" not in plans[0]
+    with database.writing() as connection:
+        assert "Seq Scan" in _plan(connection)
+
+
+def _plan(connection: Connection) -> str:
+    """How PostgreSQL would find an attempt in this transaction."""
+    return "".join(connection.exec_driver_sql("EXPLAIN SELECT 1 FROM attempts WHERE message_id = 1").scalars())
 
 
 def _read(connection: Connection, statement: Any) -> Iterator[float]:
