@@ -409,8 +409,9 @@ class ProviderEvent:
     `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
     somebody brought who opted in by the link of one of our messages (`links.invitation`). channel: the address's, where it
     is not the provider's own. origin: the IP address that an open or click came from; it belongs here and never in `detail`,
-    as it is stored only where the workspace knows scanners by theirs. An id, a key or an address that is a number becomes text; making an event of what cannot be
-    kept (no `dedupe`, an `at` without a time zone) raises ProviderError, which names the field.
+    as it is stored only where the workspace knows scanners by theirs. An id, a key or an address that is a number becomes
+    text; making an event of what cannot be kept (no `dedupe`, an `at` without a time zone) raises ProviderError, which
+    names the field.
     """
 
     name: EventName

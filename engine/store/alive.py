@@ -1,6 +1,7 @@
 """Whether a kept connection is still there: asked where it was idle for a moment, as asking at each use is a round trip more.
 
-A server that restarts takes longer than that; one that went away meanwhile is told by the first statement, as one that goes away during a statement is.
+A server that restarts takes longer than that; one that went away meanwhile is told by the first statement, as one that
+goes away during a statement is.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class Why:
 
     time_zone: the shop's, by whose clocks words tell times. answer: the decision in sentences, the most important first.
     started_by: "schedule", "trigger", or "public" for a post to everybody, which nobody is chosen for. audience: the rule
-    held against the customer; None where the campaign has none. gates: what a pause, a launch that is held, a canary and the policy say to a message
-    now; to a public post, the first two alone.
+    held against the customer; None where the campaign has none. gates: what a pause, a launch that is held, a canary and
+    the policy say to a message now; to a public post, the first two alone.
     """
 
     customer: str
