@@ -129,9 +129,9 @@ def _page(database: Database, which: Which, total: int, at: ShopClock, *, addres
         return
     found = tuple(ask_doubts(database, which, addresses=addresses))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    names = whole(one.campaign for one in found)
+    unbroken = {"handed over", "campaign" if whole(one.campaign for one in found) else ""}
     for name in ("message", "state", "campaign", "customer", "provider", "handed over", "why", "looks"):
-        table.add_column(name, overflow="fold", no_wrap=names and name == "campaign")
+        table.add_column(name, overflow="fold", no_wrap=name in unbroken)
     for one in found:
         table.add_row(
             str(one.message), one.state.value.replace("_", " "), one.campaign, _whom(one), one.provider or "–",
