@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, Select, select
 from sqlalchemy.engine import make_url
 
 from engine.errors import StoreError
-from engine.store.database import clear_errors, make_pool
+from engine.store.database import clear_errors
+from engine.store.pool import make_pool
 from engine.store.scratch import open_scratch
 from engine.store.tables import events, facts, metadata
 

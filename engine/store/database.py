@@ -16,16 +16,14 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import Connection, event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 
 from engine.errors import Deadlocked, StoreError
 from engine.store import tables
-from engine.store.alive import ask_the_idle
 from engine.store.identity import Same
+from engine.store.pool import make_pool
 from engine.store.turn import Turn
 
-LOCK_WAIT_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -141,58 +139,6 @@ def open_database(url: str, *, secret: str, folder: Path | None = None) -> Datab
     except BaseException:
         pool.dispose()
         raise
-
-
-def make_pool(url: str, folder: Path | None) -> sa.Engine:
-    """Connections to the database at `url`; none is made yet. Raises StoreError where the URL makes no sense."""
-    try:
-        target = make_url(url)
-    except ArgumentError as error:
-        raise StoreError(
-            "the database URL cannot be read",
-            where="config.yaml: database",
-            remedy="Write sqlite:///regulars.db or postgresql://user@host/name.",
-        ) from error
-    if target.get_backend_name() == "sqlite":
-        if folder and target.database and not Path(target.database).is_absolute():
-            target = target.set(database=str(folder / target.database))
-        pool = sa.create_engine(
-            target,
-            connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False},
-            pool_size=32,
-            hide_parameters=True,
-        )
-        event.listen(pool, "connect", _sqlite_connect)
-        return pool
-    if target.get_backend_name() == "postgresql":
-        target = target.set(drivername="postgresql+psycopg")
-        # jit: PostgreSQL compiles large rules for longer than it runs them (164 conditions: 19.9 s against 0.07 s)
-        # work_mem: everybody's events are grouped in memory, instead of sorted on disk
-        # cursor_tuple_fraction: what comes by in chunks is read to its end
-        pool = sa.create_engine(
-            target,
-            pool_size=32,
-            hide_parameters=True,
-            connect_args={"options": "-c timezone=UTC -c jit=off -c work_mem=64MB -c cursor_tuple_fraction=1"},
-        )
-        ask_the_idle(pool)
-        return pool
-    raise StoreError(
-        f"the database is {target.get_backend_name()}, not SQLite or PostgreSQL", where="config.yaml: database"
-    )
-
-
-def _sqlite_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves: see _begin
-    # cache_size: 16 MB for each of a daemon's connections. With 64 MB nothing was faster, and a daemon of a million messages had 295 MB
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
-        connection.execute(f"PRAGMA {pragma}")
-    # SQLite's own lower() knows A to Z alone
-    connection.create_function("unicode_lower", 1, _lower, deterministic=True)
-
-
-def _lower(text: object) -> object:
-    return text.lower() if isinstance(text, str) else None
 
 
 def _begin(connection: Connection, word: str) -> None:
@@ -348,4 +294,4 @@ _REMEDIES = {
     "authentication": "Check user and password.",
 }
 
-__all__ = ["Database", "clear_errors", "make_pool", "migrate", "open_database"]
+__all__ = ["Database", "clear_errors", "migrate", "open_database"]

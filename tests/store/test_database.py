@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 
 from engine.errors import StoreError
 from engine.store import Database, open_database
-from engine.store.database import make_pool, migrate
+from engine.store.database import migrate
+from engine.store.pool import make_pool
 from engine.store.tables import metadata
 from tests.conftest import NOW, SECRET
 from tests.postgres import Server

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from engine.errors import RegularsError
 from engine.questions.doctor.finding import Finding, Verdict, good, skipped, warning, wrong
-from engine.store.database import clear_errors, durability, make_pool, schema
+from engine.store.database import clear_errors, durability, schema
+from engine.store.pool import make_pool
 
 AREA = "database"
 ROOM_LEFT = 0.05
