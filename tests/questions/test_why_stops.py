@@ -22,18 +22,9 @@ from engine.questions.why import REASONS, Says, Why, why
 from engine.rules.workspace import load_workspace
 from engine.store import Database
 from engine.store.tables import customers
-from tests.sending.shop import NEWS, Shop
+from tests.sending.shop import NEWS, POST, Shop
 
 CANARY = "guards: {canary: {share: 10 %, wait: 2 hours, smallest: 100}}\n"
-POST = """
-campaign: daily
-audience: public
-schedule: {cron: "0 12 * * *"}
-channel: social
-class: commercial
-purpose: offers
-goal: {event: purchase, within: 14 days}
-"""
 
 
 @pytest.fixture
@@ -121,12 +112,12 @@ def test_a_public_post_tells_its_pause(shop: Shop) -> None:
         )
     )
     written(shop, "config.yaml", config)
-    written(shop, "templates/daily/social.txt", "Good morning.")
-    written(shop, "rules/daily.yaml", POST)
-    assert [(gate.name, gate.says) for gate in asked(shop, campaign="daily").gates] == [("pause", Says.PASSES)]
-    brakes.pause(shop.database, "daily", why="", now=shop.clock.now())
-    found = asked(shop, campaign="daily")
-    assert "`regulars resume daily`" in found.answer[0] and "public post" in found.answer[1]
+    written(shop, "templates/post/social.txt", "Good morning.")
+    written(shop, "rules/post.yaml", POST)
+    assert [(gate.name, gate.says) for gate in asked(shop, campaign="post").gates] == [("pause", Says.PASSES)]
+    brakes.pause(shop.database, "post", why="", now=shop.clock.now())
+    found = asked(shop, campaign="post")
+    assert "`regulars resume post`" in found.answer[0] and "public post" in found.answer[1]
 
 
 def test_a_launch_that_a_guard_holds_is_told_with_the_command_that_confirms(shop: Shop) -> None:

@@ -51,6 +51,15 @@ purpose: offers
 goal: {event: purchase, within: 14 days, value: amount}
 reentry: always
 """
+POST = """
+campaign: post
+audience: public
+schedule: {cron: "0 12 * * *"}
+channel: social
+class: commercial
+purpose: offers
+goal: {event: purchase, within: 14 days}
+"""
 RECEIPT = """
 campaign: receipt
 trigger: {data: {order: text}}

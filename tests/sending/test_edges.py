@@ -33,7 +33,7 @@ from engine.store import Database
 from engine.store.tables import messages, suppressions
 from tests.ledger import books
 from tests.postgres import Server
-from tests.sending.shop import Scripted, Shop
+from tests.sending.shop import POST, Scripted, Shop
 
 
 @pytest.fixture
@@ -207,15 +207,6 @@ def test_one_campaign_that_cannot_be_launched_does_not_stop_the_others(shop: Sho
     assert ([run.campaign for run in launched], failed) == (["news"], ["another"])
 
 
-POST = """
-campaign: post
-audience: public
-schedule: {cron: "0 12 * * *"}
-channel: social
-class: commercial
-purpose: offers
-goal: {event: purchase, within: 14 days}
-"""
 SCREEN = """channels:
   social: {commercial: {provider: screen, from: "@shop@social.example"}}
 """

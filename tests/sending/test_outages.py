@@ -129,16 +129,16 @@ def test_what_comes_too_late_still_ends(tmp_path: Path, database: Database, now:
     assert world.clock.now() <= now + 2 * HOUR + timedelta(minutes=1)
 
 
-def test_a_fault_of_ours_after_an_outage_costs_some_time_alone(world: World) -> None:
+def test_a_fault_of_ours_after_an_outage_costs_some_time_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be prepared at the first try after it is held, and leaves when the fault is put right."""
     world.provider.answer = lambda outgoing: DOWN
     world.run(world.sender(), 3 * HOUR)
-    capabilities, world.provider.answer = world.provider.capabilities, world.provider._take
+    world.provider.answer = world.provider._take
     world.clock.set(world.clock.now() + timedelta(minutes=10))
-    world.provider.capabilities = Broken()  # type: ignore[assignment]
-    world.sender().drain()
+    with monkeypatch.context() as at_fault:
+        at_fault.setattr(world.provider, "capabilities", Broken())
+        world.sender().drain()
     assert {(row.state, row.reason) for row in world.shop.rows()} == {(State.PENDING, Reason.FAULT)}
-    world.provider.capabilities = capabilities
     world.run(world.sender())
     assert set(world.shop.states()) == {State.ACCEPTED}
 

@@ -34,17 +34,7 @@ from engine.store import Database
 from engine.store.tables import events, messages
 from engine.testing.vendors.bluesky import HANDLE, BlueskyVendor
 from engine.testing.vendors.server import Reply, Reset
-from tests.sending.shop import Scripted, Shop
-
-POST = """
-campaign: post
-audience: public
-schedule: {cron: "0 12 * * *"}
-channel: social
-class: commercial
-purpose: offers
-goal: {event: purchase, within: 14 days}
-"""
+from tests.sending.shop import POST, Scripted, Shop
 
 
 @pytest.fixture

@@ -52,6 +52,3 @@ def noting(connection: Connection, settings: Settings, *, now: datetime) -> Iter
     known = Noted(connection=connection, settings=settings, now=now)
     yield known
     known.forget()
-
-
-__all__ = ["MANY", "Noted", "noting"]
