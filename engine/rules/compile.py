@@ -161,8 +161,7 @@ def _frame(workspace: Workspace, now: datetime, dialect: str) -> Frame:
 
 def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> ColumnElement[bool]:
     """`not` is carried down to the single conditions (not all = any not), so that nesting stays shallow for the database."""
-    rows = source(condition, frame.segments) if frame.together is not None else None
-    if frame.together is not None and rows is not None and frame.together.takes(rows):
+    if frame.together is not None and _in_a_pass(condition, frame):
         return _together(condition, frame, frame.together, negated)
     match condition:
         case All() | AnyOf():
@@ -172,8 +171,8 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
                 frame = replace(frame, together=frame.together.narrowed)
             if frame.together is not None:
                 cheap_first = list(by_source(type(condition), tuple(cheap_first), frame.segments, frame.together.takes))
-            if (shared := frame.shared) is not None:  # what a pass says is there already: nothing is cheaper
-                cheap_first.sort(key=lambda part: not shared.takes(source(part, frame.segments)))
+            if frame.shared is not None:  # what a pass says is there already: nothing is cheaper
+                cheap_first.sort(key=lambda part: not _in_a_pass(part, frame))
             join = and_ if narrows else or_
             return join(*(_sql(part, frame, negated=negated) for part in cheap_first))
         case Not():
@@ -189,6 +188,12 @@ def _sql(condition: Condition, frame: Frame, *, negated: bool = False) -> Column
             if isinstance(holds, Exists):  # never NULL, and bare it can become an anti-join
                 return not_(holds) if negated else holds
             return not_(func.coalesce(holds, false())) if negated else holds
+
+
+def _in_a_pass(condition: Condition, frame: Frame) -> bool:
+    """Whether one pass tells it."""
+    rows = source(condition, frame.segments)
+    return frame.together is not None and rows is not None and frame.together.takes(rows)
 
 
 def _together(condition: Condition, frame: Frame, together: Together, negated: bool) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import case, select
 
-from engine.rules.compile import matches
+from engine.rules.compile import all_together, matches
 from engine.rules.everybody import MOST_AT_ONCE, fitting, sizes
 from engine.rules.together import MOST_PASSES
 from engine.store import Database
@@ -118,3 +118,15 @@ def test_more_rules_than_are_asked_in_one_go(loaded: Database) -> None:
         counted = sizes(WORKSPACE, connection, [read(rule) for rule in each], now=NOW)
         assert sizes(WORKSPACE, connection, [], now=NOW) == []
     assert counted == [len(plainly.chosen(rule, PEOPLE, NOW)) for rule in each]
+
+
+@pytest.mark.parametrize("join", ["all", "any"])
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_what_a_pass_says_is_asked_before_the_customers_own_row(join: str, dialect: str) -> None:
+    """In whatever order the file has them: the answer is laid aside already, and JSON has to be read anew for each."""
+    own: Rule = {"country": "FI"}
+    rules: list[Rule] = [{"did": "purchase"}, {join: [own, {"did": "purchase"}]}]
+    shared, holds = all_together(WORKSPACE, [read(rule) for rule in rules], now=NOW, dialect=dialect)
+    (laid,) = shared.sources.values()
+    words = str(holds[1])
+    assert words.index(f"{laid.laid.name}.asked_") < words.index("customers.attributes")
