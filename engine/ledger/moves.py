@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, case, func, literal_column, update
+from sqlalchemy import ColumnElement, Connection, String, Update, case, cast, func, literal_column, update
 
 from engine.model import TRANSITIONS, Claim, State, Transition
 from engine.store.prepared import PreparedMany
@@ -23,11 +23,12 @@ def in_state(*states: State) -> ColumnElement[bool]:
     return messages.c.state == written[0] if len(written) == 1 else messages.c.state.in_(written)
 
 
-def stands_in(*states: State) -> ColumnElement[bool]:
+def stands_in(*states: State, beside: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
     """The same for messages that are found by their ids: the indexes on states are kept out of it. They are full of messages
-    that went on since, and PostgreSQL takes them for small.
+    that went on since, and PostgreSQL takes them for small. `beside`: a value of what they are joined with. PostgreSQL then asks
+    for the state after the join; before it, it expects hardly any message to be left, and compares each with each.
     """
-    state = func.coalesce(messages.c.state, "")
+    state = func.coalesce(messages.c.state, cast(beside, String) if beside is not None else "")
     return state.in_([literal_column(f"'{one.value}'") for one in sorted(states)])
 
 
@@ -76,7 +77,7 @@ def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Prepare
     step, m = TRANSITIONS[transition], messages.c
 
     def written(given: Mapping[str, ColumnElement[Any]]) -> Update:
-        mine = (m.id == given["mine"], m.epoch == given["mine_epoch"], stands_in(*step.origins))
+        mine = (m.id == given["mine"], m.epoch == given["mine_epoch"], stands_in(*step.origins, beside=given["mine"]))
         lasting = (m.lease_until > given["moment"],) if leased else ()
         values = {name: given[f"new_{name}"] for name in changed}
         target = _target(step, values.get("doubt_since", m.doubt_since))
@@ -88,4 +89,9 @@ def _claimed(transition: str, leased: bool, changed: tuple[str, ...]) -> Prepare
         "moment": m.changed_at,
         **{f"new_{name}": m[name] for name in changed},
     }
-    return PreparedMany(written, {name: column.type for name, column in columns.items()}, found_by=("mine", m.id))
+    return PreparedMany(
+        written,
+        {name: column.type for name, column in columns.items()},
+        found_by=("mine", m.id),
+        held_against=("mine_epoch", "moment") if leased else ("mine_epoch",),
+    )

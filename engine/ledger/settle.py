@@ -125,6 +125,7 @@ _CLOSING = PreparedMany(
         "end_detail": attempts.c.detail.type,
     },
     found_by=("message", attempts.c.message_id),
+    held_against=("attempt",),
 )
 
 

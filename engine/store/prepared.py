@@ -84,9 +84,11 @@ class Prepared:
 
 class PreparedMany:
     """A statement for many rows at once. `write` gets each row's values as columns: parameters in SQLite, which takes row after
-    row quickest; on PostgreSQL those of one JSON text, else each row would be a statement, and arrays take the driver longer.
+    row quickest; on PostgreSQL those of one JSON text, else each row would be a statement, and arrays take the driver longer. What
+    is the same in all rows is a parameter there, too: most of it is, and a text is written and read again for each row.
     `found_by`: a value's name and the column that it is looked up in. PostgreSQL is told it once more as a list, or, while a
-    table grows faster than its statistics, it reads all of it.
+    table grows faster than its statistics, it reads all of it. `held_against`: values that decide which row is meant. They stay
+    with their rows: by a parameter, statistics of an hour ago tell PostgreSQL that next to no row is left.
     """
 
     def __init__(
@@ -95,27 +97,55 @@ class PreparedMany:
         columns: Mapping[str, TypeEngine[Any]],
         *,
         found_by: tuple[str, ColumnElement[Any]] | None = None,
+        held_against: Collection[str] = (),
     ) -> None:
         self._columns, self._found_by = dict(columns), found_by
+        mixed = [name for name, kind in columns.items() if isinstance(kind, JSON)]  # where 1 and True are equal, and not the same
+        self._row_by_row = {*held_against, *mixed, *(found_by[:1] if found_by else list(columns)[:1])}
         self._each = Prepared(
             lambda _: write({name: bindparam(name, type_=kind) for name, kind in self._columns.items()})
         )
-        self._whole = Prepared(lambda dialect: self._found(write(self._given()), dialect), growing=found_by is not None)
+        self._write = write
+        self._together: dict[tuple[str, ...], Prepared] = {}  # by what differs from row to row
 
     def run(self, connection: Connection, rows: Sequence[Values]) -> int:
         """How many rows it changed."""
         if connection.dialect.name == SQLITE:
             return self._each.run_each(connection, rows)
         keys = {"keys": [row[self._found_by[0]] for row in rows]} if self._found_by else {}
-        return self._whole.run(connection, rows=json.dumps(rows, default=datetime.isoformat), **keys)
+        differing = self._differing(rows)
+        same = {name: rows[0][name] for name in self._columns if name not in differing}
+        given = [{name: row[name] for name in differing} for row in rows]
+        text = json.dumps(given, default=datetime.isoformat)
+        return self._for(differing).run(connection, rows=text, **same, **keys)
+
+    def _differing(self, rows: Sequence[Values]) -> tuple[str, ...]:
+        """The columns that are given row by row."""
+        first, *others = rows
+        return tuple(
+            name
+            for name in self._columns
+            if name in self._row_by_row
+            or any(row[name] is not first[name] and row[name] != first[name] for row in others)
+        )
+
+    def _for(self, differing: tuple[str, ...]) -> Prepared:
+        if differing not in self._together:
+            self._together[differing] = Prepared(
+                lambda dialect: self._found(self._write(self._given(differing)), dialect),
+                growing=self._found_by is not None,
+            )
+        return self._together[differing]
 
     def _found(self, statement: Any, dialect: str) -> Any:
         return statement.where(among(dialect, self._found_by[1], "keys")) if self._found_by else statement
 
-    def _given(self) -> Mapping[str, ColumnElement[Any]]:
-        names = [column(name, kind) for name, kind in self._columns.items()]
+    def _given(self, differing: Collection[str]) -> Mapping[str, ColumnElement[Any]]:
+        kinds = self._columns
+        names = [column(name, kinds[name]) for name in differing]
         given = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(*names, name="given")
-        return dict(given.render_derived(name="given", with_types=True).c.items())
+        same = {name: bindparam(name, type_=kind) for name, kind in kinds.items() if name not in differing}
+        return {**same, **given.render_derived(name="given", with_types=True).c}
 
 
 def inserting(table: Table, names: Collection[str]) -> PreparedMany:
