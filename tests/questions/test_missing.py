@@ -144,8 +144,9 @@ def test_any_rules_counts_add_up(crowded: Database, rule: Rule) -> None:
     found = ask(workspace, crowded, "asked", now=NOW)
     assert found.count == len(plainly.chosen({"not": rule}, PEOPLE, NOW))
     who = workspace.segments["asked"].who
-    alone = isinstance(who, Not) and isinstance(who.of, Attribute | AnyOf)
-    flat = alone and len(denied(who)) == (1 if isinstance(who.of, Attribute) else len(who.of.of))  # type: ignore[union-attr]
+    assert isinstance(who, Not)
+    parts = who.of.of if isinstance(who.of, AnyOf) else (who.of,)
+    flat = len(denied(who)) == len(parts) and all(isinstance(part, Attribute) for part in parts)
     for one in found.missing:
         assert one.differs + one.missing <= found.count
         assert not flat or one.differs + one.missing == found.count
