@@ -158,6 +158,7 @@ class Reason(StrEnum):
     NO_EVIDENCE = "no_evidence"
     PROVIDER_DOWN = "provider_down"
     NO_ACCESS = "no_access"
+    NOT_READY = "not_ready"
     RATE_LIMITED = "rate_limited"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     SENDER_STOPPED = "sender_stopped"

@@ -135,6 +135,8 @@ _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambig
 
 
 def _waits_for(outcome: NotSent) -> Reason:
+    if outcome.alone:
+        return Reason.NOT_READY
     if outcome.retry_after:
         return Reason.RATE_LIMITED
     return Reason.NO_ACCESS if outcome.no_access else Reason.PROVIDER_DOWN

@@ -283,6 +283,7 @@ def test_one_bad_image_holds_up_its_own_campaign_alone(world: World, now: dateti
     world.trigger("order")
     sender.drain()
     assert [at for at, _ in world.provider.sent] == [now]
+    assert {row.reason for row in world.shop.rows() if row.state == State.PENDING} == {Reason.NOT_READY}
     world.run(sender)
     assert set(world.shop.states()) == {State.DEAD, State.ACCEPTED}
 

@@ -297,7 +297,7 @@ def test_one_that_is_not_ready_holds_up_no_other(world: World, now: datetime) ->
         world.trigger(str(number))
     world.run(world.sender(), timedelta(seconds=30))
     waiting = [row for row in world.shop.rows() if row.state != State.ACCEPTED]
-    assert [(row.reason, row.due_at >= now + timedelta(minutes=1)) for row in waiting] == [(Reason.RATE_LIMITED, True)]
+    assert [(row.reason, row.due_at >= now + timedelta(minutes=1)) for row in waiting] == [(Reason.NOT_READY, True)]
     world.run(world.sender(), timedelta(minutes=2))
     assert set(world.shop.states()) == {State.ACCEPTED} and len(first) == 1
 

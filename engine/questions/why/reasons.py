@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "no_evidence": "nothing showed in time whether it arrived, and sending again could double it",
         "provider_down": "the provider does not work at present; it is tried again, or another one is",
         "no_access": "the provider refuses our credentials or our account: put that right (`regulars doctor`), and it leaves",
+        "not_ready": "its image cannot be had yet, or the vendor still reads it; it is tried again, and holds up no other message",
         "rate_limited": "a rate is used up, or the provider asked to wait; it leaves when its place comes",
         "attempts_exhausted": "every attempt failed, and the time or number of attempts is used up",
         "paused": "the campaign is paused; it goes on when somebody resumes it",
