@@ -38,6 +38,9 @@ PLACES: Mapping[str, str] = {"rendering failure": "failure", "deliverydelay": "d
 BAD_ADDRESS = frozenset({"General", "NoEmail", "Suppressed", "OnAccountSuppressionList"})
 """Permanent bounces that blame the address, and those that SES no longer tries."""
 
+READERS = frozenset({_E.OPENED, _E.CLICKED})
+"""Events with the address and the program of the reader, or of a machine that reads for them."""
+
 KEPT = ("bounceType", "bounceSubType", "complaintFeedbackType", "delayType", "reason", "errorMessage", "smtpResponse")
 
 
@@ -65,7 +68,8 @@ def read(told: Any, now: datetime) -> Sequence[ProviderEvent]:
             provider_message_id=number or None,
             address=address or None,
             suppress=suppress,
-            detail=_detail(own, word, address),
+            origin=_str(own, "ipAddress") if name in READERS else "",
+            detail=_detail(own, word, address) | (_program(own, address) if name in READERS else {}),
         )
         for address in _addresses(own, mail)
     ]
@@ -114,6 +118,11 @@ def _detail(own: Mapping[str, Any], word: str, address: str) -> dict[str, Plain]
     if link and "@" not in link and "%40" not in link:
         detail["url"] = link[:2000]  # whole, so that the clicks of one link count together
     return detail
+
+
+def _program(own: Mapping[str, Any], address: str) -> dict[str, Plain]:
+    """By which scanners and robots are told (engine/ledger/machines.py)."""
+    return {"useragent": without_personal(_str(own, "userAgent"), address)} if "userAgent" in own else {}
 
 
 def _other(told: Any, now: datetime) -> ProviderEvent:

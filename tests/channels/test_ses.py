@@ -161,6 +161,19 @@ def test_the_machines_own_role_is_used_where_no_keys_are_set(
             provider(vendor, **half)
 
 
+# ---------------------------------------------------------------- who read it
+
+
+@pytest.mark.parametrize("word", ["Open", "Click", "Delivery", "Complaint"])
+def test_the_readers_address_and_program_are_told_of_opens_and_clicks_alone(vendor: SesVendor, word: str) -> None:
+    """The address beside the detail, which is always kept; the program in it, by which robots are told."""
+    told = event(vendor, word, ipAddress="192.0.2.77", userAgent="Mozilla/5.0 (compatible; examplebot/1.0)")
+    reads = word in ("Open", "Click")
+    assert told.origin == ("192.0.2.77" if reads else "") and "192.0.2.77" not in str(told.detail)
+    assert told.detail.get("useragent", "") == ("Mozilla/5.0 (compatible; examplebot/1.0)" if reads else "")
+    assert "useragent" not in event(vendor, word).detail
+
+
 # ---------------------------------------------------------------- which notifications are believed
 
 
