@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from engine.cli.app import HERE, AsJson, Where, log_to_stderr, moment, notes, screen, show_json
 from engine.cli.shop_clock import ShopClock
+from engine.cli.widths import fits, whole
 from engine.rules.workspace import load_workspace
 from engine.settings import load_environment
 from engine.simulation.calendar import Pressure, Simulation
@@ -78,13 +79,17 @@ def _progress(start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[Callab
 
 
 def simulation_page(page: Console, simulated: Simulation, *, by: By) -> None:
-    """The calendar, what was withheld and why, and the pressure. Fits 80 columns with few campaigns."""
+    """The calendar, what was withheld and why, and the pressure. Fits 80 columns."""
     at = ShopClock(simulated.time_zone)
     page.print(
         f"[italic]Simulated from {at(simulated.start)} to {at(simulated.end)} ({simulated.time_zone}); nothing was sent[/italic]",
         highlight=False,
     )
-    page.print(_calendar(simulated, by), "", _books(simulated), "", sep="\n")
+    if not simulated.days:
+        page.print("Nothing would go out.", "")
+    for table in _calendars(page, simulated, by):
+        page.print(table, "")
+    page.print(_books(simulated), "", sep="\n")
     for line in simulated.lines:
         reasons = {"withheld": line.withheld, "held for a while": line.held}
         words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
@@ -95,29 +100,47 @@ def simulation_page(page: Console, simulated: Simulation, *, by: By) -> None:
         page.print(f"[dim]Not simulated, because they wait for a call: {', '.join(simulated.not_simulated)}.[/dim]")
 
 
-def _table(title: str, *names: str) -> Table:
+def _table(title: str, *names: str, unbroken: Collection[str] = ()) -> Table:
     table = Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
     )
     for index, name in enumerate(names):
-        table.add_column(name, justify="right" if index else "left", overflow="fold")
+        table.add_column(name, justify="right" if index else "left", overflow="fold", no_wrap=name in unbroken)
     return table
 
 
-def _calendar(simulated: Simulation, by: By) -> Table:
+def _calendars(page: Console, simulated: Simulation, by: By) -> Iterator[Table]:
+    """The calendar, in as many tables below each other as it needs to break no campaign's name."""
     sent: defaultdict[date, Counter[str]] = defaultdict(Counter)
     for day in simulated.days:
         begins = day.day - timedelta(days=day.day.weekday()) if by is By.WEEK else day.day
         sent[begins][f"{day.campaign}\n{day.channel}"] += day.sent
-    names = sorted({name for counts in sent.values() for name in counts})
-    table = _table("What would go out", "week of" if by is By.WEEK else "day", *names, "all")
+    campaigns, title = sorted({name for counts in sent.values() for name in counts}), "What would go out"
+    names = [*campaigns, ALL] if campaigns else []
+    while names:
+        some = next(
+            some for some in range(len(names), 0, -1) if some == 1 or fits(page, _calendar("", by, sent, names[:some]))
+        )
+        yield _calendar(title, by, sent, names[:some])
+        names, title = names[some:], ""
+
+
+ALL = "all"
+"""The last column: no campaign's, as each is headed by its channel, too."""
+
+
+def _calendar(title: str, by: By, sent: Mapping[date, Counter[str]], names: Sequence[str]) -> Table:
+    table = _table(title, "week of" if by is By.WEEK else "day", *names, unbroken=names)
     for begins, counts in sorted(sent.items()):
-        table.add_row(str(begins), *(_number(counts[name]) for name in names), _number(counts.total()))
+        row = (counts.total() if name == ALL else counts[name] for name in names)
+        table.add_row(str(begins), *map(_number, row))
     return table
 
 
 def _books(simulated: Simulation) -> Table:
-    table = _table("What would become of what is owed", "campaign", "channel", "owed", "sent", "withheld", "open")
+    unbroken = ("campaign",) if whole(line.campaign for line in simulated.lines) else ()
+    columns = ("campaign", "channel", "owed", "sent", "withheld", "open")
+    table = _table("What would become of what is owed", *columns, unbroken=unbroken)
     for line in simulated.lines:
         numbers = (line.owed, line.sent, sum(line.withheld.values()), line.open)
         table.add_row(line.campaign, line.channel, *map(_number, numbers))

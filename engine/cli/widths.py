@@ -20,5 +20,9 @@ def whole(campaigns: Iterable[str]) -> bool:
 def fitting(screen: Console, draw: Callable[[int], Table]) -> Table:
     """A table, drawn with as much air between its columns as the terminal has room for: 1 or 0."""
     airy = draw(1)
-    asked = Measurement.get(screen, screen.options.update(max_width=10 * screen.width), airy).maximum
-    return airy if asked <= screen.width else draw(0)
+    return airy if fits(screen, airy) else draw(0)
+
+
+def fits(screen: Console, table: Table) -> bool:
+    """Whether the terminal has room for the whole of a table."""
+    return Measurement.get(screen, screen.options.update(max_width=10 * screen.width), table).maximum <= screen.width
