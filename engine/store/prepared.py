@@ -100,9 +100,8 @@ class PreparedMany:
         held_against: Collection[str] = (),
     ) -> None:
         self._columns, self._found_by = dict(columns), found_by
-        mixed = [
-            name for name, kind in columns.items() if isinstance(kind, JSON)
-        ]  # where 1 and True are equal, and not the same
+        # of JSON's values 1 and True are equal, and not the same
+        mixed = [name for name, kind in columns.items() if isinstance(kind, JSON)]
         self._row_by_row = {*held_against, *mixed, *(found_by[:1] if found_by else list(columns)[:1])}
         self._each = Prepared(
             lambda _: write({name: bindparam(name, type_=kind) for name, kind in self._columns.items()})
