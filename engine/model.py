@@ -72,6 +72,8 @@ class State(StrEnum):
 
 OPEN = frozenset({State.PENDING, State.CLAIMED, State.SENDING, State.IN_DOUBT})
 FINAL = frozenset(State) - OPEN
+MAY_HAVE_BEEN_SENT = (State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.UNKNOWN)
+"""Where a message stands that somebody may have read, or may read yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +146,7 @@ TRANSITIONS: Mapping[str, Transition] = _table(
 class Reason(StrEnum):
     """Why a message waits or was not sent. One word per cause, the same in the ledger, the report and `why`."""
 
+    HOLDOUT = "holdout"
     NO_CONTACT_POINT = "no_contact_point"
     NO_CONSENT = "no_consent"
     OPTED_OUT = "opted_out"

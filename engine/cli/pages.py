@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from engine.cli.arms import arms_table, told
 from engine.cli.shop_clock import ShopClock
 from engine.cli.widths import fitting, whole
 from engine.ledger.posts import COUNTS
-from engine.measure.report import Afterwards, Deed, Line, Report
+from engine.measure.goals import Afterwards
+from engine.measure.report import Deed, Line, Report
 from engine.model import State
 from engine.questions.audience import Audience, Sizes
 from engine.scalars import spoken
@@ -63,9 +65,10 @@ def report_page(screen: Console, read: Report, *, currency: str, time_zone: str)
             "rejected": line.rejected,
             "dead": line.dead,
         }
-        words = [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]
-        if words:
-            screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(words)}", highlight=False)
+        if known := [f"{what}: {_words(counts)}" for what, counts in reasons.items() if counts]:
+            screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {'; '.join(known)}", highlight=False)
+        if line.arms and (words := told(line.arms)):
+            screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {words}", highlight=False)
         if line.did:
             screen.print(f"[bold]{line.campaign}[/bold] ({line.channel}) {_did(line.did)}", highlight=False)
     for brake in read.paused:
@@ -80,6 +83,8 @@ def _tables(read: Report, at: ShopClock, currency: str) -> Iterator[Callable[[in
     yield partial(_table, "What became of what was owed", read.lines, _books(read), (), channel=True)
     if people := tuple(line for line in read.lines if not line.to_everybody):
         yield partial(_table, "What people did, and bought afterwards", people, _PEOPLE, ("bought", f"for {currency}"))
+    if tried := [line for line in read.lines if line.arms]:
+        yield partial(arms_table, tried, currency)
     if posted := [line for line in read.lines if line.fared]:
         yield partial(_posts, posted, at)
 

@@ -166,6 +166,8 @@ def _about(one: Planned) -> Iterator[str]:
         for what, counts in (("withheld", one.withheld), ("held, then sent", one.held))
         if counts
     ]
+    if one.variants:
+        told.append(f"sent, by variant: {', '.join(f'{name} {count:,}' for name, count in one.variants.items())}")
     if one.since_head is not None:
         told.append(f"by the change since git HEAD: {_plus_minus(one.since_head)}")
     if one.read is not None:
@@ -203,7 +205,9 @@ def _hours(hours: Mapping[str, int]) -> str:
 def _sample(sample: Sample, channel: Channel) -> Iterator[str]:
     who = f"customer {sample.customer}" if sample.customer is not None else "to everybody"
     parts = f", {sample.parts} parts" if channel is Channel.SMS and sample.parts > 1 else ""
-    yield f"  [dim]── {sample.why}: {escape(who)}{escape(f' ({sample.template})') if sample.template else ''}{parts}[/dim]"
+    variant = f", variant {sample.variant}" if sample.variant else ""
+    template = escape(f" ({sample.template})") if sample.template else ""
+    yield f"  [dim]── {sample.why}: {escape(who)}{template}{variant}{parts}[/dim]"
     if sample.problem:
         yield f"  [red]{escape(sample.problem)}[/red]"
         return

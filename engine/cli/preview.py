@@ -48,6 +48,9 @@ def preview(
     locale: Annotated[
         str | None, typer.Option("--locale", help="As if the customer's locale were this one: fi, pt-BR.")
     ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", metavar="NAME", help="As if the customer had drawn this variant.")
+    ] = None,
     html: Html = None,
     folder: Where = HERE,
     now: Now = None,
@@ -68,6 +71,7 @@ def preview(
             customer=customer,
             data=given,
             locale=_locale(locale),
+            variant=variant,
             addresses=show_addresses,
         )
     if as_json:

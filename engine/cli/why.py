@@ -72,6 +72,11 @@ def why_page(screen: Console, found: Why) -> None:
     if found.reentry is not None:
         _head(screen, "Re-entry")
         screen.print(escape(_reentry(found.reentry, at)), highlight=False)
+    if found.variant:
+        _head(screen, "Variant")
+        screen.print(
+            f"{escape(found.variant)}: drawn by lot, the same in every run with these variants", highlight=False
+        )
     if found.gates:
         _head(screen, "Policy, for a message now")
         screen.print(_gates(found.gates, at))
@@ -141,6 +146,8 @@ def _details(message: Told, at: ShopClock) -> Iterator[str]:
     commit = f"rules at commit {message.rules_commit[:12]}, " if message.rules_commit else ""
     path = f" ({message.template_path})" if message.template_path else ""
     yield f"{commit}campaign {message.definition_hash[:12]}, template {message.template} {message.template_hash[:12]}{path}"
+    if message.variant:
+        yield f"variant {message.variant}"
     if message.sent_to:
         yield f"to {message.sent_to}"
     if message.values is not None:

@@ -16,7 +16,7 @@ from engine.errors import Position, Problem, Severity
 from engine.model import Channel, MessageClass
 from engine.settings import BUILT_IN_ATTRIBUTES, Settings
 
-__all__ = ["Known", "TemplateVersion", "asks_for", "known_names", "problems", "read_template"]
+__all__ = ["Known", "TemplateVersion", "asks_for", "known_names", "locale_folders", "problems", "read_template"]
 
 Known = Mapping[str, Collection[str] | None]
 """The values a template may use: each name with its attributes, or None where anything may follow."""
@@ -34,7 +34,7 @@ def known_names(
     """The values that a template of this workspace sees.
 
     `trigger_data`: the names a trigger declares; None where the campaign has a schedule. `customer`: False for a post to
-    everybody. `variants`: whether that has variants.
+    everybody. `variants`: whether the campaign has variants.
     """
     return {
         "customer": {*BUILT_IN_ATTRIBUTES, *settings.attributes} if customer else frozenset(),
@@ -93,8 +93,8 @@ def problems(
     return sorted(set(files.found), key=lambda problem: (problem.at.file, problem.at.line, problem.at.column))
 
 
-def asks_for(version: TemplateVersion, channel: Channel, locale: str, value: str, *, readings: Readings) -> bool:
-    """Whether the message that this locale gets depends on a value; True where that cannot be told, as a file is broken."""
+def asks_for(version: TemplateVersion, channel: Channel, locale: str | None, value: str, *, readings: Readings) -> bool:
+    """Whether the message that this locale (None: none of its own) gets depends on a value; True where that cannot be told, as a file is broken."""
     files = _Files(version, {}, readings)
     parts = variant(version, channel, locale).parts.values()
     reached = {path: files.reach(path) for path in parts}

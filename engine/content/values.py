@@ -30,7 +30,7 @@ def values_for(
 
     `customer`: `id` (as the shop knows it), `locale`, `time_zone` and the attributes; None for a post to everybody.
     `data`: what a trigger brought. `links`: `unsubscribe` and `invitation`, where there is a customer. `today` is `now` in the customer's time zone, the
-    workspace's where it is not known. `provider`: of a post to everybody, who publishes it, by its name in config.yaml; `variant`: which of its texts. Raises ContentError where something is no plain value.
+    workspace's where it is not known. `provider`: of a post to everybody, who publishes it, by its name in config.yaml. `variant`: which of the campaign's texts. Raises ContentError where something is no plain value.
     """
     title = settings.purposes[purpose].title if purpose in settings.purposes else ""
     zone = _zone(customer.get("time_zone") if customer else None, settings.time_zone)

@@ -1,19 +1,19 @@
 """What happened: per campaign and channel owed, sent, delivered, opened, clicked, held, withheld; and what was bought afterwards.
 
 Goal events count when the customer had them within the campaign's goal window after an accepted message of it, each event
-once a campaign and channel. That is "afterwards", not "because of": without a holdout nobody can know the difference.
+once a campaign and channel. That is "afterwards", not "because of": only a holdout tells the difference (engine/measure/arms.py).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from engine.document import suggestion
 from engine.errors import UnknownName
@@ -22,23 +22,12 @@ from engine.ledger.brakes import Brake, paused
 from engine.ledger.holds import Hold, holding
 from engine.ledger.posts import COUNTS
 from engine.ledger.spending import money
-from engine.model import OPEN, Channel, State
-from engine.scalars import duration
+from engine.measure.arms import Arms, arms
+from engine.measure.goals import Afterwards, Wording, afterwards, wordings
+from engine.model import OPEN, Channel, Reason, State
 from engine.settings import BUILT_IN_EVENTS
 from engine.store import Database
-from engine.store.expressions import later, number_in
 from engine.store.tables import attempts, events, messages, posts, runs
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Afterwards:
-    """Goal events after the messages. `customers` had at least one; `revenue` is None where the goal names no value."""
-
-    event: str
-    within: timedelta
-    events: int
-    customers: int
-    revenue: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +61,7 @@ class Deed:
 class Line:
     """One campaign on one channel, as of the report's instant. Opened and clicked are people's, not machines'.
 
+    arms: its holdout and its variants beside each other; None where it has neither.
     to_everybody: its messages are posts, of which nobody knows who read them. fared: of those, by provider and variant; empty before their vendors were asked.
     held: messages that had to wait, by the last reason, whatever became of them. withheld: ended unsent, by reason.
     cost: what its messages cost by the prices at their hand-over, what is in doubt included; None where nothing has a price.
@@ -96,6 +86,7 @@ class Line:
     rejected: Mapping[str, int]
     possible_duplicates: int
     afterwards: Afterwards | None
+    arms: Arms | None = None
     to_everybody: bool = False
     fared: tuple[Fared, ...] = ()
     cost: Decimal | None = None
@@ -135,7 +126,7 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
     if campaign is not None and campaign not in launched:
         raise UnknownName(f'no run of "{campaign}" was ever launched', remedy=suggestion(campaign, launched))
     with database.reading() as connection:
-        goals = _goals(connection, campaign)
+        launched_as = wordings(connection, campaign)
         totals = {(row.campaign, row.channel): row for row in connection.execute(_totals(campaign))}
         costs, deeds = _costs(connection, campaign), _deeds(connection, campaign)
         lines = [
@@ -144,7 +135,7 @@ def report(database: Database, *, now: datetime, campaign: str | None = None) ->
                 database,
                 owed,
                 totals.get(of),
-                goals.get(owed.campaign),
+                launched_as[owed.campaign],
                 costs.get(of),
                 deeds.get(of, {}),
                 now,
@@ -162,7 +153,7 @@ def _line(
     database: Database,
     owed: Any,
     totals: Any,
-    goal: Mapping[str, Any] | None,
+    launched_as: Sequence[Wording],
     cost: Decimal | None,
     did: Mapping[str, Deed],
     now: datetime,
@@ -170,7 +161,9 @@ def _line(
     """One campaign and channel: what its runs owed, and what stands of it. `totals` is None where no message is there."""
     m = messages.c
     which = and_(m.campaign == owed.campaign, m.channel == owed.channel)
-    people = totals is not None and totals.people  # what followed a public post, nobody can tell
+    people = totals is not None and bool(totals.people)  # what followed a public post, nobody can tell
+    goal, withheld = launched_as[0].definition.get("goal"), _tally(connection, m.reason, which & m.state.in_(_WITHHELD))
+    held = Reason.HOLDOUT.value in withheld
     return Line(
         campaign=owed.campaign,
         channel=Channel(owed.channel),
@@ -178,10 +171,11 @@ def _line(
         owed=owed.owed,
         states={State(word): count for word, count in _tally(connection, m.state, which).items()},
         held=_tally(connection, m.held_by, which),
-        withheld=_tally(connection, m.reason, which & m.state.in_(_WITHHELD)),
+        withheld=withheld,
         dead=_tally(connection, m.reason, which & (m.state == State.DEAD.value)),
         rejected=_refusals(connection, which),
-        afterwards=_afterwards(connection, database, which, goal, now) if goal and people else None,
+        afterwards=afterwards(connection, database, which, goal, now=now) if goal and people else None,
+        arms=arms(connection, database, which, launched_as, held=held, now=now) if people else None,
         to_everybody=totals is not None and not people,
         fared=_fared(connection, which) if totals is not None and not people else (),
         cost=cost,
@@ -294,37 +288,3 @@ def _fared(connection: Connection, which: ColumnElement[bool]) -> tuple[Fared, .
         )
         for row in rows
     )
-
-
-def _goals(connection: Connection, campaign: str | None) -> dict[str, Mapping[str, Any]]:
-    """Each campaign's goal as of its newest run."""
-    newest = select(func.max(runs.c.id)).group_by(runs.c.campaign)
-    query = select(runs.c.campaign, runs.c.definition).where(runs.c.id.in_(newest))
-    rows = connection.execute(query.where(runs.c.campaign == campaign) if campaign else query)
-    return {row.campaign: row.definition["goal"] for row in rows if row.definition.get("goal")}
-
-
-def _afterwards(
-    connection: Connection, database: Database, which: ColumnElement[bool], goal: Mapping[str, Any], now: datetime
-) -> Afterwards:
-    within = _span(goal["within"])
-    m, e = messages.c, events.c
-    reached = exists(
-        select(m.id).where(
-            which,
-            m.customer_id == e.customer_id,
-            m.state == State.ACCEPTED.value,
-            m.accepted_at <= e.at,
-            e.at < later(m.accepted_at, within, dialect=database.dialect),
-        )
-    )
-    value = func.sum(number_in(e.properties, goal["value"], dialect=database.dialect)) if goal.get("value") else None
-    query = select(func.count(), func.count(e.customer_id.distinct()), *([value] if value is not None else []))
-    row = connection.execute(query.select_from(events).where(e.name == goal["event"], e.at <= now, reached)).one()
-    revenue = float(row[2] or 0) if value is not None else None
-    return Afterwards(event=goal["event"], within=within, events=row[0], customers=row[1], revenue=revenue)
-
-
-def _span(written: Any) -> timedelta:
-    """A duration as the run's definition keeps it: our words, or ISO 8601 as pydantic writes a timedelta."""
-    return duration(written)

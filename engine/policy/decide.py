@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from engine.policy import consent, contact, expiry, pressure, quiet_hours, replies, suppression
+from engine.policy import consent, contact, expiry, holdout, pressure, quiet_hours, replies, suppression
 from engine.policy.facts import Facts
 from engine.policy.verdict import Send, Verdict
 from engine.settings import Settings
@@ -13,6 +13,7 @@ from engine.settings import Settings
 Gate = Callable[[Facts, Settings, datetime], Verdict | None]
 
 GATES: Mapping[str, Gate] = {
+    "holdout": holdout.gate,
     "expiry": expiry.gate,
     "contact": contact.gate,
     "suppression": suppression.gate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -35,27 +36,28 @@ from sqlalchemy import (
 from engine.ledger import replies
 from engine.model import (
     ANSWERS,
+    MAY_HAVE_BEEN_SENT,
     Channel,
     ConsentRule,
     ConsentStatus,
     Message,
     MessageClass,
     Plain,
-    State,
     SuppressionReason,
 )
+from engine.rules.arms import held_out
+from engine.rules.campaign import Campaign
 from engine.scalars import zone
 from engine.settings import Cap, Settings
 from engine.store.prepared import Prepared, among
 from engine.store.tables import consents, contact_points, customers, messages, suppressions
-
-MAY_HAVE_BEEN_SENT = (State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """Everything about one message's recipient that speaks for or against sending, as of one instant.
 
+    held_out: the campaign sends this customer nothing, to see what the others do because of it.
     reply_waits: they wrote something that may be a no, and nobody has read it yet.
     counted: for each cap of config.yaml that applies, how many messages count under it already.
     revision: the customer's revision that all of this was read at.
@@ -73,16 +75,28 @@ class Facts:
     consent: ConsentStatus | None
     suppressed: SuppressionReason | None
     reply_waits: bool
+    held_out: bool
     counted: tuple[tuple[Cap, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """What a run's messages have in common for a decision."""
+    """What a run's messages have in common for a decision. `holdout`: the share of the audience that gets nothing."""
 
     channel: Channel
     message_class: MessageClass
     purpose: str
+    holdout: Decimal = Decimal(0)
+
+
+def terms_of(campaign: Campaign) -> Terms:
+    """The terms that a campaign's messages are decided on."""
+    return Terms(
+        channel=campaign.channel,
+        message_class=campaign.message_class,
+        purpose=campaign.purpose,
+        holdout=campaign.holdout,
+    )
 
 
 def gather(
@@ -92,7 +106,8 @@ def gather(
     caps = applicable_caps(settings, terms)
     wanted = sorted({message.customer_id for message in batch if message.customer_id is not None})
     since = {f"since_{index}": now - cap.within for index, cap in enumerate(caps)}
-    rows = _query(terms, tuple(cap.channel for cap in caps)).rows(connection, ids=wanted, moment=now, **since)
+    asked = _query(terms.channel, terms.purpose, tuple(cap.channel for cap in caps))
+    rows = asked.rows(connection, ids=wanted, moment=now, **since)
     by_customer = {row.id: row for row in rows}
     return {
         message.id: _facts(message, by_customer.get(message.customer_id), terms, caps, settings) for message in batch
@@ -122,10 +137,10 @@ def recipients(
     of `now` or earlier; nobody else is looked up for what is noted.
     """
     moment: ColumnElement[datetime] = literal(now, consents.c.at.type)
-    known = {column.name: column for column in _columns(terms, moment, ())}
+    known = {column.name: column for column in _columns(terms.purpose, moment, ())}
     counted = case((contact_points.c.id.is_not(None), _count_together(applicable_caps(settings, terms), now)))
     known["counted"] = counted.label("counted")
-    people = _reached(terms)
+    people = _reached(terms.channel)
     if noted is not None:
         people = people.outerjoin(noted, noted.c.customer_id == customers.c.id)
         known |= {name: _where_noted(known[name], noted, of_others) for name, of_others in NOTED.items()}
@@ -179,18 +194,18 @@ def _on(channel: Channel | None) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=256)
-def _query(terms: Terms, capped: tuple[Channel | None, ...]) -> Prepared:
+def _query(to: Channel, purpose: str, capped: tuple[Channel | None, ...]) -> Prepared:
     """For the customers `ids`, as of `moment`; `since_N`: from when on messages count under each cap, on its channel."""
     moment = bindparam("moment", type_=consents.c.at.type)
     kind = messages.c.first_sent_at.type
     since = [(channel, bindparam(f"since_{index}", type_=kind)) for index, channel in enumerate(capped)]
-    query = select(*_columns(terms, moment, since)).select_from(_reached(terms))
+    query = select(*_columns(purpose, moment, since)).select_from(_reached(to))
     return Prepared(lambda dialect: query.where(among(dialect, customers.c.id, "ids")))
 
 
-def _reached(terms: Terms) -> FromClause:
+def _reached(by: Channel) -> FromClause:
     """Customers, each with the contact point that the message would go to."""
-    mine = and_(contact_points.c.customer_id == customers.c.id, contact_points.c.channel == terms.channel.value)
+    mine = and_(contact_points.c.customer_id == customers.c.id, contact_points.c.channel == by.value)
     return customers.outerjoin(contact_points, mine)
 
 
@@ -198,11 +213,11 @@ Since = tuple[Channel | None, ColumnElement[datetime]]
 """From when on messages count under a cap: those on its channel, or all."""
 
 
-def _columns(terms: Terms, moment: ColumnElement[datetime], since: Iterable[Since]) -> list[Any]:
+def _columns(purpose: str, moment: ColumnElement[datetime], since: Iterable[Since]) -> list[Any]:
     point, c = contact_points.c, customers.c
     newest_consent = (
         select(consents.c.status)
-        .where(consents.c.contact_point_id == point.id, consents.c.purpose == terms.purpose, consents.c.at <= moment)
+        .where(consents.c.contact_point_id == point.id, consents.c.purpose == purpose, consents.c.at <= moment)
         .order_by(consents.c.at.desc(), consents.c.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -259,6 +274,7 @@ def _facts(
         consent=ConsentStatus(row.consent) if row is not None and row.consent else None,
         suppressed=None if answers and suppressed is SuppressionReason.OPTED_OUT else suppressed,
         reply_waits=bool(row.reply_waits) if row is not None else False,
+        held_out=row is not None and held_out(message.campaign, terms.holdout, row.external_id),
         counted=tuple((cap, getattr(row, f"count_{index}")) for index, cap in enumerate(caps))
         if row is not None
         else (),

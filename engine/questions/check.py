@@ -215,14 +215,16 @@ def _templates(found: Survey) -> Iterator[Problem]:
 def _equal_variants(
     found: Survey, campaign: Campaign, version: templates.TemplateVersion, readings: templates.Readings
 ) -> Iterator[Problem]:
-    """Of a post: they would be told apart in the report, and say the same."""
+    """They would be told apart in the report, and say the same."""
     if not campaign.variants:
         return
-    locale = found.workspace.settings.locale
-    asks = templates.asks_for(version, campaign.channel, locale, "variant", readings=readings)
-    if not asks:
+    folders = templates.locale_folders(version, campaign.channel)
+    read = [(None, version.name), *folders.items()]
+    for locale, folder in [(found.workspace.settings.locale, version.name)] if campaign.is_public else read:
+        if templates.asks_for(version, campaign.channel, locale, "variant", readings=readings):
+            continue
         at = position_of(found.drafts[campaign.campaign], ("variants",), key=True)
-        what = f'every variant says the same: templates/{version.name}/ never asks for "variant".'
+        what = f'every variant says the same: templates/{folder}/ never asks for "variant".'
         remedy = f'Write {{% if variant == "{campaign.variants[-1]}" %}}…{{% else %}}…{{% endif %}} in it, or leave `variants` out.'
         yield _warning(at, what, remedy)
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select
 from engine.campaigns import called
 from engine.campaigns.launch import campaign_of
 from engine.content import sms
-from engine.errors import ContentError, IntakeError, RegularsError
+from engine.document import suggestion
+from engine.errors import ContentError, IntakeError, RegularsError, UnknownName
 from engine.ledger.brakes import braked
 from engine.ledger.spending import money
 from engine.model import Channel, MessageClass, Plain
@@ -44,7 +45,7 @@ class Shown:
     """One message as a sender would hand it over.
 
     provider, sender: by the route; `then`: who has it where that one fails, in order. to: its address, where addresses are
-    asked for; else empty. variant: of a post that has several texts. template: the folder under templates/, with its locale;
+    asked for; else empty. variant: which of the campaign's texts, where it has several. template: the folder under templates/, with its locale;
     files: each part's own file there. parts, encoding: of an SMS, as it is billed. price: None where config.yaml has none.
     problem: why it cannot be written; then there is no content. refusal: why no provider would take it.
     """
@@ -99,24 +100,27 @@ def preview(
     customer: str | None = None,
     data: Mapping[str, Any] | None = None,
     locale: str | None = None,
+    variant: str | None = None,
     addresses: bool = False,
 ) -> Preview:
     """Ask for a campaign's content, for a customer's external id where it has customers.
 
-    data: what a call would bring; None for none. locale: as if the customer read this one. addresses: whether the answer may
-    hold an address. Raises UnknownName with the nearest that exists, IntakeError for data that the trigger does not declare.
+    data: what a call would bring; None for none. locale: as if the customer read this one; variant: as if they had drawn this
+    one. addresses: whether the answer may hold an address. Raises UnknownName with the nearest that exists, IntakeError for data
+    that the trigger does not declare.
     """
     one = campaign_of(workspace, campaign)
     with database.reading() as connection:
         asking = _Asking(workspace=workspace, connection=connection, campaign=one, now=now)
         if one.is_public:
-            asking.refuse_a_reader(customer, locale)
+            asking.refuse_a_reader(customer, locale, variant)
             brings = asking.data(data)
             return asking.answer(asking.posts(brings), sent=not asking.paused, fate=asking.pause)
         if customer is None:
             raise asking.nobody()
+        asking.refuse_unknown(variant)
         customer_id = customer_of(connection, customer)
-        facts, shown = asking.message(customer_id, asking.data(data), locale, addresses=addresses)
+        facts, shown = asking.message(customer_id, asking.data(data), locale, variant, addresses=addresses)
         sent, told = asking.fate(customer_id, shown)
         reads = facts.customer.get("locale") if facts.customer else None
         found = asking.answer((shown,), sent=sent, fate=told)
@@ -150,11 +154,21 @@ class _Asking:
 
     # ---------------------------------------------------------------- what is asked with
 
-    def refuse_a_reader(self, customer: str | None, locale: str | None) -> None:
+    def refuse_a_reader(self, customer: str | None, locale: str | None, variant: str | None) -> None:
+        if variant is not None:
+            what = f'the variants of "{self.campaign.campaign}" take turns: each of its posts is shown in its own'
+            raise RegularsError(what, where="--variant", remedy="Leave --variant out.")
         for option, given in (("--customer", customer), ("--locale", locale)):
             if given is not None:
                 what = f'the campaign "{self.campaign.campaign}" is a post to everybody: nobody in particular reads it'
                 raise RegularsError(what, where=option, remedy=f"Leave {option} out.")
+
+    def refuse_unknown(self, variant: str | None) -> None:
+        known = self.campaign.variants
+        if variant is not None and variant not in known:
+            what = f'the campaign "{self.campaign.campaign}" has no variant "{variant}"'
+            remedy = suggestion(variant, known) if known else "It has one text: leave --variant out."
+            raise UnknownName(what, where="--variant", remedy=remedy)
 
     def nobody(self) -> RegularsError:
         """The refusal where no customer was named, with some to try."""
@@ -231,9 +245,15 @@ class _Asking:
     # ---------------------------------------------------------------- the content
 
     def message(
-        self, customer_id: int, data: Mapping[str, Plain], locale: str | None, *, addresses: bool
+        self,
+        customer_id: int,
+        data: Mapping[str, Plain],
+        locale: str | None,
+        variant: str | None,
+        *,
+        addresses: bool,
     ) -> tuple[Facts, Shown]:
-        """One customer's message."""
+        """One customer's message; in this `variant`, where it is not the customer's own that is asked for."""
         writing, problem = writing_of(self.connection, self.workspace, self.campaign, at=self.now, data=data)
         asked = Asked(
             campaign=self.campaign,
@@ -247,7 +267,8 @@ class _Asking:
         if writing is None:
             return facts, replace(shown, problem=problem)
         reader = {**(facts.customer or {}), **({"locale": locale} if locale is not None else {})}
-        return facts, self._written(shown, writing, reader, facts.address)
+        mine = replace(shown, variant=self.campaign.reads(str(reader["id"])) if variant is None else variant)
+        return facts, self._written(mine, writing, reader, facts.address)
 
     def _way(self, facts: Facts, message_id: int, *, addresses: bool) -> Shown:
         """By whom it would go."""
@@ -260,7 +281,7 @@ class _Asking:
 
     def _written(self, shown: Shown, writing: Writing, reader: Mapping[str, Plain], address: str | None) -> Shown:
         try:
-            rendered = writing.render(reader)
+            rendered = writing.render(reader, variant=shown.variant)
         except ContentError as error:
             return replace(shown, problem=str(error))
         settings, content = self.workspace.settings, rendered.content

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 from engine.guards import OwnGuards
 from engine.model import AttributeType, Channel, DeliveryClass, MessageClass
 from engine.rate import RateText
-from engine.scalars import Duration, Slug, WallTime, Zone, duration
+from engine.rules import arms
+from engine.scalars import Duration, Share, Slug, WallTime, Zone, duration
 
 PUBLIC = "public"
 """The audience of a social post to everybody: it has no customers."""
@@ -149,6 +160,12 @@ def _delivery(data: dict[str, Any]) -> DeliveryClass:
     return DeliveryClass.AT_LEAST_ONCE if receipt else DeliveryClass.AT_MOST_ONCE
 
 
+def _some_are_left(share: Decimal) -> Decimal:
+    if share >= 1:
+        raise ValueError("a holdout is less than everybody: at most 99.99 %")
+    return share
+
+
 Audience = Annotated[str | dict[str, Any] | None, BeforeValidator(_audience)]
 Reentry = Annotated[
     Literal["never", "on_rematch", "always"] | ReentryAfter,
@@ -197,7 +214,12 @@ class Campaign(Block):
     )
     variants: tuple[Slug, ...] = Field(
         default=(),
-        description="Of a post: names of its texts, like `[plain, question]`; templates ask for `variant`. They take turns, on each network.",
+        description="Names of its texts, like `[plain, question]`; templates ask for `variant`. Customers draw lots for them, once and for all; as posts they take turns, on each network.",
+    )
+    holdout: Annotated[Share, AfterValidator(_some_are_left)] = Field(
+        default=Decimal(0),
+        description="So many of the audience, drawn by lot once and for all, get nothing, like `10 %`: the report sets what they did beside what the others did.",
+        json_schema_extra={"default": "0 %"},
     )
     template: Slug = Field(
         default_factory=lambda data: data["campaign"],
@@ -238,7 +260,20 @@ class Campaign(Block):
         """A post to everybody, without any customer."""
         return self.audience == PUBLIC
 
-    def variant(self, provider: str, *, earlier: int) -> str:
+    @property
+    def has_arms(self) -> bool:
+        """Whether its customers are drawn apart."""
+        return bool(self.holdout or self.variants) and not self.is_public
+
+    def holds_out(self, customer: str) -> bool:
+        """Whether it sends a customer (by external id) nothing, by lot."""
+        return arms.held_out(self.campaign, self.holdout, customer)
+
+    def reads(self, customer: str) -> str:
+        """Which variant a customer (by external id) reads, if they are not held out; empty where there are none."""
+        return arms.variant_of(self.campaign, self.variants, customer)
+
+    def posted(self, provider: str, *, earlier: int) -> str:
         """Which variant of a post this provider publishes in a run that has so many `earlier` ones: they take turns, and where
         several providers publish it each begins with another. Empty where there are none.
         """

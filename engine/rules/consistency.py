@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.document import Items, Pairs, Text, suggestion
 from engine.model import POSTS, AttributeType, Channel, MessageClass
+from engine.rules.arms import HOLDOUT
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.read import Reading, read_condition
 from engine.rules.read.condition import check_segment
@@ -140,16 +141,30 @@ def _publishers(reading: Reading, draft: Draft) -> None:
 
 
 def _variants(reading: Reading, draft: Draft) -> None:
-    """Only a post has variants, two or more, and each of them once."""
+    """Variants are two or more, each of them once, and none called as an arm of the holdout."""
     named = draft.pairs.get("variants")
     if not isinstance(named, Items):
         return
     names = [item.value for item in named.items if isinstance(item, Text)]
-    if not draft.says("audience", PUBLIC):
-        reading.error(named.at, "only a post to everybody has variants.", "Leave `variants` out.")
-    elif len(set(names)) != len(named.items) or len(names) < 2:
+    if len(set(names)) != len(named.items) or len(names) < 2:
         remedy = "Name two or more, or leave `variants` out."
         reading.error(named.at, "variants are two or more, each with a name of its own.", remedy)
+    for item in named.items:
+        if isinstance(item, Text) and item.value == HOLDOUT:
+            remedy = "Those who get nothing have a key of their own: `holdout: 10 %`."
+            reading.error(item.at, f'no variant is called "{HOLDOUT}".', remedy)
+
+
+def _holdout(reading: Reading, draft: Draft) -> None:
+    """Only from a commercial message to customers may anybody be held out."""
+    if not draft.has("holdout"):
+        return
+    at = _key(draft, "holdout").at
+    if draft.says("audience", PUBLIC):
+        reading.error(at, "nobody can be held out of a post to everybody.", "Leave `holdout` out.")
+    elif draft.says("class", "transactional"):
+        what = "a transactional message is owed to each customer: nobody can be held out."
+        reading.error(at, what, "Leave `holdout` out, or make the campaign commercial.")
 
 
 def _goal(reading: Reading, draft: Draft) -> None:
@@ -202,5 +217,5 @@ def _key(draft: Draft, name: str) -> Text:
 
 
 CHECKS: tuple[Callable[[Reading, Draft], None], ...] = (
-    _start, _audience, _public, _purpose, _route, _publishers, _variants, _goal, _reentry, _late,
+    _start, _audience, _public, _purpose, _route, _publishers, _variants, _holdout, _goal, _reentry, _late,
 )  # fmt: skip

@@ -206,7 +206,9 @@ def _values(setup: Setup, message: Message, run: Launched, facts: Facts, hop: Ho
         data=run.data,
         links=links,
         provider="" if message.customer_id is not None else hop.provider,
-        variant=campaign.variant(hop.provider, earlier=run.earlier),
+        variant=campaign.reads(str(facts.customer["id"]))
+        if facts.customer is not None
+        else campaign.posted(hop.provider, earlier=run.earlier),
     )
     return {**values, "sender": hop.sender}
 

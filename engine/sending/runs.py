@@ -14,7 +14,7 @@ from engine.content.render import Renderer
 from engine.content.templates import TemplateVersion
 from engine.guards import Guards
 from engine.model import Plain
-from engine.policy.facts import Terms
+from engine.policy.facts import Terms, terms_of
 from engine.rules.campaign import Campaign
 from engine.store import Database
 from engine.store.tables import runs, template_versions
@@ -22,7 +22,7 @@ from engine.store.tables import runs, template_versions
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launched:
-    """A run as its senders need it: the campaign, the compiled template, the trigger's own values; of one with variants, how
+    """A run as its senders need it: the campaign, the compiled template, the trigger's own values; of a post with variants, how
     many runs it had before.
     """
 
@@ -38,9 +38,7 @@ class Launched:
 
     @property
     def terms(self) -> Terms:
-        return Terms(
-            channel=self.campaign.channel, message_class=self.campaign.message_class, purpose=self.campaign.purpose
-        )
+        return terms_of(self.campaign)
 
 
 def runs_before(connection: Connection, campaign: str, run_id: int | None = None) -> int:
@@ -87,7 +85,7 @@ class Runs:
         return self._runs[run_id]
 
     def _earlier(self, campaign: Campaign, run_id: int) -> int:
-        if not campaign.variants:
+        if not (campaign.variants and campaign.is_public):
             return 0
         with self._database.reading() as connection:
             return runs_before(connection, campaign.campaign, run_id)

@@ -37,6 +37,7 @@ GOOD = Facts(
     consent=ConsentStatus.OPTED_IN,
     suppressed=None,
     reply_waits=False,
+    held_out=False,
     counted=(),
 )
 

@@ -77,8 +77,9 @@ def test_what_was_planned_is_what_happens(
     chance = random.Random(seed)
     first = crowd.rows(chance, 60)
     shop = crowd.shop(tmp_path, database, first, now=NOW - timedelta(days=2, hours=chance.randrange(12)))
-    if chance.random() < 0.5:
-        crowd.rewrite(shop, "rules/news.yaml", NEWS + f"not_later_than: {chance.choice((2, 6, 12))} hours\n")
+    arms = "holdout: 20 %\nvariants: [plain, warm]\n" if seed % 2 else ""
+    late = f"not_later_than: {chance.choice((2, 6, 12))} hours\n" if chance.random() < 0.5 else ""
+    crowd.rewrite(shop, "rules/news.yaml", NEWS + late + arms)
     shop.launch("first")
     send(shop)
     crowd.add(shop, crowd.rows(chance, 60, prefix="new"))
@@ -97,6 +98,16 @@ def test_what_was_planned_is_what_happens(
     assert {reason.value: count for reason, count in told.held.items()} == held
     assert told.audience == told.sent + sum(told.withheld.values())
     assert {"no_consent", "opted_out", "no_contact_point", "suppressed", "template_error"} <= set(withheld)
+    assert ("holdout" in withheld) == bool(arms)
+    assert told.variants == read_by(shop, run=newest_run(shop))
+
+
+def read_by(shop: Shop, run: int) -> Counter[str]:
+    """How many were sent each variant."""
+    m = messages.c
+    with shop.database.reading() as connection:
+        sent = connection.execute(select(m["values"]).where(m.run_id == run, m.state == State.ACCEPTED.value)).scalars()
+        return Counter(str(values["variant"]) for values in sent if "variant" in values)
 
 
 def launched_now(shop: Shop) -> None:
@@ -179,7 +190,8 @@ def test_a_new_fact_must_be_thought_about_here() -> None:
     of_a_campaign = {"channel", "message_class", "consent_rule", "not_after"}
     for_sending_alone = {"customer", "revision", "address"}  # gates ask whether there is a customer and an address
     by_kind = {"zone", "contact_point_id", "consent", "suppressed", "reply_waits", "counted"}
-    assert {field.name for field in fields(Facts)} == of_a_campaign | for_sending_alone | by_kind
+    by_lot = {"held_out"}  # drawn from the customer's id, which the plan does, too
+    assert {field.name for field in fields(Facts)} == of_a_campaign | for_sending_alone | by_kind | by_lot
     assert set(KIND) == {"time_zone", "reached", *(by_kind - {"zone", "contact_point_id", "counted"})}
 
 

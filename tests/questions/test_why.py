@@ -110,6 +110,10 @@ def _asking(shop: Asked) -> None:
         keep(connection, Channel.EMAIL, hashed, customer_id=1, text="when does it end?", at=shop.clock.now())
 
 
+def _held_out(shop: Asked) -> None:
+    shop.write("rules/news.yaml", f"{NEWS}holdout: 99.99 %\n")
+
+
 def _nothing(_shop: Asked) -> None:
     pass
 
@@ -124,6 +128,7 @@ def _nothing(_shop: Asked) -> None:
         ({}, _capped, Reason.FREQUENCY_CAP, "1 of 1 within 7 days, free again 2026-03-09 14:00"),
         ({}, _quiet, Reason.QUIET_HOURS, "14:00 where the customer is (Europe/Helsinki); quiet 13:00 to 16:00"),
         ({}, _asking, Reason.REPLY_WAITS, "a reply waits to be read"),
+        ({}, _held_out, Reason.HOLDOUT, "those below 99.99 (99.99 %) are held out"),
         ({}, _late, Reason.NOT_LATER_THAN, "may leave until 2026-03-02 15:00"),
     ],
 )  # fmt: skip

@@ -325,13 +325,15 @@ def test_variants_that_say_the_same_are_warned_of(
     assert all('if variant == "question"' in one.remedy and "templates/post/" in one.what for one in told)
 
 
-def test_only_posts_have_variants_and_each_a_name_of_its_own(tmp_path: Path, database: Database, now: Any) -> None:
+def test_variants_have_names_of_their_own_and_nobody_is_held_out_of_a_post(
+    tmp_path: Path, database: Database, now: Any
+) -> None:
     """At its place, with what to do."""
     Shop(tmp_path, database, SteppedClock(now), customers=1)
     for rule, wrong in (
         (VARIED.replace("plain, question", "plain, plain"), "each with a name of its own"),
         (VARIED.replace("plain, question", "plain"), "each with a name of its own"),
-        (VARIED.replace("audience: public", "audience: {first_name: {exists: true}}"), "only a post to everybody has"),
+        (VARIED.replace("variants: [plain, question]", "holdout: 10 %"), "held out of a post to everybody"),
     ):
         (tmp_path / "rules/post.yaml").write_text(rule, encoding="utf-8")
         assert any(wrong in one.what and "post.yaml:7:" in str(one.at) for one in check(tmp_path)), rule

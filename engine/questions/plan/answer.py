@@ -40,7 +40,7 @@ class Planned:
     """One campaign. audience: who would be owed a message now; None for a public post or a triggered campaign.
 
     audience = sent + withheld, person by person; a campaign that is never sent again has an audience and no more.
-    held: how many of those sent to wait first, by reason. hours: sendings by the recipients' own clocks (`2026-03-02T10` →
+    variants: how many of those sent to read which; empty where there is one text. held: how many of those sent to wait first, by reason. hours: sendings by the recipients' own clocks (`2026-03-02T10` →
     how many). kept_out: whom the rule fits and re-entry keeps out; they are not in the audience. sends_at, last_at: UTC;
     read: how many messages were written out, where that was an even draw of more: then what cannot be written, and the parts of
     SMS, are told from them. sends_at is now where an occurrence is due already. digest: a hash over the ids of the audience. since_head: None where
@@ -61,6 +61,7 @@ class Planned:
     since_head: Change | None
     sent: int
     hours: Mapping[str, int]
+    variants: Mapping[str, int]
     held: Mapping[Reason, int]
     withheld: Mapping[Reason, int]
     read: int | None
@@ -224,6 +225,7 @@ class _Planner:
             since_head=since_head,
             sent=seen.sent,
             hours=dict(sorted(seen.hours.items())),
+            variants={name: seen.variants[name] for name in campaign.variants if seen.variants},
             held=dict(seen.held.most_common()),
             withheld=dict(seen.withheld.most_common()),
             read=seen.read,

@@ -23,7 +23,7 @@ from engine.campaigns.launch import STEP
 from engine.campaigns.planned import CHUNK, Tally
 from engine.model import Channel, Claim, Message, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide, gather
-from engine.policy.facts import Terms, recipients
+from engine.policy.facts import Terms, recipients, terms_of
 from engine.questions.plan.draw import Draw, spread
 from engine.questions.plan.posting import Posting, posting, publishers
 from engine.questions.plan.writing import Writing, Written
@@ -59,7 +59,7 @@ class Outlook:
     """A whole audience's fates, added up. Everybody is sent to or withheld; who is held is one of those who are sent to.
 
     texts: an SMS campaign's messages by country and parts. flags: for how many each extra question was answered with yes.
-    picks: customers worth showing, by why. posts: of a post to everybody, what each who publishes it would publish. read: how many messages were written out, where that was a draw from more; else None.
+    variants: of a campaign that has some, how many are sent each. picks: customers worth showing, by why. posts: of a post to everybody, what each who publishes it would publish. read: how many messages were written out, where that was a draw from more; else None.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -68,6 +68,7 @@ class Outlook:
     withheld: Counter[Reason] = field(default_factory=Counter)
     texts: Counter[tuple[str, int]] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
+    variants: Counter[str] = field(default_factory=Counter)
     picks: dict[str, int | None] = field(default_factory=dict)
     posts: list[Posting] = field(default_factory=list)
     read: int | None = None
@@ -102,8 +103,7 @@ class Asked:
 
     @property
     def terms(self) -> Terms:
-        one = self.campaign
-        return Terms(channel=one.channel, message_class=one.message_class, purpose=one.purpose)
+        return terms_of(self.campaign)
 
     def facts(self, connection: Connection, ids: Collection[int | None]) -> dict[int | None, Facts]:
         """As a sender reads them, by customer."""
@@ -183,8 +183,9 @@ class _Stream:
         self._sms = asked.campaign.channel is Channel.SMS
         shape, size = self._writing.looks(connection.dialect.name) if self._writing else ((), literal(0))
         prefix = (func.substr(contact_points.c.address, 1, PREFIX),) if self._sms and self._writing else ()
-        self.columns = (*shape, *prefix, size)
-        self._gates = len(KIND) + 1
+        name = (customers.c.external_id,) if asked.campaign.has_arms else ()
+        self.columns = (*shape, *prefix, *name, size)
+        self._gates = len(KIND) + 2  # whether held out, what is the same for many, what is counted
         self._met: dict[Any, Fate] = {}  # by what gates look at
         self._fates: dict[Any, Fate] = {}  # by that, and what tells wordings apart
         self._draw: Draw[Any] = Draw()
@@ -197,12 +198,20 @@ class _Stream:
         for place, name in enumerate(self._flags, start=-len(self._flags)):
             self.seen.flags[name] += sum(bool(row[place]) for row in rows)
         size = -1 - len(self._flags)
-        kinds = [row[1:size] for row in rows]
+        kinds = [self._kind(row, size) for row in rows]
         self._learn_fates(dict(zip(reversed(kinds), reversed(ids), strict=True)))
         self._draw.add(kinds, hashes, ids)
         sent = {kind for kind in set(kinds) if self._is_sent(kind)}
         sizes = [(row[size], -one) for row, one, kind in zip(rows, ids, kinds, strict=True) if kind in sent]
         self._largest = nlargest(MOST_SHOWN, chain(self._largest, sizes))
+
+    def _kind(self, row: Any, size: int) -> tuple[Any, ...]:
+        """Whether held out, what gates and the template look at, the variant."""
+        campaign = self._asked.campaign
+        if not campaign.has_arms:
+            return (False, *row[1:size], "")
+        name = row[size - 1]
+        return (campaign.holds_out(name), *row[1 : size - 1], campaign.reads(name))
 
     def read(self) -> None:
         """Write out the messages of those who were drawn, and tell from them what all are like."""
@@ -216,7 +225,7 @@ class _Stream:
                 continue
             ends = Counter(written[one] for one in drawn[kind])
             for end, times in spread(ends, count).items():
-                self._account(fate, end, times)
+                self._account(fate, kind[-1], end, times)
         if len(sent) < sum(count for kind, count in self._draw.of.items() if self._is_sent(kind)):
             self.seen.read = len(sent)
 
@@ -251,11 +260,13 @@ class _Stream:
         found: dict[int, _End] = {}
         if self._writing is None:
             return found
-        everyone = sorted(some)
+        everyone, reads = sorted(some), self._asked.campaign.reads
         for part in (everyone[start : start + CHUNK] for start in range(0, len(everyone), CHUNK)):
             facts = self._asked.facts(self._connection, part)
             for one in part:
-                found[one] = self._end(self._wrote(one, self._writing.write(facts[one].customer)), facts[one].address)
+                customer = facts[one].customer
+                written = self._writing.write(customer, reads(str(customer["id"])) if customer else "")
+                found[one] = self._end(self._wrote(one, written), facts[one].address)
         return found
 
     def _end(self, written: Written, address: str | None) -> _End:
@@ -263,11 +274,13 @@ class _Stream:
             return None
         return (country_of(address) if self._sms and address else "", written.parts)
 
-    def _account(self, fate: Fate, end: _End, times: int) -> None:
+    def _account(self, fate: Fate, variant: str, end: _End, times: int) -> None:
         if end is None:
             self.seen.count(Fate(withheld=Reason.TEMPLATE_ERROR), times)
             return
         self.seen.count(fate, times)
+        if variant:
+            self.seen.variants[variant] += times
         if self._sms:
             self.seen.texts[end] += times
 

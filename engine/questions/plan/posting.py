@@ -41,7 +41,7 @@ def posting(
     settings: Settings, folder: Path, campaign: Campaign, writing: Writing, name: str, at: datetime, *, earlier: int
 ) -> Posting:
     """What one of them would publish at that instant (UTC), after so many `earlier` runs."""
-    variant, sender = campaign.variant(name, earlier=earlier), _sender(settings, campaign, name)
+    variant, sender = campaign.posted(name, earlier=earlier), _sender(settings, campaign, name)
     try:
         rendered = writing.render(None, provider=name, variant=variant)
     except ContentError as error:

@@ -21,7 +21,8 @@ _ORDER = ("cannot be written", "most values missing", "longest", FIRST, *OTHERS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One message as it would be. `why` it is shown; `customer` is an external id, None for a post to everybody.
+    """One message as it would be. `why` it is shown; `customer` is an external id, None for a post to everybody. `variant`: which
+    of several texts, where there are some.
 
     `problem`: why it cannot be written; then the rest is empty. `template`: the folder under templates/, with its locale.
     `image`, `image_alt`: the address of the image that a post shows, and what that shows.
@@ -29,6 +30,7 @@ class Sample:
 
     why: str
     customer: str | None
+    variant: str = ""
     template: str = ""
     subject: str = ""
     text: str = ""
@@ -57,6 +59,7 @@ def posts_of(posts: Sequence[Posting]) -> tuple[Sample, ...]:
         Sample(
             why=f"by {post.provider}",
             customer=None,
+            variant=post.variant,
             template=post.template,
             text=post.content.text if post.content else "",
             parts=1 if post.content else 0,
@@ -69,14 +72,16 @@ def posts_of(posts: Sequence[Posting]) -> tuple[Sample, ...]:
 
 def _sample(asked: Asked, writing: Writing, customer: Mapping[str, object] | None, why: str) -> Sample:
     known = str(customer["id"]) if customer is not None else None
+    variant = asked.campaign.reads(known) if known is not None else ""
     try:
-        rendered = writing.render(customer)  # type: ignore[arg-type]
+        rendered = writing.render(customer, variant=variant)  # type: ignore[arg-type]
     except ContentError as error:
-        return Sample(why=why, customer=known, problem=str(error))
+        return Sample(why=why, customer=known, variant=variant, problem=str(error))
     content: Content = rendered.content
     return Sample(
         why=why,
         customer=known,
+        variant=variant,
         template=rendered.path,
         subject=content.subject if isinstance(content, EmailContent) else "",
         text=content.text,

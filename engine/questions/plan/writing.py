@@ -85,27 +85,29 @@ class Writing:
         ]
         return repr([(name, customer.get(name)) for name in names])  # 1, 1.0, True and "1" are not the same
 
-    def write(self, customer: Mapping[str, Plain] | None) -> Written:
-        """Render for one customer, or remember what was rendered for another who reads the same."""
-        key = self.key(customer)
+    def write(self, customer: Mapping[str, Plain] | None, variant: str = "") -> Written:
+        """Render for one customer in their variant, or remember what was rendered for another who reads the same."""
+        key = f"{variant} {self.key(customer)}"
         if key not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._written(customer)
+            self._known[key] = self._written(customer, variant)
         return self._known[key]
 
-    def _written(self, customer: Mapping[str, Plain] | None) -> Written:
+    def _written(self, customer: Mapping[str, Plain] | None, variant: str) -> Written:
         asked = self._needs.attributes or frozenset()
         missing = sum((customer or {}).get(name) is None for name in asked)
         try:
-            content = self.render(customer).content
+            content = self.render(customer, variant=variant).content
         except ContentError as error:
             return Written(missing=missing, problem=str(error))
         parts = sms.segments(content.text).count if self._campaign.channel is Channel.SMS else 1
         return Written(size=size_of(content), parts=parts, missing=missing)
 
     def render(self, customer: Mapping[str, Plain] | None, *, provider: str = "", variant: str = "") -> Rendered:
-        """As a sender would; a post to everybody as its `provider` publishes it, in this variant. Raises ContentError for whatever a sender would withhold the message for."""
+        """As a sender would, in this variant; a post to everybody as its `provider` publishes it. Raises ContentError for whatever
+        a sender would withhold the message for.
+        """
         campaign = self._campaign
         values = values_for(
             settings=self._settings,

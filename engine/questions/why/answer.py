@@ -39,7 +39,8 @@ class Why:
 
     time_zone: the shop's, by whose clocks words tell times. answer: the decision in sentences, the most important first.
     started_by: "schedule", "trigger", or "public" for a post to everybody, which nobody is chosen for. audience: the rule
-    held against the customer; None where the campaign has none. gates: what a pause, a launch that is held, a canary and
+    held against the customer; None where the campaign has none. variant: which of its texts the customer reads; empty where
+    it has one, or holds the customer out. gates: what a pause, a launch that is held, a canary and
     the policy say to a message now; to a public post, the first two alone.
     """
 
@@ -54,6 +55,7 @@ class Why:
     answer: tuple[str, ...]
     audience: Node | None
     reentry: Reentry | None
+    variant: str
     gates: tuple[Gate, ...]
     ahead: Ahead | None
     messages: tuple[Told, ...]

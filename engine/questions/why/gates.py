@@ -12,15 +12,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from engine.ledger.consent import standing
-from engine.model import Channel, Claim, Message, MessageClass, Reason
+from engine.model import MAY_HAVE_BEEN_SENT, Channel, Claim, Message, MessageClass, Reason
 from engine.policy import Facts, Hold, Withhold, gather
 from engine.policy.decide import GATES
-from engine.policy.facts import MAY_HAVE_BEEN_SENT, Terms
+from engine.policy.facts import terms_of
 from engine.questions.shown import clock_time
 from engine.questions.why.history import without
 from engine.questions.why.reasons import REASONS
+from engine.rules.arms import holdout_lot
 from engine.rules.campaign import Campaign
-from engine.scalars import spoken
+from engine.scalars import percent, spoken
 from engine.settings import Cap, Settings
 from engine.store.tables import consents, contact_points, messages, suppressions
 
@@ -81,8 +82,7 @@ def gates(
     `not_after`: when the message would expire.
     """
     message = _as_if_owed(campaign, customer_id, now, not_after)
-    terms = Terms(channel=campaign.channel, message_class=campaign.message_class, purpose=campaign.purpose)
-    facts = gather(connection, [message], terms, settings, now=now)[message.id]
+    facts = gather(connection, [message], terms_of(campaign), settings, now=now)[message.id]
     situation = Situation(
         facts=facts,
         settings=settings,
@@ -135,6 +135,14 @@ def _as_if_owed(campaign: Campaign, customer_id: int, now: datetime, not_after: 
         first_sent_at=None,
         possible_duplicate=False,
     )
+
+
+def _holdout(of: Situation) -> str:
+    share, customer = of.campaign.holdout, of.facts.customer
+    if not share or customer is None:
+        return "the campaign holds nobody out"
+    drawn = holdout_lot(of.campaign.campaign, str(customer["id"]))
+    return f"drew lot {drawn:.2f} of 0 to 99.99; those below {share * 100:.2f} ({percent(share)}) are held out"
 
 
 def _expiry(of: Situation) -> str:
@@ -249,6 +257,7 @@ def _local(of: Situation, at: datetime) -> str:
 
 FACTS: Mapping[str, Callable[[Situation], str]] = MappingProxyType(
     {
+        "holdout": _holdout,
         "expiry": _expiry,
         "contact": _contact,
         "suppression": _suppression,

@@ -68,7 +68,8 @@ class Told:
     """One message as the ledger holds it. `why` says its reason in words; `held_by` is what last made it wait.
 
     times: what happened when, by the ledger's names, only what did. rules_commit: the git commit of the rules, where they
-    are under git; definition_hash: of the campaign as launched. values: what the template was given. sent_to: None unless
+    are under git; definition_hash: of the campaign as launched. variant: which of the campaign's texts it was; empty where it
+    has one, or was not written. values: what the template was given. sent_to: None unless
     addresses were asked for.
     """
 
@@ -91,6 +92,7 @@ class Told:
     template: str
     template_hash: str
     template_path: str | None
+    variant: str
     values: Mapping[str, Plain] | None
     sent_to: str | None
     provider: str | None
@@ -169,6 +171,7 @@ def _told(
         template=row.template,
         template_hash=row.template_hash,
         template_path=row.template_path,
+        variant=str((row.values or {}).get("variant", "")),
         values=_values(row.values, addresses),
         sent_to=row.sent_to if addresses else None,
         provider=row.provider,

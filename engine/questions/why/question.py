@@ -90,6 +90,7 @@ class _Asked:
             answer=(),
             audience=self.trace(condition, now) if condition is not None else None,
             reentry=kept,
+            variant="" if one.is_public or one.holds_out(customer) else one.reads(customer),
             gates=self.stops(None) if one.is_public else self.gates(now, told),
             ahead=self.ahead(condition, kept, now) if condition is not None and kept is not None else None,
             messages=told,

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
+        "holdout": "the customer is in the campaign's holdout: it sends them nothing, to see what it does to the others",
         "no_contact_point": "the customer has no address on this channel",
         "no_consent": "the purpose needs a yes, and the customer has not given one",
         "opted_out": "the customer said no to this purpose",
