@@ -161,6 +161,7 @@ def main() -> None:
     os.environ["REGULARS_API_KEYS"] = API_KEY
     say(**machine())
     root = Path(tempfile.mkdtemp(prefix="regulars-triggering-"))
+    root.chmod(0o755)  # PostgreSQL's own user works in it, too
     try:
         for kind in asked.databases:
             if kind == "sqlite":
