@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.model import AttributeType, Channel
 from engine.rules import values
+from engine.rules.arms import HOLDOUT
 from engine.rules.campaign import PUBLIC, Campaign
 from engine.rules.measures import MEASURES, Measure
 from engine.rules.messages import ANY
@@ -47,6 +48,9 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
     offered = {"class": {"const": "commercial"}, "audience": {"not": {"const": PUBLIC}}}
     campaign["if"] = {"required": list(offered), "properties": offered}
     campaign["then"] = {"required": ["goal"]}
+    campaign["allOf"] = [{"if": {"required": ["holdout"]}, "then": {"properties": offered}}]
+    campaign["properties"]["holdout"]["pattern"] = r"^\d{1,2}(\.\d{1,2})? *%$"
+    _variants(campaign["properties"]["variants"])
     definitions["Goal"]["properties"] |= _goal(definitions["Goal"]["properties"], settings)
     definitions["Schedule"]["oneOf"] = [{"required": [rhythm]} for rhythm in ("cron", "every", "at")]
     definitions["Schedule"]["required"] = []  # the time zone is the workspace's where it is left out
@@ -71,6 +75,11 @@ def rules_schema(settings: Settings, segments: Iterable[str] = ()) -> Schema:
         },
         "$defs": definitions,
     }
+
+
+def _variants(names: Schema) -> None:
+    names |= {"minItems": 2, "uniqueItems": True}
+    names["items"] |= {"not": {"const": HOLDOUT}}
 
 
 def _goal(properties: Mapping[str, Any], settings: Settings) -> Schema:
