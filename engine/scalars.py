@@ -121,6 +121,11 @@ def percent(part: Decimal) -> str:
     return f"{(part * 100).normalize():f} %"
 
 
+def clock_time(at: datetime, zone: ZoneInfo) -> str:
+    """`1998-07-01 09:00`, by the clocks of a zone."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
 def slug(value: Any) -> str:
     """A name used in files, links and the database: lower-case letters, digits, - and _. Raises ValueError."""
     if not _SLUG.match(str(value)) or len(str(value)) > 80:

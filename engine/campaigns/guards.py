@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
@@ -10,6 +11,7 @@ from engine.errors import HeldBack
 from engine.guards import Canary
 from engine.ledger import canaries, restores
 from engine.rules.campaign import Campaign
+from engine.scalars import clock_time
 from engine.settings import Settings
 from engine.store.tables import runs
 
@@ -26,13 +28,13 @@ def refuse_runaway(connection: Connection, settings: Settings, campaign: Campaig
         raise HeldBack(what, remedy=_remedy(campaign))
 
 
-def refuse_lost(connection: Connection, campaign: Campaign, nominal_at: datetime) -> None:
-    """Raises HeldBack where a restored database cannot know whether this was launched before."""
+def refuse_lost(connection: Connection, campaign: Campaign, nominal_at: datetime, *, zone: ZoneInfo) -> None:
+    """Raises HeldBack, with times by the clocks of `zone`, where a restored database cannot know whether this was launched before."""
     lost = restores.newest(connection)
     if lost is not None and lost.since is not None and nominal_at <= lost.until:
         what = (
             f"it was due before the database was restored, and may have been launched between "
-            f"{lost.since:%Y-%m-%d %H:%M} and {lost.until:%Y-%m-%d %H:%M} UTC"
+            f"{clock_time(lost.since, zone)} and {clock_time(lost.until, zone)}"
         )
         remedy = f"Look at the provider's own list; `regulars launch {campaign.campaign} --confirm` launches it now."
         raise HeldBack(what, remedy=remedy)

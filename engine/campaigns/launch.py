@@ -92,7 +92,7 @@ def launch(
         owed, to = 0, _owed_to(campaign, chosen, Lane.BULK, now)
         if new:
             if not confirmed:
-                refuse_lost(connection, campaign, occurrence.nominal_at)
+                refuse_lost(connection, campaign, occurrence.nominal_at, zone=workspace.settings.time_zone)
             canary = workspace.settings.guards.of(campaign.guards).canary
             to = replace(to, canary=canary.share) if canary is not None else to
             owed = owe(connection, database, run_id, campaign.campaign, to, now=now)

@@ -22,6 +22,7 @@ from engine.errors import RegularsError
 from engine.rules.campaign import Campaign
 from engine.rules.compile import audience
 from engine.rules.workspace import Workspace
+from engine.scalars import clock_time
 from engine.store import Database
 from engine.store.tables import customers
 
@@ -181,7 +182,7 @@ def objection(
     planned = plan.campaigns.get(campaign.campaign)
     if planned is None:
         return Refused(campaign=campaign.campaign, why="it is not in the plan")
-    since = f"the plan of {plan.as_of:%Y-%m-%d %H:%M} UTC"
+    since = f"the plan of {clock_time(plan.as_of, workspace.settings.time_zone)}"
     if planned.rules != rules_of(workspace, campaign):
         return Refused(
             campaign=campaign.campaign,

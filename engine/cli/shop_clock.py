@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from engine.questions.shown import clock_time
+from engine.scalars import clock_time
 
 
 class ShopClock:

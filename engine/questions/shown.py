@@ -49,11 +49,6 @@ def moment(at: datetime, *, now: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):{'%Y-%m-%d %H:%M' if near else '%Y-%m-%d'}} ({distance(at, now=now)})"
 
 
-def clock_time(at: datetime, zone: ZoneInfo) -> str:
-    """`1998-07-01 09:00`, by the clocks of a zone."""
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
-
-
 def distance(at: datetime, *, now: datetime) -> str:
     """`118 days ago`, `in 3 hours`, `now`: in the largest unit up to days that it fills."""
     span = abs(now - at)

@@ -82,7 +82,7 @@ def test_a_plan_stands_while_nothing_changes(tmp_path: Path, database: Database)
     crowd.add(shop, [{"id": "one-more"}])
     told = why_not(shop, agreed)
     assert told is not None
-    assert "its audience changed by 12% since the plan of 2026-03-02 12:00 UTC (40 then, 45 now)" in told
+    assert "its audience changed by 12% since the plan of 2026-03-02 14:00 (40 then, 45 now)" in told
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from engine.ledger.brakes import RESTORED, free_to_go, on
 from engine.ledger.moves import in_state
 from engine.model import OPEN, State
 from engine.questions.doctor.finding import Finding, good, warning, wrong
-from engine.questions.shown import clock_time
+from engine.scalars import clock_time
 from engine.store import Database
 from engine.store.tables import messages, replies, runs
 

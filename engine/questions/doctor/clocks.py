@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from engine.questions.doctor.finding import Finding, good, warning, wrong
-from engine.questions.shown import clock_time
+from engine.scalars import clock_time
 from engine.store.tables import messages, runs
 
 AREA = "clock"

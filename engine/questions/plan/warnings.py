@@ -11,8 +11,8 @@ from engine.model import Channel, Reason
 from engine.questions.plan.change import Change
 from engine.questions.plan.cost import Cost
 from engine.questions.plan.gates import Outlook
-from engine.questions.shown import clock_time
 from engine.rules.campaign import Campaign
+from engine.scalars import clock_time
 from engine.settings import Settings
 
 

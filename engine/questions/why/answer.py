@@ -8,12 +8,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from engine.model import OPEN, Channel, MessageClass, Reason, State
-from engine.questions.shown import clock_time, distance
+from engine.questions.shown import distance
 from engine.questions.trace import Node
 from engine.questions.why.ahead import Change
 from engine.questions.why.gates import Gate, Says
 from engine.questions.why.history import Told
 from engine.questions.why.reentry import Reentry
+from engine.scalars import clock_time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,12 +16,11 @@ from engine.model import MAY_HAVE_BEEN_SENT, Channel, Claim, Message, MessageCla
 from engine.policy import Facts, Hold, Withhold, gather
 from engine.policy.decide import GATES
 from engine.policy.facts import terms_of
-from engine.questions.shown import clock_time
 from engine.questions.why.history import without
 from engine.questions.why.reasons import REASONS
 from engine.rules.arms import holdout_lot
 from engine.rules.campaign import Campaign
-from engine.scalars import percent, spoken
+from engine.scalars import clock_time, percent, spoken
 from engine.settings import Cap, Settings
 from engine.store.tables import consents, contact_points, messages, suppressions
 

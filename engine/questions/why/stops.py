@@ -12,10 +12,10 @@ from engine.ledger import brakes
 from engine.ledger.canaries import CanaryRun, Stage, undecided
 from engine.ledger.holds import Hold, holding
 from engine.model import Reason, State
-from engine.questions.shown import clock_time
 from engine.questions.why.gates import Gate, Says
 from engine.questions.why.history import Told
 from engine.questions.why.reasons import REASONS
+from engine.scalars import clock_time
 
 PAUSE, LAUNCH, CANARY = "pause", "launch", "canary"
 
