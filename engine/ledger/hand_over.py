@@ -221,22 +221,20 @@ def keep(database: Database, kept: Sequence[Kept], *, now: datetime) -> None:
         held = [(one.message.claim, _back(one.until, one.reason)) for one in kept if isinstance(one, Held)]
         move_claimed(connection, "release", *held, now=now)
         withheld = [one for one in kept if isinstance(one, Withheld)]
-        for transition, reasons, more in _ENDS:
-            ended = [one for one in withheld if one.reason in reasons]
-            values = [_over(reason=one.reason.value, detail=one.detail or None, **more) for one in ended]
-            moves = [(one.message.claim, of) for one, of in zip(ended, values, strict=True)]
-            move_claimed(connection, transition, *moves, now=now)
+        for transition, ended in (
+            ("expire", [one for one in withheld if one.reason is Reason.NOT_LATER_THAN]),
+            ("skip", [one for one in withheld if one.reason is not Reason.NOT_LATER_THAN]),
+        ):
+            move_claimed(connection, transition, *((one.message.claim, _withheld(one)) for one in ended), now=now)
         doubted = [(one.message.claim, _over(reason=one.reason.value)) for one in kept if isinstance(one, Doubted)]
         move_claimed(connection, "doubt_again", *doubted, now=now)
 
 
-_LATE, _HELD_OUT = frozenset({Reason.NOT_LATER_THAN}), frozenset({Reason.HOLDOUT})
-_ENDS: tuple[tuple[str, frozenset[Reason], dict[str, Any]], ...] = (
-    ("expire", _LATE, {}),
-    ("skip", _HELD_OUT, {"doubt_since": None}),  # no run ever sends to its holdout: not before a restore either
-    ("skip", frozenset(Reason) - _LATE - _HELD_OUT, {}),
-)
-"""How what is withheld ends, by its reason, with what is written beside it."""
+def _withheld(one: Withheld) -> dict[str, Any]:
+    """No run sends to its holdout: a suspect of it never left in the time of which a restored database knows nothing."""
+    never = one.reason is Reason.HOLDOUT and one.message.suspect
+    doubt = None if never else one.message.doubt_since
+    return _over(reason=one.reason.value, detail=one.detail or None, doubt_since=doubt)
 
 
 def release(database: Database, unsent: Sequence[tuple[Message, Reason]], *, now: datetime) -> None:
