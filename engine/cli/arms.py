@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from engine.cli.widths import whole
+from engine.cli.widths import headed
 from engine.measure.arms import Arm, Arms
 from engine.measure.lift import Lift
 from engine.measure.report import Line
@@ -16,14 +15,9 @@ from engine.scalars import percent
 
 def arms_table(lines: Sequence[Line], currency: str, air: int) -> Table:
     """A row an arm; – for what a campaign has no goal for."""
-    table = Table(
-        title="Arms beside each other", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        collapse_padding=True, padding=(0, air),
-    )  # fmt: skip
-    table.add_column("campaign", no_wrap=whole(line.campaign for line in lines), overflow="fold")
-    table.add_column("arm", overflow="fold")
-    for name in ("customers", "sent", "opened", "clicked", "bought", "share", f"for {currency}"):
-        table.add_column(name, justify="right", overflow="fold")
+    numbers = ("customers", "sent", "opened", "clicked", "bought", "share", f"for {currency}")
+    campaigns = [line.campaign for line in lines]
+    table = headed("Arms beside each other", campaigns, ("campaign", "arm"), numbers, air)
     for line in lines:
         for arm in (*line.arms.holdout, *line.arms.variants) if line.arms else ():
             table.add_row(line.campaign, arm.name, *_cells(arm))

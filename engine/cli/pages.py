@@ -13,7 +13,7 @@ from rich.table import Table
 
 from engine.cli.arms import arms_table, told
 from engine.cli.shop_clock import ShopClock
-from engine.cli.widths import fitting, whole
+from engine.cli.widths import fitting, headed
 from engine.ledger.posts import COUNTS
 from engine.measure.goals import Afterwards
 from engine.measure.report import Deed, Line, Report
@@ -89,20 +89,6 @@ def _tables(read: Report, at: ShopClock, currency: str) -> Iterator[Callable[[in
         yield partial(_posts, posted, at)
 
 
-def _headed(title: str, lines: Sequence[Line], names: Sequence[str], numbers: Sequence[str], air: int) -> Table:
-    """A table of campaigns, without its rows: `names` stand left, the campaign's first, `numbers` right."""
-    table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True,
-        padding=(0, air),
-    )  # fmt: skip
-    for name in names:
-        unbroken = whole(line.campaign for line in lines) if name == "campaign" else name == "channel"
-        table.add_column(name, no_wrap=unbroken, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
 def _table(
     title: str,
     lines: Sequence[Line],
@@ -113,7 +99,13 @@ def _table(
     channel: bool = False,
 ) -> Table:
     """One line a campaign and channel; `after` heads the columns of what was bought."""
-    table = _headed(title, lines, ("campaign", "channel") if channel else ("campaign",), (*columns, *after), air)
+    table = headed(
+        title,
+        [line.campaign for line in lines],
+        ("campaign", "channel") if channel else ("campaign",),
+        (*columns, *after),
+        air,
+    )
     for line in lines:
         bought = _afterwards(line.afterwards) if after else ()
         names = (line.campaign, line.channel) if channel else (line.campaign,)
@@ -125,7 +117,7 @@ def _posts(lines: Sequence[Line], at: ShopClock, air: int) -> Table:
     """How posts to everybody fared; – for what a network does not tell."""
     variants = any(fared.variant for line in lines for fared in line.fared)
     names = ("campaign", "by", *(["variant"] if variants else []))
-    table = _headed("How posts fared", lines, names, ("posts", *COUNTS, "counted"), air)
+    table = headed("How posts fared", [line.campaign for line in lines], names, ("posts", *COUNTS, "counted"), air)
     for line in lines:
         for fared in line.fared:
             counts = [getattr(fared, name) for name in COUNTS]

@@ -26,6 +26,9 @@ from engine.settings import load_environment
 from engine.simulation.calendar import Pressure, Simulation
 from engine.simulation.play import simulate as play
 
+ALL = "all"
+"""The calendar's last column: no campaign's, as each is headed by its channel, too."""
+
 
 class By(StrEnum):
     DAY = "day"
@@ -123,10 +126,6 @@ def _calendars(page: Console, simulated: Simulation, by: By) -> Iterator[Table]:
         )
         yield _calendar(title, by, sent, names[:some])
         names, title = names[some:], ""
-
-
-ALL = "all"
-"""The last column: no campaign's, as each is headed by its channel, too."""
 
 
 def _calendar(title: str, by: By, sent: Mapping[date, Counter[str]], names: Sequence[str]) -> Table:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -26,3 +27,17 @@ def fitting(screen: Console, draw: Callable[[int], Table]) -> Table:
 def fits(screen: Console, table: Table) -> bool:
     """Whether the terminal has room for the whole of a table."""
     return Measurement.get(screen, screen.options.update(max_width=10 * screen.width), table).maximum <= screen.width
+
+
+def headed(title: str, campaigns: Collection[str], names: Sequence[str], numbers: Sequence[str], air: int) -> Table:
+    """A table of campaigns, without its rows: `names` stand left, the campaign's first, `numbers` right."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True,
+        padding=(0, air),
+    )  # fmt: skip
+    for name in names:
+        unbroken = whole(campaigns) if name == "campaign" else name == "channel"
+        table.add_column(name, no_wrap=unbroken, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold")
+    return table

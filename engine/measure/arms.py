@@ -19,7 +19,6 @@ from engine.measure.goals import Goal, Wording, span_of, value_of
 from engine.measure.lift import ALARM, Lift, chance_of, lift
 from engine.model import MAY_HAVE_BEEN_SENT, Reason, State
 from engine.rules.arms import HOLDOUT
-from engine.scalars import share
 from engine.store import Database
 from engine.store.expressions import later
 from engine.store.tables import events, messages, runs
@@ -72,28 +71,22 @@ def arms(
     which: ColumnElement[bool],
     launched: Sequence[Wording],
     *,
-    held: bool,
     now: datetime,
 ) -> Arms | None:
     """The arms of the messages `which` picks, of a campaign `launched` as these words say, the newest first; None where there are
-    none. held: whether anybody was held out.
+    none.
     """
-    goal = launched[0].definition.get("goal")
-    shared = [one for one in launched if one.definition.get("holdout", _NOBODY) != _NOBODY]
+    goal, planned = launched[0].goal, next((one.holdout for one in launched if one.holdout), None)
     both: tuple[Arm, ...] = ()
-    if held and shared:
-        alike = [one.hash for one in shared if one.definition["holdout"] == shared[0].definition["holdout"]]
+    if planned is not None:
+        alike = [one.hash for one in launched if one.holdout == planned]
         found = _fared(connection, database, _drawn(which, alike), goal, now)
-        both = (found.get(HOLDOUT, _empty(HOLDOUT, goal)), found.get(OTHERS, _empty(OTHERS, goal)))
-    names = dict.fromkeys(name for one in launched for name in one.definition.get("variants") or ())
+        both = (found[HOLDOUT], found.get(OTHERS, _empty(OTHERS, goal))) if HOLDOUT in found else ()
+    names = dict.fromkeys(name for one in launched for name in one.variants)
     read = _fared(connection, database, _read(which), goal, now) if names else {}
     if not (both or read):
         return None
-    planned = share(shared[0].definition["holdout"]) if both else None
     return _weighed(both, tuple(read[name] for name in names if name in read), planned)
-
-
-_NOBODY = "0 %"
 
 
 def _weighed(both: tuple[Arm, ...], variants: tuple[Arm, ...], planned: Decimal | None) -> Arms:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from engine.model import State
-from engine.scalars import duration
+from engine.scalars import duration, share
 from engine.store import Database
 from engine.store.expressions import later, number_in
 from engine.store.tables import events, messages, runs
@@ -26,6 +27,19 @@ class Wording:
 
     hash: str
     definition: Mapping[str, Any]
+
+    @property
+    def goal(self) -> Goal | None:
+        return self.definition.get("goal")
+
+    @property
+    def variants(self) -> Sequence[str]:
+        return self.definition.get("variants") or ()
+
+    @property
+    def holdout(self) -> Decimal:
+        """The share that it holds out; 0 for nobody."""
+        return share(self.definition.get("holdout", "0 %"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ from engine.ledger.posts import COUNTS
 from engine.ledger.spending import money
 from engine.measure.arms import Arms, arms
 from engine.measure.goals import Afterwards, Wording, afterwards, wordings
-from engine.model import OPEN, Channel, Reason, State
+from engine.model import OPEN, Channel, State
 from engine.settings import BUILT_IN_EVENTS
 from engine.store import Database
 from engine.store.tables import attempts, events, messages, posts, runs
@@ -162,8 +162,7 @@ def _line(
     m = messages.c
     which = and_(m.campaign == owed.campaign, m.channel == owed.channel)
     people = totals is not None and bool(totals.people)  # what followed a public post, nobody can tell
-    goal, withheld = launched_as[0].definition.get("goal"), _tally(connection, m.reason, which & m.state.in_(_WITHHELD))
-    held = Reason.HOLDOUT.value in withheld
+    goal = launched_as[0].goal
     return Line(
         campaign=owed.campaign,
         channel=Channel(owed.channel),
@@ -171,11 +170,11 @@ def _line(
         owed=owed.owed,
         states={State(word): count for word, count in _tally(connection, m.state, which).items()},
         held=_tally(connection, m.held_by, which),
-        withheld=withheld,
+        withheld=_tally(connection, m.reason, which & m.state.in_(_WITHHELD)),
         dead=_tally(connection, m.reason, which & (m.state == State.DEAD.value)),
         rejected=_refusals(connection, which),
         afterwards=afterwards(connection, database, which, goal, now=now) if goal and people else None,
-        arms=arms(connection, database, which, launched_as, held=held, now=now) if people else None,
+        arms=arms(connection, database, which, launched_as, now=now) if people else None,
         to_everybody=totals is not None and not people,
         fared=_fared(connection, which) if totals is not None and not people else (),
         cost=cost,
