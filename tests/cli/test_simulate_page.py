@@ -53,9 +53,9 @@ def test_no_name_is_broken_and_no_number_left_out(campaigns: int, width: int) ->
     """By day and by week; more campaigns than fit beside each other stand below each other."""
     found = simulated(campaigns)
     for by, days in ((By.DAY, 1), (By.WEEK, 7)):
-        page = Console(width=width, file=StringIO())
+        page = Console(width=width, file=(shown := StringIO()))
         simulation_page(page, found, by=by)
-        text = page.file.getvalue()  # type: ignore[attr-defined]
+        text = shown.getvalue()
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
         for number, line in enumerate(found.lines):

@@ -67,7 +67,7 @@ class Outcome:
 def performed(workspace: Workspace, example: Example, blank: Blank) -> Iterator[tuple[Outcome, Database]]:
     """Perform a test; while the block lasts, its database can be asked why. Raises WorkspaceError at what cannot be taken.
 
-    Nobody is held out: a test says what the rules mean, and lots would decide about invented customers by their place in the file.
+    Nobody is held out: a test says what the rules mean, and lots would decide about invented customers by their names.
     """
     campaigns = {name: one.model_copy(update={"holdout": Decimal(0)}) for name, one in workspace.campaigns.items()}
     workspace = replace(workspace, campaigns=campaigns)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from engine.content import sms
 from engine.errors import ContentError
-from engine.model import Channel
+from engine.model import Channel, Plain
 from engine.provider import Content, EmailContent, TextContent
 from engine.questions.plan.gates import FIRST, OTHERS, Asked
 from engine.questions.plan.posting import Posting
@@ -70,11 +70,11 @@ def posts_of(posts: Sequence[Posting]) -> tuple[Sample, ...]:
     )
 
 
-def _sample(asked: Asked, writing: Writing, customer: Mapping[str, object] | None, why: str) -> Sample:
+def _sample(asked: Asked, writing: Writing, customer: Mapping[str, Plain] | None, why: str) -> Sample:
     known = str(customer["id"]) if customer is not None else None
     variant = asked.campaign.reads(known) if known is not None else ""
     try:
-        rendered = writing.render(customer, variant=variant)  # type: ignore[arg-type]
+        rendered = writing.render(customer, variant=variant)
     except ContentError as error:
         return Sample(why=why, customer=known, variant=variant, problem=str(error))
     content: Content = rendered.content
