@@ -407,6 +407,15 @@ def test_what_was_handed_over_stays_in_doubt_whatever_the_holdout_says(shop: Sho
     assert (row.state, row.reason) == (State.UNKNOWN, Reason.HOLDOUT) and row.doubt_since is not None
 
 
+def test_of_a_holdout_that_nobody_drew_there_is_nothing_to_tell(shop: Shop) -> None:
+    """So small a share, of so few customers, has nobody in it: no arm, and no alarm."""
+    write(shop, "rules/news.yaml", NEWS + "holdout: 0.01 %\n")
+    shop.launch()
+    shop.sender().drain()
+    assert set(shop.states()) == {State.ACCEPTED}
+    assert line(shop).arms is None
+
+
 def test_a_variant_has_those_who_may_have_read_it(shop: Shop) -> None:
     """A message that no provider would take was written, too, and read by nobody."""
     shop.provider.answer = lambda outgoing: (
