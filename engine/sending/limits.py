@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -110,8 +111,9 @@ class Beside:
         with self._lock:
             self._counts.update(dict.fromkeys(keys, places))
 
-    def of(self, key: str) -> int:
-        return self._counts[key]
+    def of_all(self, keys: Iterable[str]) -> Mapping[str, int]:
+        with self._lock:
+            return {key: self._counts[key] for key in keys}
 
 
 class Limits:
@@ -170,11 +172,13 @@ class Limits:
         ways = {hop: self._run_wide(hop) for hop in route.all_hops()} if route else {}
         keys = frozenset(bucket.key for buckets in (common, *ways.values()) for bucket in buckets)
         alone = frozenset(_alone_at(hop.provider) for hop in ways if _one_caller(setup, hop.provider))
-        if any(map(self._beside.of, alone)):
+        if any(self._beside.of_all(alone).values()):
             return Look(room=0, opens=now + BUSY)
+        beside = self._beside.of_all(keys)  # before the levels: who takes places in between counts twice, never not at all
         levels = rates.levels(self._database, keys) if keys else {}
-        whole = self._left(common, common, levels, now)
-        looks = [self._through(hop, self._left(own, (*own, *common), levels, now), now) for hop, own in ways.items()]
+        left = partial(self._left, levels=levels, beside=beside, now=now)
+        whole = left(common, common)
+        looks = [self._through(hop, left(own, (*own, *common)), now) for hop, own in ways.items()]
         room = min(whole.room, max((one.room for one in looks), default=UNLIMITED))
         opens = max(whole.opens, min((one.opens for one in looks), default=now))
         return Look(room=room, opens=opens, keys=keys, alone=alone)
@@ -191,14 +195,20 @@ class Limits:
         return (*provider, *of_sender(setup.workspace.settings, hop.sender))
 
     def _left(
-        self, buckets: Iterable[Bucket], beside: Iterable[Bucket], levels: Mapping[str, Level], now: datetime
+        self,
+        buckets: Iterable[Bucket],
+        way: Iterable[Bucket],
+        *,
+        levels: Mapping[str, Level],
+        beside: Mapping[str, int],
+        now: datetime,
     ) -> Look:
-        """Who is slow for another reason need not wait until there is much room: `beside` are all the limits of a way."""
-        room, opens, count = UNLIMITED, now, min((bucket.worth_while for bucket in beside), default=1)
+        """Who is slow for another reason need not wait until there is much room: `way` has all the limits of a way."""
+        room, opens, count = UNLIMITED, now, min((bucket.worth_while for bucket in way), default=1)
         for bucket in buckets:
             level = levels.get(bucket.key, EMPTY)
             opens = max(opens, level.closed_until or now, bucket.opens(level.taken, now=now, bulk=True, count=count))
-            room = min(room, bucket.room(level.taken, now=now, bulk=True) - self._beside.of(bucket.key))
+            room = min(room, bucket.room(level.taken, now=now, bulk=True) - beside[bucket.key])
         return Look(room=max(0, room) if opens <= now else 0, opens=opens)
 
     def _through(self, hop: Hop, left: Look, now: datetime) -> Look:

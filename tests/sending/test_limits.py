@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from engine.campaigns import launch as campaigns
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
 from engine.content.links import Links
+from engine.ledger import rates
 from engine.model import Reason, State
 from engine.provider import Accepted, NotSent, Outcome, Outgoing, Provider, ProviderSettings
 from engine.rate import rate
@@ -140,6 +141,24 @@ def test_a_providers_rate_holds_and_is_used(world: World, now: datetime) -> None
     assert_no_window_has_more(times, rate("100/second, burst 20"))
     assert timedelta(seconds=2.8) <= times[-1] - now <= timedelta(seconds=3)
     assert sum(world.touches().values()) <= 300 * 1.1
+
+
+def test_places_taken_during_a_look_are_not_promised_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread takes what it was promised right after the levels were read: it counts for the look all the same."""
+    world.launch("news")
+    limits, now, read = world.sender()._limits, world.clock.now(), rates.levels
+    promised = limits.expect(1, most=10, now=now)
+    assert promised is not None and promised.places == 10
+    everything = limits.look(1, now).room
+
+    def overtaken(database: Database, keys: Iterable[str]) -> dict[str, rates.Level]:
+        levels = read(database, keys)
+        promised.taken(10)
+        return levels
+
+    monkeypatch.setattr(rates, "levels", overtaken)
+    assert limits.look(1, now).room == everything
+    promised.over()
 
 
 def test_a_campaigns_own_rate_slows_it_alone(world: World, now: datetime) -> None:
