@@ -68,6 +68,14 @@ EFFECTS: Mapping[EventName, Effect] = {
 }
 
 
+WORDS: Mapping[Wish, EventName] = {
+    Wish.OPT_OUT: EventName.OPTED_OUT,
+    Wish.OPT_IN: EventName.OPTED_IN,
+    Wish.HELP: EventName.OTHER,
+}
+"""What a text of one such word is kept as: who writes STOP asks for something, and has not replied to what was said."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
     """How many reports were new, were repeats, and of the new ones how many found no message of ours (kept all the same)."""
@@ -174,7 +182,7 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime, *, 
         ReportRow(
             external_id=report.external_id,
             customer_id=report.customer_id,
-            name=report.event.name.value,
+            name=_kept_as(report.event).value,
             at=report.event.at,
             properties=_properties(report, origins=origins),
             message_id=report.row.id if report.row is not None else None,
@@ -187,6 +195,10 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime, *, 
     return insert_reports(connection, rows, received_at=now)
 
 
+def _kept_as(event: ProviderEvent) -> EventName:
+    return WORDS.get(wish(event.text), event.name) if event.name is EventName.REPLIED else event.name
+
+
 def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
     event = report.event
     properties: dict[str, Plain] = {**event.detail, "provider": report.source}
@@ -196,7 +208,7 @@ def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
         properties["text"] = event.text
     if origins and event.name in ENGAGEMENTS and (whence := spelled(event.origin)):
         properties["from"] = whence
-    if report.row is not None and event.name in BUILT_IN_EVENTS:
+    if report.row is not None and _kept_as(event) in BUILT_IN_EVENTS:
         properties["campaign"] = report.row.campaign
     return properties
 
@@ -211,7 +223,7 @@ def _take_effect(
         if row is not None:
             if effect.proves and State(row.state) in TRANSITIONS[effect.proves].origins:
                 _settle_forward(connection, row, effect.proves, event, now)
-            if effect.stamp is not None:
+            if effect.stamp is not None and _kept_as(event) is event.name:
                 name = effect.stamp.name
                 if name in BAD and row._mapping[effect.stamp] is None and (row.id, name) not in counted:
                     counted.add((row.id, name))

@@ -15,6 +15,9 @@ from engine.store.tables import events, messages, suppressions
 SETTLED = timedelta(days=5)
 """So long mail servers try (RFC 5321 §4.5.4.1): a message of which nothing was heard until then has arrived."""
 MOST_UNSETTLED = 100
+_m = messages.c
+ARRIVED = (_m.delivered_at, _m.opened_at, _m.clicked_at, _m.replied_at, _m.opted_out_at)
+"""What tells that a message came to somebody."""
 
 
 def in_a_row(
@@ -33,7 +36,7 @@ def in_a_row(
     since = max(now - limit.within, connection.execute(lifted).scalar() or now - limit.within)
     soft = exists().where(e.message_id == m.id, e.name == EventName.BOUNCED_SOFT.value)
     query = (
-        select(m.first_sent_at, m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, soft.label("soft"))
+        select(m.first_sent_at, *ARRIVED, soft.label("soft"))
         .where(m.customer_id == message.customer_id, m.channel == message.channel, m.sent_to == message.sent_to)
         .where(m.state == State.ACCEPTED.value, m.first_sent_at > since)
         .order_by(m.first_sent_at.desc(), m.id.desc())
@@ -41,8 +44,7 @@ def in_a_row(
     )
     row = 0
     for each in connection.execute(query):
-        arrived = any((each.delivered_at, each.opened_at, each.clicked_at, each.replied_at))
-        if arrived or (not each.soft and each.first_sent_at <= now - SETTLED):
+        if any(each._mapping[time] for time in ARRIVED) or (not each.soft and each.first_sent_at <= now - SETTLED):
             return False
         row += each.soft
         if row == limit.in_a_row:

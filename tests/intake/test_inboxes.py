@@ -114,9 +114,9 @@ def test_an_answer_by_mail_is_an_event_and_a_no_in_it_is_obeyed(
         row = connection.execute(select(messages).where(messages.c.id == message)).one()
         told = connection.execute(select(events).order_by(events.c.id)).all()
     assert row.replied_at is not None and row.opted_out_at is not None
-    assert [(each.customer_id, each.message_id, each.properties["text"]) for each in told] == [
-        (row.customer_id, message, "When do you open?"),
-        (row.customer_id, message, "STOP"),
+    assert [(each.customer_id, each.message_id, each.name, each.properties["text"]) for each in told] == [
+        (row.customer_id, message, "replied", "When do you open?"),
+        (row.customer_id, message, "opted_out", "STOP"),
     ]
 
 

@@ -161,6 +161,32 @@ def test_stop_by_text_suppresses_and_start_lifts_it_but_never_a_bounce(database:
     assert reasons() == ["complained"]
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "stamped"),
+    [
+        ("STOP please", EventName.OPTED_OUT, "opted_out_at"),
+        ("start", EventName.OPTED_IN, None),
+        ("Help!", EventName.OTHER, None),
+        ("YES", EventName.REPLIED, "replied_at"),
+        ("when does it end?", EventName.REPLIED, "replied_at"),
+    ],
+)
+def test_a_word_of_command_is_no_reply(
+    database: Database, now: datetime, words: str, name: EventName, stamped: str | None
+) -> None:
+    """Who writes STOP has not replied to a campaign, for rules and reports alike; the words are kept. A question has."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    told = reported(database, sent.id, EventName.REPLIED, now + HOUR, text=words)
+    for _ in range(2):
+        record_events(database, [told], provider="relay", now=now + HOUR)
+    with database.reading() as connection:
+        kept = connection.execute(select(events.c.name, events.c.properties["text"].as_string())).all()
+    assert [tuple(each) for each in kept] == [(name, words)]
+    stamps = row(database, sent.id)._mapping
+    assert {each for each in ("replied_at", "opted_out_at") if stamps[each]} == ({stamped} if stamped else set())
+
+
 def test_who_leaves_one_medium_has_not_left_another(database: Database, now: datetime) -> None:
     """A number is an address of SMS and of WhatsApp: a STOP, and a START, count on the channel of the provider that brought it."""
     number = "+358401234567"
