@@ -174,7 +174,8 @@ class Limits:
         alone = frozenset(_alone_at(hop.provider) for hop in ways if _one_caller(setup, hop.provider))
         if any(self._beside.of_all(alone).values()):
             return Look(room=0, opens=now + BUSY)
-        beside = self._beside.of_all(keys)  # before the levels: who takes places in between counts twice, never not at all
+        # Before the levels: who takes places in between counts twice, and never not at all.
+        beside = self._beside.of_all(keys)
         levels = rates.levels(self._database, keys) if keys else {}
         left = partial(self._left, levels=levels, beside=beside, now=now)
         whole = left(common, common)
