@@ -44,7 +44,6 @@ from engine.sending.providers import open_providers
 from engine.sending.restored import begin_watched, refuse_quarantined
 from engine.sending.sender import Sender
 from engine.sending.witness import Witness
-from engine.settings import AfterPromotion
 from engine.store import Database, open_database
 
 log = structlog.get_logger()
@@ -115,13 +114,7 @@ class Installation:
         self.witness: Witness | None = None
         if sends:
             settings = self.setup.workspace.settings
-            self.witness = begin_watched(
-                self.database,
-                url or settings.database,
-                folder,
-                now=clock.now(),
-                promotions=settings.sending.promoted is AfterPromotion.ASK,
-            )
+            self.witness = begin_watched(self.database, url or settings.database, folder, settings, now=clock.now())
         self.sender = Sender(setup=lambda: self.setup, database=self.database, clock=clock, witness=self.witness)
         self.dispatcher = dispatcher_for(self.sender, self.database, clock)
         self.plan: PlanFile | None = None
@@ -299,7 +292,8 @@ class Daemon:
         """A database that was put in the place of ours, or that somebody else found out, is nothing to send from."""
         try:
             self.installation.database.same.look()
-            refuse_quarantined(self.installation.database)
+            zone = self.installation.setup.workspace.settings.time_zone
+            refuse_quarantined(self.installation.database, zone)
         except AnotherDatabase:
             raise
         except StoreError:  # those who use it tell that it is down

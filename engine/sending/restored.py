@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from engine.errors import Quarantined
 from engine.ledger import brakes, restores
+from engine.scalars import clock_time
 from engine.sending.witness import Witness, place, testimonies
+from engine.settings import AfterPromotion, Settings
 from engine.store import Database
 
 log = structlog.get_logger()
@@ -43,25 +46,24 @@ def suspicion(database: Database, url: str, folder: Path, *, promotions: bool = 
     return f"it does not know of message {lost[0].message}, which was handed over" if lost else ""
 
 
-def refuse_quarantined(database: Database) -> None:
-    """Raises Quarantined where the database is in quarantine."""
+def refuse_quarantined(database: Database, zone: ZoneInfo) -> None:
+    """Raises Quarantined where the database is in quarantine; its time is told by the clocks of `zone`."""
     with database.reading() as connection:
         quarantine = restores.quarantined(connection)
     if quarantine is not None:
-        what = f"{quarantine.why} (seen on {quarantine.since:%Y-%m-%d %H:%M} UTC); nothing is sent"
+        what = f"{quarantine.why} (seen on {clock_time(quarantine.since, zone)}); nothing is sent"
         raise Quarantined(what, where="config.yaml: database", remedy=REMEDY)
 
 
-def begin_watched(
-    database: Database, url: str, folder: Path, *, now: datetime, promotions: bool = True
-) -> Witness | None:
+def begin_watched(database: Database, url: str, folder: Path, settings: Settings, *, now: datetime) -> Witness | None:
     """Look whether the database is the one that sent last, and begin a witness of what leaves from now on; None where none
     can be written. Raises Quarantined.
     """
-    refuse_quarantined(database)
+    refuse_quarantined(database, settings.time_zone)
+    promotions = settings.sending.promoted is AfterPromotion.ASK
     if why := suspicion(database, url, folder, promotions=promotions):
         brakes.pause(database, brakes.RESTORED, why=f"{RESTORED}: {why}", now=now)
-        refuse_quarantined(database)
+        refuse_quarantined(database, settings.time_zone)
     with database.reading() as connection:
         incarnation, newest = restores.incarnations(connection)[-1], restores.newest_hand_over(connection)
     where = place(url, folder, database.ledger)

@@ -22,6 +22,7 @@ from engine.ledger.balance import balance
 from engine.ledger.links import link_id
 from engine.model import Lane, Reason, State
 from engine.provider import Accepted, Finding, NotFound, Outgoing
+from engine.scalars import clock_time
 from engine.sending.restored import begin_watched, suspicion
 from engine.sending.sender import Sender
 from engine.sending.witness import place
@@ -34,7 +35,7 @@ from tests.sending.shop import Scripted, Shop
 @contextmanager
 def sending(shop: Shop, url: str) -> Iterator[Sender]:
     """The shop's sender, with the look and the witness that the daemon has."""
-    witness = begin_watched(shop.database, url, shop.folder, now=shop.clock.now())
+    witness = begin_watched(shop.database, url, shop.folder, shop.workspace.settings, now=shop.clock.now())
     setup = shop.setup()
     sender = Sender(setup=lambda: setup, database=shop.database, clock=shop.clock, witness=witness)
     try:
@@ -107,6 +108,7 @@ def test_a_restored_database_sends_nothing_until_somebody_has_decided(shop: Shop
     with pytest.raises(Quarantined, match=r"was handed over|another database") as refused, sending(shop, backup.url):
         pass
     assert "resume --after-restore" in str(refused.value)
+    assert f"seen on {clock_time(shop.clock.now(), shop.workspace.settings.time_zone)})" in str(refused.value)
     with pytest.raises(Quarantined), sending(shop, backup.url):
         pass
     brakes.resume(shop.database, brakes.ALL)
