@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -266,55 +266,65 @@ BUILT_IN_ATTRIBUTES: Mapping[str, AttributeType] = {
 
 def _unresolved(settings: Settings, node: document.Node) -> list[Problem]:
     """References inside config.yaml that lead nowhere, and names that are taken."""
-    problems = []
+    looks = (_strange_providers, _wrong_dispatch, _taken_names, _free_countries, _nameless_vendors)
+    return [problem for look in looks for problem in look(settings, node)]
+
+
+def _strange_providers(settings: Settings, node: document.Node) -> Iterator[Problem]:
     for channel, routes in settings.channels.items():
         for message_class in MessageClass:
             route = routes.of(message_class)
             for path, hop in route.places() if route else ():
                 if hop.provider not in settings.providers:
-                    at = document.position_of(node, ("channels", channel.value, message_class.value, *path))
-                    problems.append(
-                        Problem(
-                            at=at,
-                            what=f'there is no provider "{hop.provider}".',
-                            remedy=document.suggestion(hop.provider, settings.providers),
-                        )
+                    yield Problem(
+                        at=document.position_of(node, ("channels", channel.value, message_class.value, *path)),
+                        what=f'there is no provider "{hop.provider}".',
+                        remedy=document.suggestion(hop.provider, settings.providers),
                     )
+
+
+def _wrong_dispatch(settings: Settings, node: document.Node) -> Iterator[Problem]:
     if settings.sending.dispatch is Dispatch.PROCRASTINATE and not settings.database.startswith("postgresql"):
-        problems.append(
-            Problem(
-                at=document.position_of(node, ("sending", "dispatch")),
-                what="procrastinate works on PostgreSQL alone, and this database is SQLite.",
-                remedy="Write `dispatch: threads`, or a `database: postgresql://…`.",
-            )
+        yield Problem(
+            at=document.position_of(node, ("sending", "dispatch")),
+            what="procrastinate works on PostgreSQL alone, and this database is SQLite.",
+            remedy="Write `dispatch: threads`, or a `database: postgresql://…`.",
         )
+
+
+def _taken_names(settings: Settings, node: document.Node) -> Iterator[Problem]:
     if ANSWERS in settings.purposes:
-        at = document.position_of(node, ("purposes", ANSWERS), key=True)
-        problems.append(Problem(at=at, what=f'the purpose "{ANSWERS}" is built in.', remedy="Give yours another name."))
-    if settings.guards.spend and settings.channels.get(Channel.SMS) and DEFAULT not in settings.prices.sms:
-        problems.append(
-            Problem(
-                at=document.position_of(node, ("guards", "spend"), key=True),
-                what="money is limited, and SMS to some countries have no price: they would count as free.",
-                remedy="Add `default` to prices.sms, like `prices: {sms: {default: 0.08}}`.",
+        yield Problem(
+            at=document.position_of(node, ("purposes", ANSWERS), key=True),
+            what=f'the purpose "{ANSWERS}" is built in.',
+            remedy="Give yours another name.",
+        )
+    for name in BUILT_IN_ATTRIBUTES:
+        if name in settings.attributes:
+            yield Problem(
+                at=document.position_of(node, ("attributes", name), key=True),
+                what=f'the attribute "{name}" is built in.',
+                remedy="Leave it out: every customer has it.",
             )
+
+
+def _free_countries(settings: Settings, node: document.Node) -> Iterator[Problem]:
+    if settings.guards.spend and settings.channels.get(Channel.SMS) and DEFAULT not in settings.prices.sms:
+        yield Problem(
+            at=document.position_of(node, ("guards", "spend"), key=True),
+            what="money is limited, and SMS to some countries have no price: they would count as free.",
+            remedy="Add `default` to prices.sms, like `prices: {sms: {default: 0.08}}`.",
         )
-    for name in set(settings.attributes) & set(BUILT_IN_ATTRIBUTES):
-        at = document.position_of(node, ("attributes", name), key=True)
-        problems.append(
-            Problem(at=at, what=f'the attribute "{name}" is built in.', remedy="Leave it out: every customer has it.")
-        )
+
+
+def _nameless_vendors(settings: Settings, node: document.Node) -> Iterator[Problem]:
     for name, definition in settings.providers.items():
         if not definition or "use" not in definition:
-            at = document.position_of(node, ("providers", name), key=True)
-            problems.append(
-                Problem(
-                    at=at,
-                    what=f'the provider "{name}" does not say which vendor it is.',
-                    remedy="Add `use:` with smtp, sendgrid, ses, twilio, vonage, mastodon, file or console.",
-                )
+            yield Problem(
+                at=document.position_of(node, ("providers", name), key=True),
+                what=f'the provider "{name}" does not say which vendor it is.',
+                remedy="Add `use:` with a vendor's name, like `use: smtp`; docs/channels.md lists them.",
             )
-    return problems
 
 
 def load_environment(folder: Path) -> None:

@@ -30,7 +30,7 @@ from engine.ledger.engagement import ENGAGEMENTS
 from engine.ledger.machines import TOO_FAST
 from engine.ledger.record import record_events
 from engine.ledger.settle import Ended, Retry, settle
-from engine.model import Lane, Reason, State
+from engine.model import Lane, Message, Reason, State
 from engine.provider import Accepted, ProviderEvent
 from engine.questions.audience import chosen_customers
 from engine.questions.examples.example import EarlierMessage, Example, Fate, InventedCustomer
@@ -112,12 +112,21 @@ def _suppress(connection: Connection, database: Database, customer: InventedCust
 
 def _send_before(workspace: Workspace, database: Database, message: EarlierMessage, number: int) -> None:
     """A message that was accepted earlier. That it was sent is given, so no policy is asked."""
-    campaign = workspace.campaigns[message.campaign]
+    campaign, at = workspace.campaigns[message.campaign], message.sent_at
     alone = campaign.model_copy(update={"audience": {"id": message.customer}, "reentry": "always", "trigger": None})
-    at = message.sent_at
     launch(workspace, database, alone, Occurrence(key=f"before-{number}", nominal_at=at), now=at)
     (taken,) = claim(database, Lane.BULK, owner="test", limit=1, lease=timedelta(minutes=1), now=at)
-    mine = (customers.c.id == contact_points.c.customer_id) & (contact_points.c.channel == campaign.channel.value)
+    _hand_over(database, taken, at)
+    record_events(database, _reports(message, database.message_key(taken.id)), provider="test", now=at)
+    if message.left_at is not None:
+        outside = select(customers.c.id).where(customers.c.external_id == message.customer)
+        with database.writing() as connection:
+            note_departures(connection, database, message.campaign, outside, now=message.left_at)
+
+
+def _hand_over(database: Database, taken: Message, at: datetime) -> None:
+    """As a sender would, to a vendor that takes everything."""
+    mine = (customers.c.id == contact_points.c.customer_id) & (contact_points.c.channel == taken.channel.value)
     query = select(customers.c.revision, contact_points.c.id, contact_points.c.address).select_from(
         customers.outerjoin(contact_points, mine)
     )
@@ -139,21 +148,19 @@ def _send_before(workspace: Workspace, database: Database, message: EarlierMessa
     sent = replace(taken, attempts=1, sent_to=row.address, provider="test")
     ended = Ended(message=sent, outcome=Accepted(), retry=Retry(wait=timedelta(), worthwhile=False))
     settle(database, [ended], now=at)
-    key = database.message_key(taken.id)
-    reports = [
+
+
+def _reports(message: EarlierMessage, key: str) -> list[ProviderEvent]:
+    earliest = message.sent_at + TOO_FAST  # a person did it, whatever the day says
+    return [
         ProviderEvent(
             name=name,
-            at=max(when, at + TOO_FAST) if name in ENGAGEMENTS else when,  # a person did it, whatever the day says
+            at=max(when, earliest) if name in ENGAGEMENTS else when,
             dedupe=f"{name}:{key}",
             message_key=key,
         )
         for name, when in sorted(message.reported.items(), key=lambda each: each[1])
     ]
-    record_events(database, reports, provider="test", now=at)
-    if message.left_at is not None:
-        outside = select(customers.c.id).where(customers.c.external_id == message.customer)
-        with database.writing() as connection:
-            note_departures(connection, database, message.campaign, outside, now=message.left_at)
 
 
 # ---------------------------------------------------------------- at the test's moment
