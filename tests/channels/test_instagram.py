@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from channels.instagram import Instagram, InstagramSettings
+from engine.errors import ProviderError
 from engine.provider import (
     Accepted,
     Ambiguous,
@@ -17,7 +18,6 @@ from engine.provider import (
     Http,
     NotFound,
     NotSent,
-    ProviderError,
     Rejected,
     TextContent,
     refuse_what_is_not_promised,
