@@ -97,8 +97,9 @@ def _moment(seconds: Any) -> datetime | None:
 def _none(answer: Answer | NotSent | Ambiguous) -> NotSent:
     """Without a token nothing is handed over, whatever kept it from us."""
     if not isinstance(answer, Answer):
-        return NotSent(code="not_logged_in", detail=answer.detail)
+        return NotSent(code="not_logged_in", detail=answer.detail, down=True)
     ended = outcome_of_status(answer) if not answer.good else None
     wait = ended.retry_after if isinstance(ended, NotSent) else None
     error = without_personal(storable(answer.fields().get("error"))) or f"http_{answer.status}"
-    return NotSent(code="not_logged_in", detail=error, retry_after=wait, no_access=answer.status in REFUSED)
+    refused, down = answer.status in REFUSED, answer.status >= 500
+    return NotSent(code="not_logged_in", detail=error, retry_after=wait, no_access=refused, down=down)

@@ -114,9 +114,11 @@ def _trusted(url: str, server: str) -> bool:
 def _not_in(answer: Answer | NotSent | Ambiguous) -> NotSent:
     """Without a session nothing is handed over, whatever kept it from us."""
     if not isinstance(answer, Answer):
-        return NotSent(code="not_logged_in", detail=answer.detail)
+        return NotSent(code="not_logged_in", detail=answer.detail, down=True)
     ended = outcome_of_status(answer, reset=RESET) if not answer.good else None
     error = without_personal(storable(answer.fields().get("error")))
     wait = ended.retry_after if isinstance(ended, NotSent) else None
     refused = answer.status in NO_ACCESS or error in REFUSED
-    return NotSent(code="not_logged_in", detail=error or f"http_{answer.status}", retry_after=wait, no_access=refused)
+    down = answer.status >= 500
+    detail = error or f"http_{answer.status}"
+    return NotSent(code="not_logged_in", detail=detail, retry_after=wait, no_access=refused, down=down)

@@ -16,7 +16,7 @@ from channels.mime import Letter
 from channels.smtp.connection import Command, Connection, NotOffered, Refusal, Steps
 from engine.errors import RegularsError
 from engine.model import SuppressionReason
-from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
+from engine.provider import NOT_CONNECTED, Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
 
 OUR_SET_UP = frozenset({502, 503, 530, 534, 535, 538})
 """Replies about commands and logging in, whatever they are given to (RFC 5321 §4.2.2, RFC 4954 §6)."""
@@ -125,12 +125,15 @@ def not_set_up(error: Exception, words: Words, outgoing: Outgoing) -> NotSent:
         case RegularsError():
             return NotSent(code="set_up", detail=error.what)
         case Refusal():
-            refused = error.code in REFUSES_US
             code, detail = f"{error.step.lower()}_{error.code}", words(error.reply, outgoing)
-            return NotSent(code=code, detail=detail, no_access=refused)
+            refused, later = (
+                error.code in REFUSES_US,
+                400 <= error.code < 500,
+            )  # it serves nobody now (RFC 5321 §3.1, §3.8)
+            return NotSent(code=code, detail=detail, no_access=refused, down=later and not refused)
         case NotOffered():
             return NotSent(code="set_up", detail=str(error))
-    return NotSent(code="not_connected", detail=type(error).__name__)
+    return NotSent(code=NOT_CONNECTED, detail=type(error).__name__)
 
 
 def _code(code: int, reply: str) -> str:

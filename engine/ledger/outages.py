@@ -1,4 +1,4 @@
-"""What counts against no message: the time in which its provider took nothing from anybody, and attempts at which it refused us."""
+"""What counts against no message: the time in which its provider took nothing from anybody, and attempts at which it was not there, or refused us."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from engine.ledger import rates as buckets
 from engine.store import Database
 from engine.store.tables import EPOCH, attempts, rates
 
-REFUSED = "no_access"
-"""How an attempt ended at which the vendor refused us and not the message."""
+REFUSED, DOWN = "no_access", "down"
+"""How an attempt ended at which the message had no try: the vendor refused us, or was not there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +35,13 @@ def note(database: Database, key: str, *, until: datetime) -> None:
 def spared(database: Database, keys: Collection[str], message_ids: Collection[int]) -> Spared:
     """What counts against none of these messages, which these providers were to carry."""
     last = select(func.max(rates.c.down_until)).where(rates.c.key.in_(keys))
-    refused = (
+    no_tries = (
         select(attempts.c.message_id, func.count().label("times"))
-        .where(attempts.c.message_id.in_(message_ids), attempts.c.outcome == REFUSED)
+        .where(attempts.c.message_id.in_(message_ids), attempts.c.outcome.in_((REFUSED, DOWN)))
         .group_by(attempts.c.message_id)
     )
     with database.reading() as connection:
         until = connection.execute(last).scalar()
-        return Spared(until=until or EPOCH, attempts={row.message_id: row.times for row in connection.execute(refused)})
+        return Spared(
+            until=until or EPOCH, attempts={row.message_id: row.times for row in connection.execute(no_tries)}
+        )

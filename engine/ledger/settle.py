@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Update, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
-from engine.ledger.outages import REFUSED
+from engine.ledger.outages import DOWN, REFUSED
 from engine.ledger.spending import FREE, Cost, give_back
 from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
@@ -97,10 +97,16 @@ def _closed(one: Ended, now: datetime) -> dict[str, Any]:
         "message": one.message.id,
         "attempt": one.message.attempts,
         "ended": now,
-        "end": REFUSED if isinstance(outcome, NotSent) and outcome.no_access else _WORDS[type(outcome)],
+        "end": _end(outcome),
         "end_code": code,
         "end_detail": outcome.detail or None,
     }
+
+
+def _end(outcome: Outcome) -> str:
+    if isinstance(outcome, NotSent) and not outcome.begun:
+        return REFUSED if outcome.no_access else DOWN
+    return _WORDS[type(outcome)]
 
 
 def _closing(given: Mapping[str, ColumnElement[Any]]) -> Update:

@@ -29,6 +29,7 @@ from engine.provider.http import Http, outcome_of_status, prepared, retry_after,
 from engine.provider.look_up import Remembered, found_out, taken_at, taken_then, which
 from engine.provider.outcome import (
     NO_ACCESS,
+    NOT_CONNECTED,
     Accepted,
     Ambiguous,
     Engagement,
@@ -52,6 +53,7 @@ __all__ = [
     "GIF",
     "HEARTBEAT_SECONDS",
     "JPEG",
+    "NOT_CONNECTED",
     "NO_ACCESS",
     "PNG",
     "WEBP",

@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import NoPlainAnswer
 from engine.images import ImageLimits, Picture, picture
 from engine.outside import NotPublic
-from engine.provider.outcome import NO_ACCESS, Ambiguous, NotSent, Rejected, Verified
+from engine.provider.outcome import NO_ACCESS, NOT_CONNECTED, Ambiguous, NotSent, Rejected, Verified
 from engine.wire import Answer, Broken, Wire
 
 
@@ -38,7 +38,7 @@ class Http(Wire):
             case Answer():
                 return ended
             case Broken(left=False):
-                return NotSent(code="not_connected", detail=ended.kind)
+                return NotSent(code=NOT_CONNECTED, detail=ended.kind)
             case Broken():
                 return Ambiguous(code="no_answer", detail=ended.kind)
 

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from engine.model import SuppressionReason
 from engine.provider.texts import identity
 
+NOT_CONNECTED = "not_connected"
+"""The code where no connection stood."""
 SET_UP = "set_up"
 """The code where we could not even ask, because a secret is missing or makes no sense."""
 NO_ACCESS = frozenset({401, 402})
@@ -43,7 +45,8 @@ class NotSent:
 
     no_access: the vendor refuses us and not this message: a token has ended, a key is wrong or missing, the account is closed
     or unpaid. Until somebody puts that right every message of this provider waits, and none dies of it. The code `set_up`
-    says so by itself.
+    says so by itself. down: the vendor cannot be reached, or greets nobody, so that no message has had its try: none dies of
+    that either. The code `not_connected` says so by itself.
     """
 
     code: str
@@ -51,10 +54,18 @@ class NotSent:
     retry_after: timedelta | None = None
     alone: bool = False
     no_access: bool = False
+    down: bool = False
 
     def __post_init__(self) -> None:
         if self.code == SET_UP:
             object.__setattr__(self, "no_access", True)
+        if self.code == NOT_CONNECTED:
+            object.__setattr__(self, "down", True)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the message itself had its try: the vendor was there, and let us in."""
+        return not (self.no_access or self.down)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

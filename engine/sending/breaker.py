@@ -29,8 +29,6 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 PROBE_PATIENCE = timedelta(minutes=1)
 """A trial whose end nobody hears of holds up the next one for so long."""
 
-NOT_CONNECTED = "not_connected"
-
 
 @dataclass(kw_only=True, slots=True)
 class _State:
@@ -104,7 +102,7 @@ def _hear(state: _State, provider: str, outcome: Outcome, now: datetime) -> None
         state.trial = None
         return
     failed = isinstance(outcome, NotSent | Ambiguous)
-    not_begun = isinstance(outcome, NotSent) and (outcome.no_access or outcome.code == NOT_CONNECTED)
+    not_begun = isinstance(outcome, NotSent) and not outcome.begun
     if failed:
         refused = isinstance(outcome, NotSent) and outcome.no_access
         state.reason = Reason.NO_ACCESS if refused else Reason.PROVIDER_DOWN

@@ -11,12 +11,13 @@ from engine.ledger.outages import NOTHING, Spared
 from engine.ledger.settle import Retry
 from engine.model import Message
 from engine.provider import NotSent, Outcome
+from engine.sending.breaker import LONGEST_PAUSE
 from engine.sending.under import provider_key
 from engine.settings import Sending
 from engine.store import Database
 
 FIRST_WAIT = timedelta(seconds=2)
-LONGEST_WAIT = timedelta(hours=1)
+LONGEST_WAIT, LONGEST_WHILE_DOWN = timedelta(hours=1), LONGEST_PAUSE
 
 
 def retry(
@@ -30,21 +31,23 @@ def retry(
 ) -> Retry:
     """The next wait after `message.attempts` attempts, and whether another one is worth it: attempts and time are left.
 
-    A vendor that asks to wait is obeyed, up to `LONGEST_WAIT`; that is no failure, and uses up time alone. A vendor that refuses us
-    uses up neither: only what is too late to be of use (`not_after`) ends by that. Nor does what is `spared`, nor does it
-    make the wait longer.
+    A vendor that asks to wait is obeyed, up to `LONGEST_WAIT`; that is no failure, and uses up time alone. A vendor that is not there
+    uses up no attempts, and is tried again as often as its breaker lets somebody; a vendor that refuses us uses up neither: only what
+    is too late to be of use (`not_after`) ends by that. Nor does what is `spared`, nor does it make the wait longer.
     """
     asked = outcome.retry_after if isinstance(outcome, NotSent) else None
     refused = isinstance(outcome, NotSent) and outcome.no_access
+    down = isinstance(outcome, NotSent) and outcome.down
     counted = message.attempts - spared.attempts.get(message.id, 0)
-    ceiling = min(FIRST_WAIT * 2 ** min(message.attempts if refused else counted, 20), LONGEST_WAIT)
+    tries, longest = message.attempts if refused or down else counted, LONGEST_WHILE_DOWN if down else LONGEST_WAIT
+    ceiling = min(FIRST_WAIT * 2 ** min(tries, 20), longest)
     wait = ceiling * jitter.random()
     if asked is not None:
         wait = min(max(asked, wait), LONGEST_WAIT)
     ends = [message.not_after] if message.not_after is not None else []
     if not refused:
         ends.append(max(message.owed_at, spared.until) + sending.retry_for)
-    left = refused or asked is not None or counted < sending.max_attempts
+    left = refused or down or asked is not None or counted < sending.max_attempts
     return Retry(wait=wait, worthwhile=left and all(now + wait <= end for end in ends))
 
 

@@ -14,7 +14,7 @@ from engine.ledger import outages, rates
 from engine.ledger.outages import Spared
 from engine.model import Reason, State
 from engine.provider import Ambiguous, NotFound, NotSent, Outcome, Outgoing
-from engine.sending.breaker import IN_A_ROW
+from engine.sending.breaker import IN_A_ROW, LONGEST_PAUSE
 from engine.sending.retry import FIRST_WAIT, LONGEST_WAIT, retry, spared
 from engine.settings import Sending
 from engine.store import Database
@@ -94,12 +94,15 @@ def test_without_an_outage_time_counts_from_when_it_was_owed(world: World) -> No
     assert set(world.shop.states()) == {State.DEAD}
 
 
-def test_attempts_at_which_we_were_refused_do_not_count(tmp_path: Path, database: Database, now: datetime) -> None:
-    """One post alone, refused a dozen times: with the new token it has all its attempts, and no more than those."""
+@pytest.mark.parametrize(("down", "end"), [(REFUSED, "no_access"), (DOWN, "down")])
+def test_attempts_without_a_try_do_not_count(
+    tmp_path: Path, database: Database, now: datetime, down: NotSent, end: str
+) -> None:
+    """One message alone, refused or not connected a dozen times: afterwards it has all its attempts, and no more than those."""
     world = World(tmp_path, database, now, customers=1)
     world.configure(SHORT)
     world.launch("news")
-    world.provider.answer = lambda outgoing: REFUSED
+    world.provider.answer = lambda outgoing: down
     sender = world.sender()
     world.run(sender, 12 * HOUR)
     (refused,) = world.shop.rows()
@@ -111,7 +114,24 @@ def test_attempts_at_which_we_were_refused_do_not_count(tmp_path: Path, database
     assert row.attempts == refused.attempts + 3
     with database.reading() as connection:
         ends = [*connection.execute(select(attempts.c.outcome).order_by(attempts.c.number)).scalars()]
-    assert ends == ["no_access"] * refused.attempts + ["not_sent"] * 3
+    assert ends == [end] * refused.attempts + ["not_sent"] * 3
+
+
+def test_a_receipt_leaves_within_minutes_after_hours_without_the_relay(
+    tmp_path: Path, database: Database, now: datetime
+) -> None:
+    """Alone, and with two attempts: the relay is down for four hours, and takes it when it is back."""
+    world = World(tmp_path, database, now, customers=1)
+    world.configure(("max_attempts: 3", "max_attempts: 2"))
+    world.trigger("1")
+    world.provider.answer = lambda outgoing: DOWN
+    sender = world.sender()
+    world.run(sender, 4 * HOUR)
+    back = world.clock.now()
+    world.provider.answer = world.provider._take
+    world.run(sender, HOUR)
+    (receipt,) = world.shop.rows()
+    assert receipt.state == State.ACCEPTED and receipt.accepted_at - back < 2 * LONGEST_PAUSE
 
 
 def test_what_comes_too_late_still_ends(tmp_path: Path, database: Database, now: datetime) -> None:

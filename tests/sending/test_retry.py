@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.ledger.settle import Retry
 from engine.model import Message
 from engine.provider import NotSent
+from engine.sending.breaker import LONGEST_PAUSE
 from engine.sending.retry import FIRST_WAIT, LONGEST_WAIT, retry
 from engine.settings import Sending
 from tests.conftest import NOW
@@ -22,7 +23,7 @@ SENDING = Sending()
 
 
 def told(one: Message, asked: timedelta | None = None, *, now: datetime = NOW, seed: int = 1) -> Retry:
-    outcome = NotSent(code="http_429" if asked is not None else "not_connected", retry_after=asked)
+    outcome = NotSent(code="http_429" if asked is not None else "4.7.1", retry_after=asked)
     return retry(one, outcome, SENDING, now=now, jitter=random.Random(seed))
 
 
@@ -58,6 +59,18 @@ def test_a_vendor_that_says_at_once_is_not_hammered(asked: timedelta) -> None:
     """Waits grow all the same."""
     waits = [told(message(now=NOW, attempts=10), asked, seed=n).wait for n in range(100)]
     assert min(waits) >= timedelta() and max(waits) > timedelta(minutes=20)
+
+
+def test_a_vendor_that_is_not_there_uses_up_no_attempts() -> None:
+    """It is looked for again and again, as often as its breaker lets somebody try, until the message's time is over."""
+    nobody = NotSent(code="not_connected", detail="ConnectionRefusedError")
+    waits = [
+        retry(message(now=NOW, attempts=500), nobody, SENDING, now=NOW, jitter=random.Random(n)) for n in range(100)
+    ]
+    assert all(wait.worthwhile for wait in waits)
+    assert LONGEST_PAUSE * 0.9 < max(wait.wait for wait in waits) <= LONGEST_PAUSE
+    later = NOW + SENDING.retry_for
+    assert not retry(message(now=NOW, attempts=9), nobody, SENDING, now=later, jitter=random.Random(1)).worthwhile
 
 
 def test_being_told_to_wait_uses_up_time_and_no_attempts() -> None:
