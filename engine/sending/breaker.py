@@ -44,6 +44,15 @@ class _State:
     trial: datetime | None = None
     reason: Reason = Reason.PROVIDER_DOWN
 
+    def tried_at(self, now: datetime) -> bool:
+        """Whether a trial is under way; one of which nobody hears is over after a while, or when the clock is set back."""
+        return self.trial is not None and self.trial <= now < self.trial + PROBE_PATIENCE
+
+    def pauses_at(self, now: datetime) -> bool:
+        """Whether the pause lasts; where more than all of it is left, the clock was set back, and it is over."""
+        left = self.opens_at - now if self.opens_at is not None else timedelta()
+        return timedelta() < left <= (self.pause or timedelta())
+
 
 class Breakers:
     """The breakers of all providers, shared by the senders of a process. Times are UTC."""
@@ -57,9 +66,9 @@ class Breakers:
         state = self._states.get(provider)
         if state is None or state.opens_at is None:
             return None
-        if state.trial is not None:
-            return max(now + timedelta(seconds=1), min(state.trial + PROBE_PATIENCE, now + FIRST_PAUSE))
-        return state.opens_at if state.opens_at > now else None
+        if state.tried_at(now):
+            return now + FIRST_PAUSE
+        return state.opens_at if state.pauses_at(now) else None
 
     def reason(self, provider: str) -> Reason:
         """What the messages of a provider wait for."""
@@ -77,12 +86,16 @@ class Breakers:
             state = self._states.get(provider)
             if state is None or state.opens_at is None:
                 return count
-            if state.trial is not None and now >= state.trial + PROBE_PATIENCE:
-                state.trial = None
-            if count == 0 or state.trial is not None or state.opens_at > now:
+            if count == 0 or state.tried_at(now) or state.pauses_at(now):
                 return 0
             state.trial = now
             return 1
+
+    def not_tried(self, provider: str) -> None:
+        """What was let in did not leave: the next one may try."""
+        with self._lock:
+            if (state := self._states.get(provider)) is not None:
+                state.trial = None
 
     def heard(self, provider: str, outcomes: Iterable[Outcome], now: datetime) -> None:
         """How hand-overs to this provider ended."""

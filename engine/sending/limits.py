@@ -140,13 +140,12 @@ class Limits:
             return Expected(most, run_id=run_id)
         with self._looking:  # one after the other: else two would see the same places
             look = self._seen(run_id, now)
-            if look.room:
-                self._opens.pop(run_id, None)
-                return Expected(
-                    min(most, look.room), run_id=run_id, keys=look.keys, alone=look.alone, beside=self._beside
-                )
-        self._opens[run_id] = max(look.opens, now + LOOK_AGAIN)
-        return None
+            if not look.room:
+                self._opens[run_id] = max(look.opens, now + LOOK_AGAIN)
+                return None
+            self._opens.pop(run_id, None)
+            places = min(most, look.room)
+            return Expected(places, run_id=run_id, keys=look.keys, alone=look.alone, beside=self._beside)
 
     def opens(self, run_id: int, now: datetime) -> datetime:
         """From when on some of a run's messages may leave, as far as it is known now."""
@@ -186,8 +185,10 @@ class Limits:
 
     def opens_within(self, seconds: float, now: datetime) -> float | None:
         """In how many seconds a run that was looked at in vain may be looked at again; None if not so soon."""
-        self._opens = {run_id: opens for run_id, opens in self._opens.items() if opens > now}
-        left = min((opens - now for opens in self._opens.values()), default=timedelta.max).total_seconds()
+        ahead = [
+            opens - now for opens in tuple(self._opens.values()) if opens > now
+        ]  # other threads write it meanwhile
+        left = min(ahead, default=timedelta.max).total_seconds()
         return left if left <= seconds else None
 
     def _run_wide(self, hop: Hop) -> tuple[Bucket, ...]:
@@ -224,39 +225,42 @@ class Limits:
     def admit(
         self, group: Sequence[Leaving], expected: Expected, *, bulk: bool, now: datetime
     ) -> tuple[list[Leaving], list[Held]]:
-        """Of a provider's group, all of one run: who leaves now, with places taken everywhere; and who comes again when."""
+        """Of a provider's group, in the bulk lane all of one run: who leaves now, with places taken everywhere; and who comes
+        again when. Whom the provider's breaker holds back takes no place.
+        """
         if not self._enforced:
             return [*group], []
-        run = self._runs.get(group[0].message.run_id)
         name = group[0].intent.provider
-        queue = f"run {run.run_id}" if bulk else "triggered"
-        told = rates.take(self._database, self._wanted(group, run, now), queue=queue, bulk=bulk, now=now)
+        most = self.breakers.admit(name, len(group), now)
+        until, why = self.breakers.waits_until(name, now) or now, self.breakers.reason(name)
+        held = [Held(message=one.message, until=until, reason=why) for one in group[most:]]
+        queue = f"run {group[0].message.run_id}" if bulk else "triggered"
+        told = rates.take(self._database, self._wanted(group[:most], now), queue=queue, bulk=bulk, now=now)
         expected.taken(len(group))
-        leaving = [one for one in group if one.message.id not in told]
-        held = [
+        leaving = [one for one in group[:most] if one.message.id not in told]
+        held += [
             Held(message=one.message, until=told[one.message.id].at, reason=Reason.RATE_LIMITED)
-            for one in group
+            for one in group[:most]
             if one.message.id in told
         ]
-        most = self.breakers.admit(name, len(leaving), now)
-        if most < len(leaving):
-            until = self.breakers.waits_until(name, now) or now
-            held += [
-                Held(message=one.message, until=until, reason=self.breakers.reason(name)) for one in leaving[most:]
-            ]
-        return leaving[:most], held
+        if most and not leaving:
+            self.breakers.not_tried(name)
+        return leaving, held
 
-    def _wanted(self, group: Sequence[Leaving], run: Launched, now: datetime) -> list[Wanted]:
+    def _wanted(self, group: Sequence[Leaving], now: datetime) -> list[Wanted]:
+        if not group:
+            return []
         settings, name = self._setup().workspace.settings, group[0].intent.provider
         closed = self._closed.get(name)
         provider = of_provider(name, group[0].provider, closed=closed is not None and closed > now)
-        wanted, shared = [], dict[str, tuple[Bucket, ...]]()
+        wanted, shared = [], dict[tuple[int, str], tuple[Bucket, ...]]()
         for one in group:
-            sender = one.outgoing.sender
-            if sender not in shared:
+            run_id, sender = one.message.run_id, one.outgoing.sender
+            if (run_id, sender) not in shared:
                 of_its_sender = (*of_new_sender(settings, sender), *of_sender(settings, sender))
-                shared[sender] = (*of_campaign(run.campaign), *of_its_sender, *provider)
-            buckets = (*of_recipient(settings, one.outgoing.channel, one.outgoing.to), *shared[sender])
+                of_its_run = of_campaign(self._runs.get(run_id).campaign)
+                shared[run_id, sender] = (*of_its_run, *of_its_sender, *provider)
+            buckets = (*of_recipient(settings, one.outgoing.channel, one.outgoing.to), *shared[run_id, sender])
             if buckets:
                 wanted.append(Wanted(message_id=one.message.id, buckets=buckets))
         return wanted
@@ -323,6 +327,8 @@ class Limits:
             if (until := told.get(provider_key(name))) is not None:
                 closed[name] = max(until, closed.get(name, until))
         self._closed = closed
+        with self._looking:
+            self._opens = {run_id: opens for run_id, opens in self._opens.items() if opens > now}
         if self._forgotten_at is None or now - self._forgotten_at > timedelta(hours=1):
             kept = max(KEPT, self._setup().workspace.settings.sending.retry_for)
             rates.forget(self._database, before=now - kept)

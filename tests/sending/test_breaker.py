@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from engine.model import Reason, State
-from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
+from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
 from engine.sending.breaker import FIRST_PAUSE, IN_A_ROW, LONGEST_PAUSE, LOOKED_AT, PROBE_PATIENCE, WITHIN, Breakers
 from engine.store import Database
+from engine.store.tables import spending
 from tests.sending.test_limits import Slow, World
 
 DOWN = NotSent(code="not_connected", detail="ConnectionRefusedError")
@@ -97,7 +99,26 @@ def test_a_trial_that_nobody_hears_of_is_followed_by_another_one(now: datetime) 
     """Its sender died: a minute later the next message tries."""
     breakers, later = opened(now), now + FIRST_PAUSE
     assert breakers.admit("relay", 1, later) == 1
+    assert breakers.waits_until("relay", later) is not None
+    assert breakers.waits_until("relay", later + PROBE_PATIENCE) is None
     assert breakers.admit("relay", 1, later + PROBE_PATIENCE) == 1
+
+
+def test_a_trial_that_did_not_leave_is_followed_by_another_one_at_once(now: datetime) -> None:
+    """Its message was cancelled, say, or its money is spent."""
+    breakers, later = opened(now), now + FIRST_PAUSE
+    assert breakers.admit("relay", 9, later) == 1
+    breakers.not_tried("relay")
+    assert breakers.waits_until("relay", later) is None and breakers.admit("relay", 9, later) == 1
+
+
+def test_a_clock_that_is_put_right_ends_a_pause_that_began_ahead(now: datetime) -> None:
+    """It opened, and somebody tried, while the clock was two hours ahead."""
+    ahead = now + timedelta(hours=2)
+    breakers = opened(ahead)
+    assert breakers.waits_until("relay", now) is None
+    assert breakers.admit("relay", 1, ahead + FIRST_PAUSE) == 1
+    assert breakers.waits_until("relay", now) is None and breakers.admit("relay", 1, now) == 1
 
 
 def test_a_trial_that_is_told_to_wait_was_no_failure(now: datetime) -> None:
@@ -308,3 +329,37 @@ def test_the_breaker_says_what_its_messages_wait_for(now: datetime) -> None:
     breakers.admit("relay", 1, now + FIRST_PAUSE)
     breakers.heard("relay", [DOWN], now + FIRST_PAUSE)
     assert breakers.reason("relay") is Reason.PROVIDER_DOWN
+
+
+def test_a_trial_whose_money_is_spent_holds_up_nobody(tmp_path: Path, database: Database, now: datetime) -> None:
+    """The day's cap is reached while the vendor is down: a receipt tries in its stead, and leaves."""
+    world = World(tmp_path, database, now, customers=40)
+    world.configure(more="prices: {email: 1}\nguards: {spend: {a_day: 30}}\n")
+    world.provider.answer = lambda outgoing: DOWN
+    world.launch("news")
+    sender = world.sender()
+    world.run(sender, timedelta(seconds=4))
+    with database.writing() as connection:
+        connection.execute(update(spending).values(spent=30_000_000))
+    world.provider.answer = world.provider._take
+    world.run(sender, timedelta(minutes=2))
+    world.trigger("1")
+    world.run(sender, timedelta(minutes=2))
+    assert [outgoing.campaign for _, outgoing in world.provider.sent] == ["receipt"]
+
+
+def test_who_waits_for_a_breaker_takes_no_place_of_a_warm_up(tmp_path: Path, database: Database, now: datetime) -> None:
+    """A vendor that is down for its first seconds: of the day's hundred a few tried in vain, and the others leave."""
+    world = World(tmp_path, database, now, customers=300)
+    world.configure(more="senders: {news@shop.example: {warm_up: {from: 2026-03-02, days: [100, 200]}}}\n")
+    tried = list[Outgoing]()
+
+    def answer(outgoing: Outgoing) -> Outcome:
+        tried.append(outgoing)
+        return DOWN if world.clock.now() < now + timedelta(seconds=4) else world.provider._take(outgoing)
+
+    world.provider.answer = answer
+    world.launch("news")
+    world.run(world.sender(), timedelta(hours=9))
+    failed = len(tried) - len(world.provider.sent)
+    assert len(tried) == 100 and len(world.provider.sent) == 100 - failed
