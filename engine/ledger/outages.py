@@ -1,4 +1,4 @@
-"""What counts against no message: the time in which its provider took nothing from anybody, and attempts at which it was not there, or refused us."""
+"""What counts against no message: the time in which its provider took nothing from anybody, and attempts at which it was not there, refused us, or asked to wait."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from engine.ledger import rates as buckets
 from engine.store import Database
 from engine.store.tables import EPOCH, attempts, rates
 
-REFUSED, DOWN = "no_access", "down"
-"""How an attempt ended at which the message had no try: the vendor refused us, or was not there."""
+REFUSED, DOWN, LATER = "no_access", "down", "later"
+"""How an attempt ended that counts for none: the vendor refused us, was not there, or asked to come again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ def spared(database: Database, keys: Collection[str], message_ids: Collection[in
     last = select(func.max(rates.c.down_until)).where(rates.c.key.in_(keys))
     no_tries = (
         select(attempts.c.message_id, func.count().label("times"))
-        .where(attempts.c.message_id.in_(message_ids), attempts.c.outcome.in_((REFUSED, DOWN)))
+        .where(attempts.c.message_id.in_(message_ids), attempts.c.outcome.in_((REFUSED, DOWN, LATER)))
         .group_by(attempts.c.message_id)
     )
     with database.reading() as connection:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Update, update
+from sqlalchemy import ColumnElement, Connection, Update, select, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
-from engine.ledger.outages import DOWN, REFUSED
+from engine.ledger.outages import DOWN, LATER, REFUSED
 from engine.ledger.spending import FREE, Cost, give_back
 from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
@@ -42,11 +42,13 @@ class Ended:
     cost: Cost = FREE
 
 
-def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
+def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: bool = False) -> int:
     """Write down how hand-overs ended, all in one commit. Returns how many moved: some may have moved on meanwhile
-    (a provider's event was faster).
+    (a provider's event was faster). `again`: an earlier call failed, and may have been written all the same.
     """
     with database.writing(by_index=True) as connection:
+        if again and not (ended := _open(connection, ended)):
+            return 0
         # Messages before their customers, each in the order of their ids: as everybody does who locks both.
         ended = sorted(ended, key=lambda one: one.message.id)
         moved = sum(
@@ -67,6 +69,16 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime) -> int:
                     source="provider",
                 )
         return moved
+
+
+def _open(connection: Connection, ended: Sequence[Ended]) -> list[Ended]:
+    """Those whose end is not written down yet: what a lost answer hid is not counted, nor paid back, twice."""
+    c = attempts.c
+    theirs = c.message_id.in_([one.message.id for one in ended])
+    still = {
+        tuple(row) for row in connection.execute(select(c.message_id, c.number).where(theirs, c.ended_at.is_(None)))
+    }
+    return [one for one in ended if (one.message.id, one.message.attempts) in still]
 
 
 def _bad(one: Ended) -> bool:
@@ -106,6 +118,8 @@ def _closed(one: Ended, now: datetime) -> dict[str, Any]:
 def _end(outcome: Outcome) -> str:
     if isinstance(outcome, NotSent) and not outcome.begun:
         return REFUSED if outcome.no_access else DOWN
+    if isinstance(outcome, NotSent) and outcome.retry_after is not None:
+        return LATER
     return _WORDS[type(outcome)]
 
 
@@ -135,12 +149,16 @@ _CLOSING = PreparedMany(
 )
 
 
+OWN_FAULT = "own_fault"
+"""The code of what could not leave for a fault of ours."""
 _OWN_DOUBTS = {Reason.RESTORED.value: Reason.RESTORED}
 """Doubts that are no vendor's doing, by their code."""
 _WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Ambiguous: "ambiguous"}
 
 
 def _waits_for(outcome: NotSent) -> Reason:
+    if outcome.code == OWN_FAULT:
+        return Reason.FAULT
     if outcome.alone:
         return Reason.NOT_READY
     if outcome.retry_after:

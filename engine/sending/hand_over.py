@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from engine.errors import StoreError
 from engine.ledger import hand_over as ledger
 from engine.ledger.brakes import stop
 from engine.ledger.outages import NOTHING, Spared
-from engine.ledger.settle import Ended, settle
+from engine.ledger.settle import OWN_FAULT, Ended, settle
 from engine.ledger.spending import money
 from engine.model import Message, Reason
 from engine.policy import Facts
@@ -28,23 +29,38 @@ log = structlog.get_logger()
 SETTLE_SECONDS = 0.05
 """An answer waits at most about so long for others to be written down with it."""
 
+FAULT_WAIT = timedelta(seconds=1)
+"""What could not leave for a fault of ours comes again after so long, or longer the more often it did."""
+
 LOOKED_UP = 8
 """After so many messages written, a sender looks at the clock, and whether it is to end; and before each group leaves."""
 
 _KEPT_WORDS = {ledger.Held: "held", ledger.Withheld: "withheld", ledger.Doubted: "in_doubt"}
 
 
-def hand_over_batch(desk: Desk, run: Launched, batch: Sequence[Message], facts: Mapping[int, Facts]) -> Iterator[str]:
-    """Decide about the claimed messages of one run and hand over those that may leave. Yields a word for each."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A claimed message, with its run and what is known about its customer."""
+
+    message: Message
+    run: Launched
+    facts: Facts
+
+
+def hand_over_batch(desk: Desk, batch: Iterator[Claimed]) -> Iterator[str]:
+    """Decide about claimed messages and hand over those that may leave, those of many runs beside each other. Yields a word
+    for each.
+    """
     kept: list[ledger.Kept] = []
     suspects: list[Leaving] = []
     groups: dict[str, list[Leaving]] = defaultdict(list)
     sizes: dict[str, int] = {}
-    for place, message in enumerate(batch):
+    for place, claimed in enumerate(batch):
+        message = claimed.message
         if place % LOOKED_UP == 0 and _too_late(desk):
-            yield from _put_back(desk, batch[place:])
+            yield from _put_back(desk, [message, *(late.message for late in batch)])
             break
-        prepared = prepare(desk, message, run, facts[message.id])
+        prepared = prepare(desk, message, claimed.run, claimed.facts)
         if not isinstance(prepared, Leaving):
             kept.append(prepared)
             continue
@@ -103,10 +119,12 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
     own = _spared(desk, name, group)
     refused = _begin(desk, group)
     yield from (why.value for why in refused.values())
+    if len(refused) == len(group):
+        desk.limits.breakers.not_tried(name)
     begun = {one.outgoing.key: one for one in group if one.message.id not in refused}
     answered: list[Ended] = []
     written_at = time.monotonic()
-    for answer in _answers(desk, provider, [one.outgoing for one in begun.values()]):
+    for answer in _answers(desk, provider, [*begun.values()]):
         if answer is not None:
             outgoing, outcome = answer
             answered.append(_ended(desk, begun.pop(outgoing.key), outcome, own))
@@ -118,15 +136,12 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
 
 
 def _begin(desk: Desk, group: Sequence[Leaving]) -> dict[int, Reason]:
-    """The intents, on disk and witnessed. Returns why some may not leave, which go back."""
+    """The intents, on disk. Returns why some may not leave, which go back."""
     refused = ledger.begin(desk.database, [one.intent for one in group], now=desk.now())
     unsent = [(one.message, refused[one.message.id]) for one in group if one.message.id in refused]
     back = [(message, why) for message, why in unsent if why not in (Reason.CANCELLED, Reason.DAY_SPENT)]
     ledger.release(desk.database, back, now=desk.now())
     _hold_back(desk, [one for one in group if refused.get(one.message.id) in _SPENT], refused)
-    begun = [one.message for one in group if one.message.id not in refused]
-    if begun and desk.witness:
-        desk.witness.note(begun[-1].id, begun[-1].attempts + 1)
     return refused
 
 
@@ -167,11 +182,11 @@ def _doubted(desk: Desk, suspects: Sequence[Leaving]) -> Iterator[str]:
     yield from ("in_doubt" for _ in ended)
 
 
-def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome] | None]:
+def _answers(desk: Desk, provider: Provider, begun: Sequence[Leaving]) -> Iterator[tuple[Outgoing, Outcome] | None]:
     """How each hand-over ended, and None now and then meanwhile. What a provider that breaks its contract did, nobody knows."""
-    if desk.too_late:  # the commit took so long that somebody else may soon have the messages
-        late = NotSent(code="lease_over", detail="the database was too slow")
-        yield from ((outgoing, late) for outgoing in batch)
+    batch = [one.outgoing for one in begun]
+    if fault := _own_fault(desk, begun):
+        yield from ((outgoing, fault) for outgoing in batch)
         return
     missing = {outgoing.key: outgoing for outgoing in batch}
     deadline = time.monotonic() + desk.setup.workspace.settings.sending.deadline.total_seconds()
@@ -184,6 +199,22 @@ def _answers(desk: Desk, provider: Provider, batch: Sequence[Outgoing]) -> Itera
         log.exception("the provider raised", provider=type(provider).__name__)
         broken = type(error).__name__
     yield from ((outgoing, Ambiguous(code="provider_error", detail=broken)) for outgoing in missing.values())
+
+
+def _own_fault(desk: Desk, begun: Sequence[Leaving]) -> NotSent | None:
+    """Why nothing of this may leave, though its intents are on disk: they took so long that somebody else may soon have the
+    messages, or nobody would witness it. No vendor is to blame, and no message loses a try by it.
+    """
+    if desk.too_late:
+        return NotSent(code=OWN_FAULT, detail="the database was too slow", alone=True, retry_after=FAULT_WAIT)
+    try:
+        if desk.witness and begun:
+            desk.witness.note(begun[-1].message.id, begun[-1].message.attempts + 1)
+    except OSError as error:
+        why = f"the witness of what leaves cannot be written ({error.strerror})"
+        log.error("nothing is sent", why=why)
+        return NotSent(code=OWN_FAULT, detail=why, alone=True, retry_after=FAULT_WAIT)
+    return None
 
 
 def _spared(desk: Desk, name: str, group: Sequence[Leaving]) -> Spared:
@@ -202,15 +233,15 @@ def _ended(desk: Desk, sent: Leaving, outcome: Outcome, own: Spared = NOTHING) -
 
 def _settle_until_written(desk: Desk, ended: Sequence[Ended]) -> None:
     """Never go on before these answers are on disk; a sender that must stop leaves them to the lease."""
-    wait, last = 0.05, time.monotonic() + desk.setup.workspace.settings.sending.lease.total_seconds()
+    again, wait, last = False, 0.05, time.monotonic() + desk.setup.workspace.settings.sending.lease.total_seconds()
     while True:
         try:
-            settle(desk.database, ended, now=desk.now())
+            settle(desk.database, ended, now=desk.now(), again=again)
         except (StoreError, SQLAlchemyError):
             log.exception("answers cannot be written yet", messages=len(ended))
             if desk.stopping() or time.monotonic() > last:
                 raise
             time.sleep(wait)
-            wait = min(wait * 2, 5.0)
+            again, wait = True, min(wait * 2, 5.0)
         else:
             return

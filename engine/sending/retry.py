@@ -32,14 +32,15 @@ def retry(
     """The next wait after `message.attempts` attempts, and whether another one is worth it: attempts and time are left.
 
     A vendor that asks to wait is obeyed, up to `LONGEST_WAIT`; that is no failure, and uses up time alone. A vendor that is not there
-    uses up no attempts, and is tried again as often as its breaker lets somebody; a vendor that refuses us uses up neither: only what
+    uses up no attempts either, and is tried again as often as its breaker lets somebody; a vendor that refuses us uses up neither: only what
     is too late to be of use (`not_after`) ends by that. Nor does what is `spared`, nor does it make the wait longer.
     """
     asked = outcome.retry_after if isinstance(outcome, NotSent) else None
     refused = isinstance(outcome, NotSent) and outcome.no_access
     down = isinstance(outcome, NotSent) and outcome.down
     counted = message.attempts - spared.attempts.get(message.id, 0)
-    tries, longest = message.attempts if refused or down else counted, LONGEST_WHILE_DOWN if down else LONGEST_WAIT
+    free = refused or down or asked is not None
+    tries, longest = message.attempts if free else counted, LONGEST_WHILE_DOWN if down else LONGEST_WAIT
     ceiling = min(FIRST_WAIT * 2 ** min(tries, 20), longest)
     wait = ceiling * jitter.random()
     if asked is not None:
@@ -47,7 +48,7 @@ def retry(
     ends = [message.not_after] if message.not_after is not None else []
     if not refused:
         ends.append(max(message.owed_at, spared.until) + sending.retry_for)
-    left = refused or down or asked is not None or counted < sending.max_attempts
+    left = free or counted < sending.max_attempts
     return Retry(wait=wait, worthwhile=left and all(now + wait <= end for end in ends))
 
 

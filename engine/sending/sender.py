@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -29,7 +29,7 @@ from engine.ledger.links import LinkNumbers
 from engine.model import Lane, Message, Reason
 from engine.policy import gather
 from engine.provider import Capabilities
-from engine.sending.hand_over import hand_over_batch
+from engine.sending.hand_over import Claimed, hand_over_batch
 from engine.sending.limits import Expected, Limits
 from engine.sending.posts import PostCounter
 from engine.sending.prepare import FAULT_PAUSE, Desk, Setup
@@ -100,8 +100,7 @@ class Sender:
     def tidy(self) -> None:
         """Take back what dead senders held, end what is too late, and decide about what is in doubt."""
         now = self._clock.now()
-        if self._witness:
-            self._witness.sync()
+        self._sync_witness()
         unsent, doubtful = ledger.recover(self._database, now=now)
         expired = ledger.expire(self._database, now=now)
         resolved = resolve(self._database, self._doubt_rules, now=now)
@@ -115,6 +114,13 @@ class Sender:
                 again=resolved.resent,
                 unknown=resolved.given_up,
             )
+
+    def _sync_witness(self) -> None:
+        try:
+            if self._witness:
+                self._witness.sync()
+        except OSError as error:  # what it saw, the database knows too, but for a restore: the chores go on
+            log.error("the witness of what leaves cannot be made safe", why=error.strerror)
 
     def reconcile(self) -> Counter[str]:
         """Ask vendors about the messages in doubt whose turn it is. Returns how many look-ups ended how."""
@@ -197,7 +203,10 @@ class Sender:
         by_run: dict[int, list[Message]] = defaultdict(list)
         for message in batch:
             by_run[message.run_id].append(message)
-        return Counter(word for run_id, messages in by_run.items() for word in self._of_one_run(desk, run_id, messages))
+        known = (claimed for run_id, messages in by_run.items() for claimed in self._of_one_run(desk, run_id, messages))
+        counts = Counter(hand_over_batch(desk, known))
+        counts["held"] += len(batch) - counts.total()  # by a fault in their run
+        return +counts
 
     def _claim(self, lanes: Sequence[Lane]) -> tuple[Lane, list[Message], Expected] | None:
         """The first lane that has something due; in the bulk lane the runs take turns, a batch each, as their limits allow."""
@@ -228,7 +237,7 @@ class Sender:
         """The database as a lane's messages are written: triggered ones go ahead."""
         return self._database if lane is Lane.BULK else self._database.ahead
 
-    def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> Iterator[str]:
+    def _of_one_run(self, desk: Desk, run_id: int, batch: list[Message]) -> list[Claimed]:
         """A fault in one run (its template cannot be read any more, say) holds up its own messages and no others."""
         try:
             run = self._runs.get(run_id)
@@ -240,9 +249,8 @@ class Sender:
             log.exception("a run could not be prepared", run=run_id)
             until = desk.now() + FAULT_PAUSE
             keep(self._database, [Held(message=m, until=until, reason=Reason.FAULT) for m in batch], now=desk.now())
-            yield from ("held" for _ in batch)
-            return
-        yield from hand_over_batch(desk, run, batch, facts)
+            return []
+        return [Claimed(message=message, run=run, facts=facts[message.id]) for message in batch]
 
     @property
     def settings(self) -> Sending:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from engine.campaigns.launch import launch
+from engine.campaigns.launch import launch, trigger
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
 from engine.content.links import Links
@@ -160,6 +160,14 @@ class Shop:
             Occurrence(key=key, nominal_at=now),
             now=now,
         ).owed
+
+    def trigger(self, customer: str, key: str) -> None:
+        """A receipt for an order."""
+        with self.database.writing() as connection:
+            trigger(
+                self.workspace, connection, self.database, "receipt",
+                customer=customer, data={"order": key}, occurrence=key, now=self.clock.now(),
+            )  # fmt: skip
 
     def pass_time(self, **span: float) -> None:
         self.clock.set(self.clock.now() + timedelta(**span))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from engine.campaigns import launch as campaigns
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
+from engine.errors import StoreError
 from engine.intake import take_customers
 from engine.ledger import hand_over
 from engine.ledger.balance import balance
@@ -26,14 +28,16 @@ from engine.ledger.cancel import cancel
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName, Lane, Reason, State, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outgoing, ProviderEvent
+from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outgoing, ProviderEvent, Rejected
 from engine.rules.workspace import load_workspace
 from engine.sending import hand_over as sending
+from engine.sending.sender import Sender
+from engine.sending.witness import Witness
 from engine.store import Database
-from engine.store.tables import messages, suppressions
+from engine.store.tables import messages, spending, suppressions
 from tests.ledger import books
 from tests.postgres import Server
-from tests.sending.shop import POST, Scripted, Shop
+from tests.sending.shop import CONFIG, POST, Scripted, Shop
 
 
 @pytest.fixture
@@ -124,6 +128,90 @@ def test_an_answer_survives_a_database_that_fails_once(shop: Shop, monkeypatch: 
     shop.launch()
     shop.sender().drain()
     assert shop.states() == [State.ACCEPTED] * 9
+
+
+def test_answers_whose_commit_was_written_unheard_are_counted_once(
+    tmp_path: Path, database: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database takes the answers and its own is lost: what the vendor did not take is given back once, and fails once."""
+    shop = Shop(tmp_path, database, SteppedClock(now))
+    config = CONFIG.replace("batch: 4", "batch: 9") + "prices: {email: 1}\nguards: {spend: {a_day: 90}}\n"
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    shop.workspace = load_workspace(tmp_path)
+    lost, real = [1], sending.settle
+
+    def unheard(*arguments: Any, **named: Any) -> int:
+        moved = real(*arguments, **named)
+        if lost:
+            lost.pop()
+            raise StoreError("the server closed the connection")
+        return moved
+
+    monkeypatch.setattr(sending, "settle", unheard)
+    shop.provider.answer = lambda outgoing: (
+        Rejected(code="550") if outgoing.to == "c1@customers.example" else Accepted()
+    )
+    shop.launch()
+    shop.sender().drain()
+    assert Counter(shop.states()) == {State.ACCEPTED: 8, State.REJECTED: 1} and not lost
+    with database.reading() as connection:
+        assert connection.execute(select(spending.c.spent)).scalars().all() == [8_000_000]
+
+
+def test_a_database_that_is_too_slow_costs_no_message_a_try(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The intents take as long as the lease: nothing leaves, the vendor is not blamed, and all leave when it is fast again."""
+    real = hand_over.begin
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        refused = real(*arguments, **named)
+        shop.pass_time(seconds=59)
+        return refused
+
+    shop.launch()
+    sender = shop.sender()
+    with monkeypatch.context() as at_fault:
+        at_fault.setattr(hand_over, "begin", slow)
+        for _ in range(12):
+            sender.work((Lane.BULK,))
+            shop.pass_time(minutes=1)
+    assert not shop.provider.taken
+    assert {row.state for row in shop.rows()} == {State.PENDING}
+    assert {row.reason for row in shop.rows()} == {Reason.FAULT, Reason.SENDER_STOPPED}
+    assert sum(row.attempts for row in shop.rows()) > 9
+    shop.pass_time(hours=1)
+    sender.drain()
+    assert shop.states() == [State.ACCEPTED] * 9
+
+
+def test_without_a_witness_nothing_leaves_and_nothing_is_in_doubt(shop: Shop, tmp_path: Path) -> None:
+    """Its disk is full: what was begun goes back, surely unsent, and leaves when there is room."""
+    witness = Full(tmp_path / "witness", "incarnation")
+    setup = shop.setup()
+    sender = Sender(setup=lambda: setup, database=shop.database, clock=shop.clock, witness=witness)
+    shop.launch()
+    sender.drain()
+    assert not shop.provider.taken
+    assert {(row.state, row.reason) for row in shop.rows()} == {(State.PENDING, Reason.FAULT)}
+    witness.full = False
+    shop.pass_time(minutes=1)
+    sender.drain()
+    assert shop.states() == [State.ACCEPTED] * 9
+
+
+class Full(Witness):
+    """A witness on a disk without room."""
+
+    full = True
+
+    def note(self, message: int, attempt: int) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().note(message, attempt)
+
+    def sync(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().sync()
 
 
 def test_after_a_sure_refusal_the_present_address_is_used(shop: Shop, now: datetime) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from engine.campaigns.launch import launch
 from engine.campaigns.schedules import Occurrence
@@ -21,7 +22,7 @@ from engine.model import Reason, State
 from engine.provider import Accepted, Ambiguous, Outcome, Outgoing, Rejected
 from engine.rules.workspace import load_workspace
 from engine.store import Database
-from engine.store.tables import attempts
+from engine.store.tables import attempts, runs
 from tests.ledger import books
 from tests.sending.shop import NEWS, Scripted, Shop
 
@@ -60,6 +61,31 @@ def test_never_more_are_on_their_way_than_the_provider_has_connections(shop: Sho
     assert shop.states() == [State.ACCEPTED] * 40
     assert 1 < max(provider.groups) <= 5
     assert provider.most <= 9
+
+
+def test_a_burst_of_receipts_leaves_as_many_at_once_as_there_are_connections(shop: Shop) -> None:
+    """Each is a run of its own: forty of them over ten connections, not one after the other."""
+    provider = Watched(connections=10, pause=0.01)
+    shop.provider = provider
+    for number in range(40):
+        shop.trigger("c1", str(number))
+    shop.sender().drain()
+    assert shop.states() == [State.ACCEPTED] * 40
+    assert max(provider.groups) > 1 and provider.most <= 10
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_other_of_its_batch(shop: Shop) -> None:
+    """Of three receipts claimed together one has a definition that nobody can read: it waits, and the others leave."""
+    for number in range(3):
+        shop.trigger("c1", str(number))
+    with shop.database.writing() as connection:
+        broken = select(func.min(runs.c.id)).scalar_subquery()
+        connection.execute(update(runs).where(runs.c.id == broken).values(definition={}, definition_hash="broken"))
+    done = shop.sender().drain()
+    assert Counter((row.state, row.reason) for row in shop.rows()) == {
+        (State.ACCEPTED, None): 2, (State.PENDING, Reason.FAULT): 1,
+    }  # fmt: skip
+    assert done == {"accepted": 2, "held": 1}
 
 
 class Alone(Watched):

@@ -94,17 +94,22 @@ def test_without_an_outage_time_counts_from_when_it_was_owed(world: World) -> No
     assert set(world.shop.states()) == {State.DEAD}
 
 
-@pytest.mark.parametrize(("down", "end"), [(REFUSED, "no_access"), (DOWN, "down")])
+WAIT = NotSent(code="http_429", retry_after=timedelta(minutes=2))
+
+
+@pytest.mark.parametrize(
+    ("down", "end", "hours"), [(REFUSED, "no_access", 12), (DOWN, "down", 4), (WAIT, "later", 0.3)]
+)
 def test_attempts_without_a_try_do_not_count(
-    tmp_path: Path, database: Database, now: datetime, down: NotSent, end: str
+    tmp_path: Path, database: Database, now: datetime, down: NotSent, end: str, hours: float
 ) -> None:
-    """One message alone, refused or not connected a dozen times: afterwards it has all its attempts, and no more than those."""
+    """One message alone, refused, not connected or told to wait a dozen times: afterwards it has all its attempts, and no more than those."""
     world = World(tmp_path, database, now, customers=1)
     world.configure(SHORT)
     world.launch("news")
     world.provider.answer = lambda outgoing: down
     sender = world.sender()
-    world.run(sender, 12 * HOUR)
+    world.run(sender, hours * HOUR)
     (refused,) = world.shop.rows()
     assert refused.attempts > 3
     world.provider.answer = lambda outgoing: ONE_OF_THEM
