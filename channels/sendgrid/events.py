@@ -58,13 +58,14 @@ def event(item: Any, now: datetime) -> ProviderEvent:
     word = _str(item, "event").lower()
     name, suppress = _meaning(word, item)
     key = _str(item, OUR_KEY)
-    message_id = _str(item, "sg_message_id").split(".", 1)[0]  # what X-Message-Id said is the part before the first dot
+    whole = _str(item, "sg_message_id")
+    message_id = whole.split(".", 1)[0]  # what X-Message-Id said is the part before the first dot
     return ProviderEvent(
         name=name,
         at=_at(item.get("timestamp"), now),
         dedupe=_dedupe(item),
         message_key=key or None,
-        provider_message_id=(message_id or None) if key else None,  # alone it names a whole request, and nobody in it
+        provider_message_id=(message_id if key else whole) or None,  # without our key it is another program's message
         address=_str(item, "email") or None,
         machine=item.get("sg_machine_open") is True,
         suppress=suppress,

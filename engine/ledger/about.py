@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, select
 from engine.addresses import normalise
 from engine.ledger import consent
 from engine.ledger.invitations import Invited
-from engine.model import Channel, EventName
+from engine.ledger.moves import in_state
+from engine.model import Channel, EventName, State
 from engine.provider import ProviderEvent
 from engine.store import Database
 from engine.store.bulk import among
@@ -28,7 +29,7 @@ _COLUMNS = (
 class Report:
     """One report on its way in: the event, the vendor it came from, and the message and customer it was found to be about.
 
-    inviting: the message whose invitation was taken up by it.
+    inviting: the message whose invitation was taken up by it. guessed: whether the message is only the newest to that address.
     """
 
     external_id: str
@@ -38,6 +39,7 @@ class Report:
     customer_ids: list[int] = field(default_factory=list)
     channel: Channel | None = None
     inviting: int | None = None
+    guessed: bool = False
 
     @property
     def customer_id(self) -> int | None:
@@ -53,9 +55,10 @@ class Report:
     @property
     def addresses(self) -> list[tuple[Channel, str]]:
         """Whom it is about, as an address on a channel; several where nobody knows which channel it is."""
-        if self.row is not None and self.row.sent_to:
+        if self.row is not None and self.row.sent_to and not self.guessed:
             return [(Channel(self.row.channel), self.row.sent_to)]
-        return _readings(self.event.address, self.channel) if self.event.address else []
+        only = Channel(self.row.channel) if self.row is not None else self.channel
+        return _readings(self.event.address, only) if self.event.address else []
 
 
 def find(
@@ -82,7 +85,8 @@ def find(
     for (name, _), event, row, number in zip(reported, coming, found, inviting, strict=True):
         row = row if row is not None else by_id.get(event.provider_message_id or "")
         only = event.channel or channel
-        if row is None and not _about_another(event):
+        guessed = row is None and not _about_another(event)
+        if guessed:
             row, owners = _by_address(connection, database, event, provider, only)
         else:
             known = row is not None and row.customer_id is not None
@@ -96,14 +100,17 @@ def find(
                 customer_ids=owners,
                 channel=only,
                 inviting=number,
+                guessed=guessed,
             )
         )
     return reports
 
 
 def _about_another(event: ProviderEvent) -> bool:
-    """Whether it is a like or share of something that the vendor names, and that is not ours: it proves nothing about a message."""
-    return event.name in (EventName.REACTED, EventName.SHARED) and event.provider_message_id is not None
+    """Whether the vendor names what it is about, and that is not ours: another program's mail over the same account, say, to the same
+    person. It proves nothing about a message of ours. A reply has a name of its own.
+    """
+    return event.name is not EventName.REPLIED and bool(event.provider_message_id or event.message_key)
 
 
 def _by_key(connection: Connection, numbers: set[int]) -> dict[int, Any]:
@@ -126,7 +133,10 @@ def _by_address(
     owners = _owners(connection, database, event, only)
     if not owners:
         return None, []
-    query = select(*_COLUMNS).where(_m.customer_id.in_(owners), _m.provider == provider, _m.first_sent_at <= event.at)
+    surely_not_there = in_state(State.PENDING, State.CLAIMED) & _m.doubt_since.is_(None)
+    query = select(*_COLUMNS).where(
+        _m.customer_id.in_(owners), _m.provider == provider, _m.first_sent_at <= event.at, ~surely_not_there
+    )
     row = connection.execute(query.order_by(_m.first_sent_at.desc()).limit(1)).first()
     return row, owners
 

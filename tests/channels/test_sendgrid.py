@@ -322,7 +322,7 @@ def test_the_batch_is_a_setting() -> None:
 
 
 def test_a_shared_id_names_nobody(vendor: SendGridVendor) -> None:
-    """The messages of a request share its id: events tell them apart by our key, and without it by their address."""
+    """The messages of a request share its id: events tell them apart by our key. Without it, it is another program's message."""
     batch = many(3)
     opened, before = provider(base_url=vendor.url, webhook_key=vendor.public_key), len(vendor.accepted)
     handed_over(opened, batch)
@@ -332,7 +332,8 @@ def test_a_shared_id_names_nobody(vendor: SendGridVendor) -> None:
     found = opened.parse_events(vendor.webhook(URL, [*reported, foreign], now=NOW), now=NOW)
     assert [event.message_key for event in found] == [*(received.key for received in taken), None]
     assert len({event.dedupe for event in found[:3]}) == 3
-    assert found[-1].provider_message_id is None and found[-1].address == taken[0].to
+    assert found[-1].provider_message_id not in (None, found[0].provider_message_id)
+    assert found[-1].address == taken[0].to
 
 
 # ---------------------------------------------------------------- the signature
@@ -346,7 +347,7 @@ def test_the_official_vector() -> None:
     """SendGrid's own example verifies, and says that it dropped the message because the address bounced before."""
     (found,) = provider(webhook_key=KEY).parse_events(webhook(), now=THEN)
     assert (found.name, found.suppress) == (EventName.REJECTED, SuppressionReason.BOUNCED)
-    assert (found.provider_message_id, found.address) == (None, "hello@world.com")
+    assert found.address == "hello@world.com" and str(found.provider_message_id).startswith("LRzXl_NHStOGhQ4kofSm_A.")
     assert found.at == datetime.fromtimestamp(1600112492, UTC)
 
 

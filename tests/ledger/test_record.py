@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 
 from engine.ledger.claim import recover
 from engine.ledger.consent import give, newest
 from engine.ledger.doubts import DoubtRules, resolve
 from engine.ledger.record import record_engagement, record_events
-from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State
-from engine.provider import Accepted, Ambiguous, Capabilities, ProviderEvent
+from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State, SuppressionReason
+from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outcome, ProviderEvent
 from engine.store import Database
-from engine.store.tables import events, messages, suppressions
+from engine.store.tables import contact_points, events, messages, suppressions
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
 HOUR = timedelta(hours=1)
@@ -123,6 +123,56 @@ def test_who_gives_way_in_a_deadlock_records_all_the_same(database: Database, no
         other.execute(insert(events).values(row(first)))
         other.rollback()
         assert recording.result().new == 2
+
+
+@pytest.mark.parametrize("outcome", [NotSent(code="http_429"), Ambiguous(code="no_answer"), Accepted()])
+@pytest.mark.parametrize("named", [{"provider_message_id": "another's"}, {"message_key": "order-4711"}])
+def test_another_programs_message_to_the_same_person_proves_nothing_about_ours(
+    database: Database, now: datetime, outcome: Outcome, named: dict[str, str]
+) -> None:
+    """A shop's own software shares the vendor's account: of what it sent only that the address is dead concerns us."""
+    sent = one_sent(database, now)
+    end(database, sent, outcome, now)
+    before = row(database, sent.id)
+    for name in (EventName.DELIVERED, EventName.OPENED, EventName.CLICKED, EventName.BOUNCED, EventName.REJECTED):
+        event = ProviderEvent(name=name, at=now + HOUR, dedupe=name, address="c1@customers.example", **named)  # type: ignore[arg-type]
+        assert record_events(database, [event], provider="relay", now=now + HOUR).unmatched == 0
+    assert row(database, sent.id) == before
+    dead = ProviderEvent(
+        name=EventName.BOUNCED,
+        at=now + HOUR,
+        dedupe="dead",
+        address="c1@customers.example",
+        suppress=SuppressionReason.BOUNCED,
+        **named,  # type: ignore[arg-type]
+    )
+    record_events(database, [dead], provider="relay", now=now + HOUR, channel=Channel.EMAIL)
+    with database.reading() as connection:
+        assert connection.execute(select(suppressions.c.reason)).scalars().all() == ["bounced"]
+
+
+def test_a_report_that_names_nothing_is_no_proof_of_what_surely_is_not_there(database: Database, now: datetime) -> None:
+    """The newest message to an address is guessed from those that the vendor may have."""
+    sent = one_sent(database, now)
+    end(database, sent, NotSent(code="http_429"), now)
+    told = ProviderEvent(name=EventName.DELIVERED, at=now + HOUR, dedupe="x", address="c1@customers.example")
+    record_events(database, [told], provider="relay", now=now + HOUR)
+    assert state_of(database, sent.id) is State.PENDING
+
+
+def test_a_stop_counts_for_the_address_that_wrote_it(database: Database, now: datetime) -> None:
+    """The customer has moved since the last message: the new address wrote, and it is the new one that gets no more."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    moved = database.address_hash("new@customers.example")
+    with database.writing() as connection:
+        connection.execute(update(contact_points).values(address="new@customers.example", address_hash=moved))
+    stop = ProviderEvent(
+        name=EventName.REPLIED, at=now + HOUR, dedupe="x", address="new@customers.example", text="STOP"
+    )
+    record_events(database, [stop], provider="relay", now=now + HOUR, channel=Channel.EMAIL)
+    with database.reading() as connection:
+        assert connection.execute(select(suppressions.c.address_hash)).scalars().all() == [moved]
 
 
 def test_a_report_about_nobody_is_kept(database: Database, now: datetime) -> None:
