@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, Operational
 
 from engine.errors import Deadlocked, StoreError
 from engine.store import tables
+from engine.store.folding import FOLDED, fold_addresses
 from engine.store.identity import Same
 from engine.store.pool import make_pool
 from engine.store.turn import Turn
@@ -91,8 +92,13 @@ class Database:
         return int(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
 
     def address_hash(self, address: str) -> bytes:
-        """A keyed hash of a normalised address: suppressions and webhooks find a contact point by it."""
-        return hmac.new(self.pepper, address.encode(), hashlib.sha256).digest()[:16]
+        """A keyed hash of a normalised address: suppressions and webhooks find a contact point by it. An email address is the same in
+        capitals.
+        """
+        return self._hashed(address.lower() if "@" in address else address)
+
+    def _hashed(self, text: str) -> bytes:
+        return hmac.new(self.pepper, text.encode(), hashlib.sha256).digest()[:16]
 
     def message_key(self, message_id: int) -> str:
         """Our name for a message towards vendors: stable, unique, free of personal data."""
@@ -243,6 +249,9 @@ def _identify(pool: sa.Engine, secret: str) -> Database:
         for name, value in (("ledger", secrets.token_hex(4)), ("secret_check", check)):
             connection.execute(database.insert(tables.facts).values(name=name, value=value).on_conflict_do_nothing())
         known = {row.name: row.value for row in connection.execute(select(tables.facts))}
+        folded = database.insert(tables.facts).values(name=FOLDED, value="yes").on_conflict_do_nothing()
+        if known["secret_check"] == check and database.inserted(connection, folded):
+            fold_addresses(connection, was=database._hashed, now=database.address_hash)
     if known["secret_check"] != check:
         raise StoreError(
             "the secret is not the one this database was made with: suppressed addresses would not be recognised",

@@ -199,7 +199,7 @@ def test_suppressions_are_asked_for_by_whose_they_are(shop: Shop) -> None:
     suppress(shop, _R.OPTED_OUT, "c2@customers.example", hours=1)
     for words_, found in (
         ([], ["c2", "c1"]), (["--customer", "c1"], ["c1"]), (["--customer", "c9"], []), (["--reason", "bounced"], ["c1"]),
-        (["--channel", "sms"], []), (["--channel", "email", "--address", "C2@Customers.example"], []),
+        (["--channel", "sms"], []), (["--channel", "email", "--address", "C2@Customers.example"], ["c2"]),
         (["--channel", "email", "--address", "c2@CUSTOMERS.example"], ["c2"]), (["--limit", "1"], ["c2"]),
     ):  # fmt: skip
         assert [one["customers"][0] for one in asked(shop, *words_)] == found, words_

@@ -96,6 +96,36 @@ def test_suppressions_of_before_stand_and_make_room_for_other_reasons(tmp_path: 
     postgres_server.drop("before_0018")
 
 
+def test_addresses_kept_with_capitals_are_found_in_small_letters(tmp_path: Path, postgres_server: Server) -> None:
+    """A database of before: whoever is suppressed there stays so, however the address is written from now on; told once."""
+    postgres_server._sql("CREATE DATABASE before_folding")
+    point, kept = metadata.tables["contact_points"], metadata.tables["suppressions"]
+    for url in (f"sqlite:///{tmp_path / 'before.db'}", postgres_server.url("before_folding")):
+        database = open_database(url, secret=SECRET)
+        with database.writing() as connection:
+            connection.execute(sa.delete(metadata.tables["facts"]).where(sa.column("name") == "addresses_folded"))
+            made = sa.insert(metadata.tables["customers"]).values(external_id="1", attributes={}, created_at=NOW)
+            owner = connection.execute(made.returning(sa.column("id"))).scalar_one()
+            hashes = {each: database._hashed(each) for each in ("Ana@Shop.example", "ana@shop.example")}
+            row = {"customer_id": owner, "channel": "email", "address": "Ana@Shop.example", "created_at": NOW}
+            connection.execute(sa.insert(point).values(**row, address_hash=hashes["Ana@Shop.example"]))
+            said = {"channel": "email", "at": NOW, "source": "relay"}
+            for address, reason in (
+                ("Ana@Shop.example", "bounced"), ("Ana@Shop.example", "complained"), ("ana@shop.example", "bounced"),
+            ):  # fmt: skip
+                connection.execute(sa.insert(kept).values(**said, address_hash=hashes[address], reason=reason))
+        database.close()
+        for _ in range(2):
+            database = open_database(url, secret=SECRET)
+            with database.reading() as connection:
+                mine = database.address_hash("ANA@shop.example")
+                assert connection.execute(sa.select(point.c.address_hash)).scalar_one() == mine
+                reasons = connection.execute(sa.select(kept.c.reason).where(kept.c.address_hash == mine)).scalars()
+                assert sorted(reasons) == ["bounced", "complained"]
+            database.close()
+    postgres_server.drop("before_folding")
+
+
 @pytest.mark.parametrize("statement", [5, 60])
 def test_a_migration_that_was_killed_is_whole_or_not_there(
     statement: int, tmp_path: Path, postgres_server: Server
