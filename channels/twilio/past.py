@@ -1,10 +1,14 @@
 """What became of a text, by the list of those that Twilio has: the same words to the same recipient at that time.
 
+The words there are not always those handed over: a trial account puts its own before them, a messaging service replaces what
+is no plain letter by look-alikes (Smart Encoding, which is on unless somebody ends it).
+
 https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +20,10 @@ from engine.model import EventName
 from engine.provider import Accepted, Finding, NotFound, storable, taken_then
 
 MOST_PAGES = 10  # of a thousand messages to one recipient
+TRIAL = "Sent from your Twilio trial account - "
+"""What a trial account's texts begin with, in the list, too."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9]+")
 
 Ask = Callable[[str, Mapping[str, Any] | None], Any]
 """Path and query of a question; raises NoPlainAnswer."""
@@ -44,18 +52,17 @@ def listed(account: str, to: str, ask: Ask) -> Iterator[Mapping[str, Any]]:
 def find(messages: Iterable[Mapping[str, Any]], request: Mapping[str, Any], at: datetime) -> Finding:
     """The one that this request, handed over then, has made. Raises NoPlainAnswer where another may be it."""
     sender = "messaging_service_sid" if "messaging_service_sid" in request else "from"
-    wanted, opaque = request.get("body", "").strip(), "content_sid" in request
+    wanted = None if "content_sid" in request else request.get("body", "").strip()
     unclear, refusal = False, None
     for each in messages:
         ours = each.get(sender) == request.get(sender, request.get("from_"))
         if not ours or not str(each.get("direction", "")).startswith("outbound"):
             continue
         then = _taken_then(each.get("date_created"), at)
-        body = storable(each.get("body")).strip()
-        same = body == wanted and not opaque
-        if then is False or not (same or opaque or not body or "smart_encoded" in request):
+        same = _same(storable(each.get("body")).strip(), wanted)
+        if then is False or same is False:
             continue
-        if then is None or not same:  # another time, words of Twilio's making, or none: who knows
+        if then is None or same is None:  # another time, words of Twilio's making, or none: who knows
             unclear = True
         elif WORDS.get(str(each.get("status"))) is EventName.REJECTED:
             refusal = failed(each)
@@ -64,6 +71,25 @@ def find(messages: Iterable[Mapping[str, Any]], request: Mapping[str, Any], at: 
     if unclear:
         raise NoPlainAnswer("unclear")
     return refusal or NotFound()
+
+
+def _same(listed: str, wanted: str | None) -> bool | None:
+    """Whether the listed words are the wanted ones, which are None for a template of Twilio's; None where that cannot be told.
+
+    Whatever Twilio makes of a text, every row of plain letters and digits is still there, in its order: where one of them is
+    missing, it is another text.
+    """
+    if wanted is None or not listed:
+        return None
+    if wanted in (listed, listed.removeprefix(TRIAL).strip()):
+        return True
+    end = 0
+    for row in _PLAIN.findall(wanted):
+        begin = listed.find(row, end)
+        if begin < 0:
+            return False
+        end = begin + len(row)
+    return None
 
 
 def _taken_then(date: Any, at: datetime) -> bool | None:

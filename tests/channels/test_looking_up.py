@@ -172,14 +172,51 @@ def test_another_sender_is_another_message(texts: TwilioVendor) -> None:
     assert isinstance(twilio(texts).look_up(SMS, deadline=soon()), NotFound)
 
 
-def test_words_that_cannot_be_compared_leave_doubt(texts: TwilioVendor) -> None:
-    """A body that was redacted, or that Twilio may have re-encoded, is neither ours nor another's."""
+@pytest.mark.parametrize(
+    ("wanted", "listed", "finding"),
+    [
+        ("Hello Ana", "", Ambiguous),  # redacted
+        ("Hello Ana", "Hello 'Ana'", Ambiguous),
+        ("Hello Ana", "Sent from another trial - Hello Ana", Ambiguous),
+        ("Hello Ana", "Hello Ana\nSTOP ends these texts", Ambiguous),
+        ("It’s here – look, it’s ½ off…", "It's here - look, it's 1/2 off...", Ambiguous),
+        ("你好", "??", Ambiguous),
+        ("Hello Ana", "Hello Anna", NotFound),
+        ("Hello Ana", "Ana, hello", NotFound),
+        ("Hello Ana", "Ana Hello", NotFound),
+        ("Your code is 1234", "Your code is 1243", NotFound),
+    ],
+)
+def test_words_that_twilio_may_have_changed_leave_doubt(
+    texts: TwilioVendor, wanted: str, listed: str, finding: type
+) -> None:
+    """What was redacted, has more around it or differs in look-alikes is neither ours nor another's; other letters are another's."""
     send(twilio(texts), SMS)
-    texts.accepted[0] = replace(texts.accepted[0], text="")
-    assert isinstance(twilio(texts).look_up(SMS, deadline=soon()), Ambiguous)
-    texts.accepted[0] = replace(texts.accepted[0], text="Hello 'Ana'")
-    assert isinstance(twilio(texts).look_up(SMS, deadline=soon()), NotFound)
-    assert isinstance(twilio(texts, smart_encoded="true").look_up(SMS, deadline=soon()), Ambiguous)
+    texts.accepted[0] = replace(texts.accepted[0], text=listed)
+    asked = replace(SMS, content=TextContent(text=wanted))
+    assert isinstance(twilio(texts).look_up(asked, deadline=soon()), finding)
+
+
+def test_a_trial_accounts_text_is_found(texts: TwilioVendor) -> None:
+    """Twilio writes before it that it is one's; what stands after that is ours."""
+    texts.trial = True
+    name = send(twilio(texts), SMS)
+    assert twilio(texts).look_up(SMS, deadline=soon()) == Accepted(provider_message_id=name)
+    another = replace(SMS, content=TextContent(text="Another"))
+    assert isinstance(twilio(texts).look_up(another, deadline=soon()), NotFound)
+
+
+def test_a_messaging_service_replaces_letters(texts: TwilioVendor) -> None:
+    """So its text is never called missing while one stands there that may be it; words that it leaves alone are found."""
+    served, curly = (
+        twilio(texts, messaging_service_sid="MG1"),
+        replace(SMS, content=TextContent(text="It’s here – look")),
+    )
+    send(served, curly)
+    assert isinstance(served.look_up(curly, deadline=soon()), Ambiguous)
+    assert isinstance(served.look_up(SMS, deadline=soon()), NotFound)
+    send(served, SMS)
+    assert isinstance(served.look_up(SMS, deadline=soon()), Accepted)
 
 
 @pytest.mark.parametrize("following", ["https://evil.example/x", "@evil.example", 7, {"a": 1}])

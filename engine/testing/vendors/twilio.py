@@ -16,13 +16,16 @@ from engine.provider import Webhook
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 ACCOUNT = "AC00000000000000000000000000000000"
+SMART = str.maketrans({"’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "\N{NO-BREAK SPACE}": " "})
+"""Some of the look-alikes of Smart Encoding."""
 
 
 class TwilioVendor(HttpVendor):
     """`refuse` may return Twilio's error code for a number: 21610 (opted out), 21211 (no such number)…
 
     statuses: what became of a message, by its sid: a status and an error code. page_size: the most in one page of the list.
-    standing: the account's, active or suspended.
+    standing: the account's, active or suspended. trial: it is one, whose texts say so. smart: messaging services replace letters
+    by look-alikes.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class TwilioVendor(HttpVendor):
         self.statuses: dict[str, tuple[str, int | None]] = {}
         self.page_size = 1000
         self.standing = "active"
+        self.trial, self.smart = False, True
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         basic = base64.b64encode(f"{self._account}:{self._token}".encode()).decode()
@@ -97,10 +101,17 @@ class TwilioVendor(HttpVendor):
             "to": _field(one, "To"),
             "from": None if service else _field(one, "From"),
             "messaging_service_sid": service,
-            "body": f"What {one.template} says" if one.template else one.text,
+            "body": self._body(one, encoded=self.smart and service is not None),
             "date_created": format_datetime(one.at),
             "date_sent": None,
         }
+
+    def _body(self, one: Received, *, encoded: bool) -> str:
+        """The words that Twilio sent."""
+        words = f"What {one.template} says" if one.template else one.text
+        return ("Sent from your Twilio trial account - " if self.trial else "") + (
+            words.translate(SMART) if encoded else words
+        )
 
     def _objection(self, form: Mapping[str, str]) -> Reply | None:
         to = form.get("To", "")
