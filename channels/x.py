@@ -76,6 +76,7 @@ SINGLE = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
 KEYS_STAY = "Give the four keys of OAuth 1.0a, which do not end: docs/channels.md says how."
 
 _LINK = regex.compile(r"https?://\S+", regex.IGNORECASE)
+_SCHEME, _SLASH = regex.compile(r"https?://", regex.IGNORECASE), regex.compile(r"/(?!\w)")
 _GRAPHEME = regex.compile(r"\X")
 _EMOJI = regex.compile(r"\p{Emoji_Presentation}|\p{Extended_Pictographic}\uFE0F|[0-9#*]\uFE0F\u20E3|\p{RI}{2}")
 
@@ -194,7 +195,7 @@ class X(Provider):
             lambda: which(
                 (_number(post), taken_at(post.get("created_at"), outgoing.at))
                 for post in self._posts(outgoing.at, deadline)
-                if _bare(_as_written(post)) == wanted
+                if _says(post, wanted)
             )
         )
 
@@ -330,22 +331,27 @@ def _wait(answer: Answer, detail: str) -> NotSent:
     return NotSent(code="http_429", detail=detail, retry_after=getattr(ended, "retry_after", None))
 
 
-def _as_written(post: Mapping[str, Any]) -> str:
-    """A post's words as we wrote them: X shows & as an entity, every web address as one of its own, and an image as one more."""
+def _says(post: Mapping[str, Any], wanted: str) -> bool:
+    """Whether a post says these words, as `_bare` leaves them. X shows & as an entity, every web address as one of its own, and an image as
+    one more; what an address was is told twice, whole and as people see it.
+    """
     note = post.get("note_tweet")
     told = note if isinstance(note, Mapping) and note.get("text") else post
     text, entities = html.unescape(storable(told.get("text"))), told.get("entities")
     links = entities.get("urls") if isinstance(entities, Mapping) else None
     for link in links if isinstance(links, list) and _objects(links) else ():
-        shows = "media_key" in link or storable(link.get("display_url")).startswith("pic.")
-        text = text.replace(storable(link.get("url")) or "\0", "" if shows else storable(link.get("expanded_url")))
-    return text
+        written = [storable(link.get(name)) for name in ("expanded_url", "display_url")]
+        shows = "media_key" in link or written[1].startswith("pic.")
+        ours = "" if shows else next((one for one in written if one and _bare(one) in wanted), written[0])
+        text = text.replace(storable(link.get("url")) or "\0", ours)
+    return _bare(text) == wanted
 
 
 def _bare(text: str) -> str:
-    """What is compared: X takes blanks at the ends away, and writes a bare host with a slash."""
-    links = _LINK.sub(lambda match: match[0].rstrip("/"), unicodedata.normalize("NFC", text))
-    return str(links).strip()
+    """What is compared: X takes blanks at the ends away, and takes a host without https:// for an address, too; it writes http://
+    before that one, and a slash after a host.
+    """
+    return _SLASH.sub("", _SCHEME.sub("", unicodedata.normalize("NFC", text))).strip()
 
 
 def _objects(value: Any) -> bool:

@@ -224,6 +224,38 @@ def test_a_post_is_found_as_x_tells_it(vendor: XVendor, account: X) -> None:
     assert account.look_up(says(text + "!"), deadline=soon()) == Ambiguous(code="incomplete")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sale: shop.com/sale today",
+        "Shop.com, or SHOP.EXAMPLE/ and shop.example/a-rather-long/way/to/the/records.",
+        "https://shop.example, http://shop.example/?a=1 and HTTPS://shop.example/b/",
+        "shop.example",
+    ],
+)
+def test_an_address_is_found_however_it_begins(vendor: XVendor, account: X, text: str) -> None:
+    """X takes a host without https:// for an address, and tells it with http:// before it."""
+    sent = account.send(says(text), deadline=soon())
+    assert account.look_up(says(text), deadline=soon()) == sent
+    assert isinstance(account.look_up(says(text.replace("shop", "ship")), deadline=soon()), NotFound)
+    vendor.remembers = timedelta(days=1)
+    assert account.send(says(text), deadline=soon()) == sent
+
+
+def test_an_address_is_found_as_people_see_it(vendor: XVendor, account: X) -> None:
+    """X tells a host beyond ASCII whole in ASCII, and as it was written beside that."""
+    asked = says("Neu: bücher.example/neu")
+    told = {
+        "url": "https://t.co/a",
+        "expanded_url": "http://xn--bcher-kva.example/neu",
+        "display_url": "bücher.example/neu",
+    }
+    post = {"id": "7", "text": "Neu: https://t.co/a", "created_at": NOW.isoformat(), "entities": {"urls": [told]}}
+    account.look_up(asked, deadline=soon())
+    vendor.fail_next(Reply(status=200, body={"data": [post], "meta": {"result_count": 1}}))
+    assert account.look_up(asked, deadline=soon()) == Accepted(provider_message_id="7")
+
+
 def test_how_posts_fare(vendor: XVendor, account: X) -> None:
     """Likes, reposts with quotes, replies, impressions; what is not there any more is left out."""
     sent = account.send(POST, deadline=soon())

@@ -17,6 +17,8 @@ from engine.testing.vendors.images import kind_of, parts
 from engine.testing.vendors.server import Fault, HttpVendor, Received, Reply, Request
 
 ACCOUNT = "2244994945"
+LINK = re.compile(r"https?://\S+|(?<![\w@./])(?:[\w-]+\.)+(?:com|net|org|example)\b(?:/[\w./-]*\w|/)?", re.IGNORECASE)
+"""What X takes for a web address: a host that begins with no https://, too."""
 
 
 class XVendor(HttpVendor):
@@ -173,16 +175,22 @@ def _q(text: str) -> str:
 
 def _shown(one: Received) -> dict[str, Any]:
     """A post as X tells it: its web addresses are its own, & and < are entities."""
-    text, links = html.escape(one.text, quote=False), []
-    for number, link in enumerate(re.findall(r"https?://\S+", text)):
-        short = f"https://t.co/{one.provider_message_id[-6:]}{number}"
-        text = text.replace(link, short, 1)
-        links.append({"url": short, "expanded_url": html.unescape(link), "display_url": "…"})
+    text = html.escape(one.text, quote=False)
+    links: list[dict[str, str]] = []
+
+    def short(found: re.Match[str]) -> str:
+        link, mine = html.unescape(found[0]), f"https://t.co/{one.provider_message_id[-6:]}{len(links)}"
+        seen = re.sub(r"^https?://(www\.)?", "", link, flags=re.IGNORECASE)
+        whole = link if "://" in link else f"http://{link}"
+        links.append({"url": mine, "expanded_url": whole, "display_url": seen if len(seen) <= 26 else f"{seen[:26]}…"})
+        return mine
+
+    text = LINK.sub(short, text)
     if one.image_data:
-        short = f"https://t.co/{one.provider_message_id[-6:]}img"
-        text = f"{text} {short}"
+        shown = f"https://t.co/{one.provider_message_id[-6:]}img"
+        text = f"{text} {shown}"
         place = f"https://x.com/records/status/{one.provider_message_id}/photo/1"
-        links.append({"url": short, "expanded_url": place, "display_url": "pic.x.com/img", "media_key": "3_1"})
+        links.append({"url": shown, "expanded_url": place, "display_url": "pic.x.com/img", "media_key": "3_1"})
     entities = {"entities": {"urls": links}} if links else {}
     created = one.at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     return {"id": one.provider_message_id, "text": text, "created_at": created, **entities}
