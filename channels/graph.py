@@ -29,10 +29,10 @@ from engine.provider import (
     Verified,
     counted,
     outcome_of_status,
-    retry_after,
     storable,
     taken_at,
     text_of,
+    told_to_wait,
 )
 
 PAGE, MOST_PAGES = 100, 10
@@ -167,7 +167,7 @@ def refusal(answer: Answer, words: Callable[[object], str]) -> NotSent | Rejecte
         return Rejected(code=code, detail=detail)
     if number in BUSY:
         usual = LONGEST_WAIT if number == DAY_IS_FULL else WAIT
-        return NotSent(code=code, detail=detail, retry_after=_until_free(answer) or usual)
+        return NotSent(code=code, detail=detail, retry_after=_until_free(answer, usual))
     if number in SET_UP:
         return NotSent(code=code, detail=detail, no_access=True)
     if number in DOUBTFUL or answer.good or (isinstance(error, dict) and error.get("is_transient") is True):
@@ -175,15 +175,15 @@ def refusal(answer: Answer, words: Callable[[object], str]) -> NotSent | Rejecte
     return outcome_of_status(answer, code=code if number else "", detail=detail)
 
 
-def _until_free(answer: Answer) -> timedelta | None:
-    """Retry-After, or the minutes that X-Business-Use-Case-Usage tells."""
+def _until_free(answer: Answer, usual: timedelta) -> timedelta:
+    """Retry-After, or the minutes that X-Business-Use-Case-Usage tells, or the usual."""
     try:
         told = json.loads(answer.headers.get("x-business-use-case-usage", ""))
         minutes = max(int(use["estimated_time_to_regain_access"]) for uses in told.values() for use in uses)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         minutes = 0
-    wait = min(timedelta(minutes=minutes), LONGEST_WAIT) if 0 < minutes < 10_000 else None
-    return retry_after(answer.headers) or wait
+    wait = min(timedelta(minutes=minutes), LONGEST_WAIT) if 0 < minutes < 10_000 else usual
+    return told_to_wait(answer.headers, usual=wait)
 
 
 def of_these_words(

@@ -55,6 +55,7 @@ from engine.provider import (
     storable,
     taken_then,
     text_of,
+    told_to_wait,
     verified,
     which,
 )
@@ -172,8 +173,8 @@ class LinkedIn(Provider):
     def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
         codes, detail = _codes(answer), self.words(answer.fields().get("message"), outgoing)
         known = next((code for code in codes if code in SET_UP), "")
-        if answer.status == 429 and "retry-after" not in answer.headers:
-            return NotSent(code="http_429", detail=detail, retry_after=WAIT)
+        if answer.status == 429:
+            return NotSent(code="http_429", detail=detail, retry_after=told_to_wait(answer.headers, usual=WAIT))
         return NotSent(code=known, detail=detail, no_access=True) if known else outcome_of_status(answer, detail=detail)
 
     def _image(self, outgoing: Outgoing, deadline: float) -> Mapping[str, str] | NotSent | Rejected | None:

@@ -20,6 +20,7 @@ from pydantic import Field
 from engine.errors import ForgedWebhook, SecretMissing
 from engine.model import Channel, EventName, Plain, SuppressionReason
 from engine.provider import (
+    A_MOMENT,
     Accepted,
     Ambiguous,
     Answer,
@@ -80,6 +81,9 @@ REFUSALS: Mapping[str, SuppressionReason | None] = {
 
 NOT_TAKEN = frozenset({"1", "4", "8", "9", "10", "11", "14", "15", "22", "23", "29", "32"})
 """Too fast, no credit, or our account, sender or callback is wrong: nothing was taken. `5` is an internal error: doubt."""
+
+TOO_FAST = "1"
+"""Of these: too many a second."""
 
 REFUSES_US = frozenset({"4", "8", "9", "14"})
 """Of these: unknown, barred, without credit, wrongly signed: whatever the message."""
@@ -150,7 +154,8 @@ class Vonage(Provider):
         status = _str(parts[0], "status") if parts else ""
         detail = self.words(_str(parts[0], "error-text") if parts else "", outgoing)
         if status in NOT_TAKEN:
-            return NotSent(code=status, detail=detail, no_access=status in REFUSES_US)
+            wait = A_MOMENT if status == TOO_FAST else None
+            return NotSent(code=status, detail=detail, retry_after=wait, no_access=status in REFUSES_US)
         if status in REFUSALS:
             return Rejected(code=status, detail=detail, suppress=REFUSALS[status])
         return Ambiguous(code=status or "unreadable", detail=detail)

@@ -57,6 +57,7 @@ from engine.provider import (
     storable,
     taken_at,
     text_of,
+    told_to_wait,
     until_reset,
     verified,
     which,
@@ -324,11 +325,9 @@ def _wait(answer: Answer, detail: str) -> NotSent:
     """Until the day's limit begins anew, where that is used up; else the quarter of an hour's."""
     headers = answer.headers
     spent = [whose for whose in ("user", "app") if headers.get(f"x-{whose}-limit-24hour-remaining") == "0"]
-    for name in [*(f"x-{whose}-limit-24hour-reset" for whose in spent), "x-rate-limit-reset"]:
-        if (wait := until_reset(headers, name)) is not None:
-            return NotSent(code="http_429", detail=detail, retry_after=wait)
-    ended = outcome_of_status(answer, detail=detail)
-    return NotSent(code="http_429", detail=detail, retry_after=getattr(ended, "retry_after", None))
+    resets = *(f"x-{whose}-limit-24hour-reset" for whose in spent), "x-rate-limit-reset"
+    told = [wait for name in resets if (wait := until_reset(headers, name)) is not None]
+    return NotSent(code="http_429", detail=detail, retry_after=told[0] if told else told_to_wait(headers))
 
 
 def _says(post: Mapping[str, Any], wanted: str) -> bool:

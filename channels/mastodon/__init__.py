@@ -68,6 +68,9 @@ NOT_READY, NOT_READY_AFTER = "not_ready", timedelta(minutes=1)
 FIRST_LOOK, LONGEST_LOOK = 0.2, 2.0  # seconds between two looks at an image
 TIME_TO_PUBLISH = 3.0  # seconds of a call's time that are left for the post
 
+RESET = "x-ratelimit-reset"
+"""The header that tells when the account's limit begins anew, in ISO 8601; there is no Retry-After."""
+
 _HANDLE = re.compile(r"^@[\w.-]+(?:@[\w.-]+)?\Z")
 _DEFUSED = "@\u200b"
 _MENTION = re.compile(r"(?<![\w=/@])@(?=\w)")
@@ -140,7 +143,7 @@ class Mastodon(Provider):
         return self._refusal(outgoing, answer)
 
     def _refusal(self, outgoing: Outgoing, answer: Answer) -> NotSent | Rejected | Ambiguous:
-        return outcome_of_status(answer, detail=self.words(answer.fields().get("error"), outgoing))
+        return outcome_of_status(answer, detail=self.words(answer.fields().get("error"), outgoing), reset=RESET)
 
     # ---------------------------------------------------------------- its image
 

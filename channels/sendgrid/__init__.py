@@ -10,7 +10,6 @@ import binascii
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
@@ -158,7 +157,7 @@ class SendGrid(Provider):
             return answer
         if answer.good:
             return Accepted(provider_message_id=answer.headers.get("x-message-id") or None)
-        return outcome_of_status(_with_reset(answer), detail=self.words(_first_error(answer), outgoing))
+        return outcome_of_status(answer, detail=self.words(_first_error(answer), outgoing), reset="x-ratelimit-reset")
 
     def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
         """The API key needs the right to read Email Logs besides that to send."""
@@ -238,12 +237,3 @@ def _first_error(answer: Answer) -> str:
     errors = answer.fields().get("errors")
     first = errors[0] if isinstance(errors, list) and errors else None
     return str(first.get("message", "")) if isinstance(first, dict) else ""
-
-
-def _with_reset(answer: Answer) -> Answer:
-    """A 429 without Retry-After says in X-RateLimit-Reset when the account may go on (seconds since 1970)."""
-    reset = answer.headers.get("x-ratelimit-reset", "")
-    if "retry-after" in answer.headers or not (reset.isascii() and reset.isdigit()) or len(reset) > 11:
-        return answer
-    until = datetime.fromtimestamp(int(reset), UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    return replace(answer, headers={**answer.headers, "retry-after": until})

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import formataddr
 from typing import Any, Self
 
@@ -27,6 +27,8 @@ from channels.ses import events, sns
 from engine.errors import ContentError, ForgedWebhook, IntakeError, NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
+    A_MOMENT,
+    USUAL_WAIT,
     Accepted,
     Answer,
     Capabilities,
@@ -44,10 +46,10 @@ from engine.provider import (
     Verified,
     Webhook,
     outcome_of_status,
-    retry_after,
     reveal,
     safe_header,
     storable,
+    told_to_wait,
     verified,
 )
 
@@ -73,6 +75,10 @@ REFUSES_US = SET_UP - {"AccessDeniedException", "MailFromDomainNotVerifiedExcept
 """Of these: our keys or the whole account, whatever the message."""
 
 LATER = frozenset({"LimitExceededException", "RequestLimitExceeded", "ThrottlingException", "TooManyRequestsException"})
+
+WAITS: Mapping[str, timedelta] = {"daily": timedelta(hours=1), "rate": A_MOMENT}
+"""How long to wait, by a word of SES's. A day's quota counts the last 24 hours: some of it is free again all the time."""
+
 _TAG = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -195,9 +201,11 @@ class Ses(Provider):
         detail = self.words(told, outgoing)
         if answer.status >= 500 or not code.isalnum():
             return outcome_of_status(answer, detail=detail)
-        if code in SET_UP or code in LATER or "not verified" in str(told):
-            wait = retry_after(answer.headers)
-            return NotSent(code=code, detail=detail, retry_after=wait, no_access=code in REFUSES_US)
+        if code in LATER:
+            usual = next((wait for word, wait in WAITS.items() if word in str(told).lower()), USUAL_WAIT)
+            return NotSent(code=code, detail=detail, retry_after=told_to_wait(answer.headers, usual=usual))
+        if code in SET_UP or "not verified" in str(told):
+            return NotSent(code=code, detail=detail, no_access=code in REFUSES_US)
         return outcome_of_status(answer, code=code, detail=detail)
 
     def parse_events(self, webhook: Webhook, *, now: datetime) -> Sequence[ProviderEvent]:

@@ -144,7 +144,7 @@ class Telegram(Provider):
                     return Rejected(code=code, detail=words, suppress=suppress)
         outcome = outcome_of_status(answer, detail=words)
         wait = mapping(fields.get("parameters")).get("retry_after")
-        if isinstance(outcome, NotSent) and answer.status == 429 and isinstance(wait, int) and wait > 0:
+        if isinstance(outcome, NotSent) and answer.status == 429 and isinstance(wait, int) and wait >= 0:
             return NotSent(code=outcome.code, detail=words, retry_after=min(timedelta(seconds=wait), _LONGEST_WAIT))
         return outcome
 

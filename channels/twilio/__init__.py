@@ -44,10 +44,10 @@ from engine.provider import (
     Verified,
     Webhook,
     outcome_of_status,
-    retry_after,
     reveal,
     safe_header,
     storable,
+    told_to_wait,
     verified,
 )
 
@@ -173,9 +173,10 @@ class Twilio(Provider):
         code, detail = storable(fields.get("code")), self.words(fields.get("message"), outgoing)
         if not code.isdigit() or answer.status >= 500:
             return outcome_of_status(answer, detail=detail)
-        if code in SET_UP or code in LATER:
-            wait, refused = retry_after(answer.headers), answer.status in NO_ACCESS
-            return NotSent(code=code, detail=detail, retry_after=wait, no_access=refused)
+        if code in LATER:
+            return NotSent(code=code, detail=detail, retry_after=told_to_wait(answer.headers, usual=LATER[code]))
+        if code in SET_UP:
+            return NotSent(code=code, detail=detail, no_access=answer.status in NO_ACCESS)
         if code in BAD_NUMBER:
             return Rejected(code=code, detail=detail, suppress=BAD_NUMBER[code])
         return outcome_of_status(answer, code=code, detail=detail)

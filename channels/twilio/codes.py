@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from engine.model import EventName, SuppressionReason
-from engine.provider import Rejected, storable
+from engine.provider import A_MOMENT, USUAL_WAIT, Rejected, storable
 
 _E, _S = EventName, SuppressionReason
 
@@ -58,7 +59,14 @@ SET_UP = frozenset(
 )
 """Our account, sender, region or callback URL is wrong: nothing was taken, and it can be put right."""
 
-LATER = frozenset({"14107", "20429", "21611", "30001", "63018"})  # a limit or a full queue
+LATER: Mapping[str, timedelta] = {
+    "14107": A_MOMENT,  # too fast for the number
+    "20429": A_MOMENT,  # too many calls at once
+    "63018": A_MOMENT,  # too fast for the medium
+    "21611": USUAL_WAIT,  # the sender's queue is full
+    "30001": USUAL_WAIT,  # so is the account's
+}
+"""A limit or a full queue, and how long to wait where Twilio does not say."""
 
 OPT_OUT_TYPES: Mapping[str, EventName] = {"STOP": _E.OPTED_OUT, "START": _E.OPTED_IN}
 """What Twilio's own keyword handling understood, in whatever language it was said."""

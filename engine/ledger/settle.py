@@ -161,7 +161,7 @@ def _waits_for(outcome: NotSent) -> Reason:
         return Reason.FAULT
     if outcome.alone:
         return Reason.NOT_READY
-    if outcome.retry_after:
+    if outcome.retry_after is not None:
         return Reason.RATE_LIMITED
     return Reason.NO_ACCESS if outcome.no_access else Reason.PROVIDER_DOWN
 

@@ -25,7 +25,18 @@ Everything is imported from here. To be read in this order:
 from engine.images import GIF, JPEG, PNG, WEBP, ImageLimits, Picture
 from engine.provider.base import HEARTBEAT_SECONDS, Provider
 from engine.provider.capabilities import Capabilities
-from engine.provider.http import Http, outcome_of_status, prepared, retry_after, surely_not, until_reset, verified
+from engine.provider.http import (
+    A_MOMENT,
+    USUAL_WAIT,
+    Http,
+    outcome_of_status,
+    prepared,
+    retry_after,
+    surely_not,
+    told_to_wait,
+    until_reset,
+    verified,
+)
 from engine.provider.look_up import Remembered, found_out, taken_at, taken_then, which
 from engine.provider.outcome import (
     NO_ACCESS,
@@ -50,12 +61,14 @@ from engine.provider.texts import safe_header, storable, without_personal
 from engine.wire import Answer, DeadlineReader, time_left
 
 __all__ = [
+    "A_MOMENT",
     "GIF",
     "HEARTBEAT_SECONDS",
     "JPEG",
     "NOT_CONNECTED",
     "NO_ACCESS",
     "PNG",
+    "USUAL_WAIT",
     "WEBP",
     "Accepted",
     "Ambiguous",
@@ -105,6 +118,7 @@ __all__ = [
     "taken_then",
     "text_of",
     "time_left",
+    "told_to_wait",
     "too_long",
     "until_reset",
     "verified",

@@ -14,6 +14,11 @@ from engine.outside import NotPublic
 from engine.provider.outcome import NO_ACCESS, NOT_CONNECTED, Ambiguous, NotSent, Rejected, Verified
 from engine.wire import Answer, Broken, Wire
 
+USUAL_WAIT = timedelta(minutes=1)
+"""How long a vendor is left alone that asks to wait, and does not say until when."""
+A_MOMENT = timedelta(seconds=2)
+"""The same, where it is too much for a second."""
+
 
 class Http(Wire):
     """The HTTP client given to every provider: pooled, redirects never followed, one deadline a call."""
@@ -117,12 +122,30 @@ def retry_after(
 def until_reset(
     headers: Mapping[str, str], name: str, *, now: datetime | None = None, cap: timedelta = timedelta(hours=1)
 ) -> timedelta | None:
-    """How long until a vendor's limit begins anew, by a header that tells the second since 1970; at most `cap`."""
+    """How long until a vendor's limit begins anew, by a header that tells the second since 1970, or the time in ISO 8601; at most
+    `cap`, None where it is absent or makes no sense.
+    """
     value = headers.get(name, "").strip()
-    if not (value.isascii() and value.isdigit()):
+    try:
+        at = int(value[:12]) if value.isascii() and value.isdigit() else _seconds(value)
+    except (ValueError, OverflowError):
         return None
-    left = int(value[:12]) - (now or datetime.now(UTC)).timestamp()
+    left = at - (now or datetime.now(UTC)).timestamp()
     return min(timedelta(seconds=max(left, 0)), cap)
+
+
+def _seconds(written: str) -> float:
+    """The second since 1970 of a time in ISO 8601, in UTC where it tells no zone. Raises ValueError."""
+    at = datetime.fromisoformat(written)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def told_to_wait(headers: Mapping[str, str], *resets: str, usual: timedelta = USUAL_WAIT) -> timedelta:
+    """How long a vendor that asks to wait is left alone: by Retry-After, else by the first of its headers `resets` that tells it, else the
+    `usual`. Never None: being told to wait uses up no attempt, however little is told.
+    """
+    told = (retry_after(headers), *(until_reset(headers, name) for name in resets))
+    return next((wait for wait in told if wait is not None), usual)
 
 
 def outcome_of_status(
@@ -132,13 +155,12 @@ def outcome_of_status(
 
     reset: the header that tells when a limit begins anew, where the vendor sends that in place of Retry-After.
 
-    429: surely not taken. 401, 402: we are refused, not the message. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
+    429: surely not taken, and we are told to wait. 401, 402: we are refused, not the message. 301, 307, 308, 401 to 405: our set-up is wrong, nothing was taken, and it can be put right.
     Other 4xx but 408, 409, 425: the vendor read this message and refused it. Everything else proves nothing.
     """
     code = code or f"http_{answer.status}"
     if answer.status == 429:
-        wait = retry_after(answer.headers) or (until_reset(answer.headers, reset) if reset else None)
-        return NotSent(code=code, detail=detail, retry_after=wait)
+        return NotSent(code=code, detail=detail, retry_after=told_to_wait(answer.headers, reset))
     if answer.status in (301, 307, 308, 401, 402, 403, 404, 405):
         return NotSent(code=code, detail=detail, no_access=answer.status in NO_ACCESS)
     if 400 <= answer.status < 500 and answer.status not in (408, 409, 425):

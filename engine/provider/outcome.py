@@ -39,8 +39,8 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotSent:
-    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor said how long to wait; all of
-    its messages do. alone: it is this message's own matter, an image that cannot be fetched or that the vendor still reads: then
+    """The message surely was not taken; a later hand-over may work. `retry_after` where the vendor asks to wait, by its own
+    word or by a guess of ours (`told_to_wait`); all of its messages do, and it uses up no attempt. alone: it is this message's own matter, an image that cannot be fetched or that the vendor still reads: then
     only this one waits, and it tells nothing about whether the vendor works.
 
     no_access: the vendor refuses us and not this message: a token has ended, a key is wrong or missing, the account is closed

@@ -279,17 +279,24 @@ class HttpContract(ProviderContract):
         assert self.deadline * 0.9 <= time.monotonic() - began < self.deadline + 1
 
     def test_retry_after_in_both_forms(self) -> None:
-        """429 says how long to wait, in seconds or as a date; nonsense is ignored and an age is capped at an hour."""
-        hour, date = timedelta(hours=1), format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
-        told = {"17": timedelta(seconds=17), date: timedelta(minutes=5), "soon": None, "-5": None, "9" * 30: hour}
-        for value, expected in told.items():
-            self.vendor.fail_next(Reply(status=429, headers={"Retry-After": value}))
+        """429 says how long to wait, in seconds or as a date; an age is capped at an hour. No word, and nonsense, mean to wait, too:
+        else each try would use up an attempt.
+        """
+        now, hour = datetime.now(UTC), timedelta(hours=1)
+        later, before = (format_datetime(now + timedelta(minutes=each), usegmt=True) for each in (5, -5))
+        plain = {
+            "17": timedelta(seconds=17),
+            later: timedelta(minutes=5),
+            "9" * 30: hour,
+            "0": timedelta(),
+            before: timedelta(),
+        }
+        for value, expected in {**plain, "": None, "soon": None, "-5": None}.items():
+            self.vendor.fail_next(Reply(status=429, headers={"Retry-After": value} if value else {}))
             outcome = self.send(self.outgoing())
-            assert isinstance(outcome, NotSent)
-            if expected is None:
-                assert outcome.retry_after is None, value
-            else:
-                assert outcome.retry_after is not None and abs(outcome.retry_after - expected) < timedelta(seconds=30)
+            assert isinstance(outcome, NotSent) and outcome.retry_after is not None, value
+            if expected is not None:
+                assert abs(outcome.retry_after - expected) < timedelta(seconds=30), value
 
     def test_failures_tell_neither_address_nor_secret(self) -> None:
         """Nothing that is logged about a failure, at any level, by us or by what we stand on, says to whom, or with what key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -113,6 +113,15 @@ def test_broken_calls_have_their_meaning() -> None:
     assert isinstance(provider().send(POST, deadline=soon()), NotSent)
     responses.replace(responses.POST, STATUSES, body=requests.ReadTimeout())
     assert isinstance(provider().send(POST, deadline=soon()), Ambiguous)
+
+
+def test_a_limit_tells_its_end(vendor: MastodonVendor) -> None:
+    """Mastodon sends no Retry-After, and the end of its limit in ISO 8601."""
+    reset = (datetime.now(UTC) + timedelta(minutes=4)).isoformat().replace("+00:00", "Z")
+    vendor.fail_next(Reply(status=429, headers={"X-RateLimit-Reset": reset}))
+    outcome = provider(vendor.url).send(POST, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.retry_after is not None
+    assert timedelta(minutes=3) < outcome.retry_after <= timedelta(minutes=4)
 
 
 def test_an_image_that_is_still_read_is_waited_for(vendor: MastodonVendor, host: ImageHost) -> None:

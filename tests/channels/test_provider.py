@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from engine.errors import ProviderError, SecretMissing
 from engine.model import EventName
 from engine.provider import (
+    USUAL_WAIT,
     Accepted,
     Ambiguous,
     Answer,
@@ -36,8 +37,11 @@ from engine.provider import (
     reveal,
     safe_header,
     storable,
+    told_to_wait,
+    until_reset,
     without_personal,
 )
+from engine.sending.breaker import tells_nothing
 from engine.testing.vendors.server import Drip, HttpVendor, Received, Reply, Request
 from tests.channels.certificates import authority
 from tests.channels.messages import NOW, soon
@@ -169,6 +173,39 @@ def test_retry_after_whatever_it_is_raises_nothing_and_stays_within_its_cap(writ
     """A vendor's header is foreign text: an hour at most, and never an error that would put the message in doubt."""
     told = retry_after({"retry-after": written}, now=NOW)
     assert told is None or timedelta() <= told <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (str(int(NOW.timestamp()) + 240), timedelta(minutes=4)),
+        ("2026-03-02T12:04:00.123456Z", timedelta(minutes=4)),
+        ("2026-03-02T14:04:00+02:00", timedelta(minutes=4)),
+        ("2026-03-02T12:04:00", timedelta(minutes=4)),
+        ("2026-03-02T11:00:00Z", timedelta()),
+        ("9" * 40, timedelta(hours=1)),
+        ("9999-12-31T23:59:59Z", timedelta(hours=1)),
+        ("0001-01-01T00:00:00+14:00", timedelta()),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+    ],
+)
+def test_when_a_limit_begins_anew_in_both_forms(written: str, left: timedelta | None) -> None:
+    """Seconds since 1970 or ISO 8601; nonsense is no answer."""
+    told = until_reset({"reset": written}, "reset", now=NOW)
+    assert told == left or (told is not None and left is not None and abs(told - left) < timedelta(seconds=1))
+
+
+def test_whoever_asks_to_wait_is_waited_for() -> None:
+    """By the first header that tells it, nothing at all being a time, too; a minute where none does. The breaker counts none of them."""
+    soon_again, past = {"reset": "2"}, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    assert told_to_wait({"retry-after": "0", "reset": "99999999999"}, "reset") == timedelta()
+    assert told_to_wait({"retry-after": "x", **soon_again}, "other", "reset", usual=timedelta(hours=1)) == timedelta()
+    assert told_to_wait({"reset": "x"}, "reset", usual=timedelta(minutes=7)) == timedelta(minutes=7)
+    for headers, wait in (({}, USUAL_WAIT), ({"retry-after": "0"}, timedelta()), (past, timedelta())):
+        outcome = outcome_of_status(Answer(status=429, headers=headers, body=b""))
+        assert outcome == NotSent(code="http_429", retry_after=wait) and tells_nothing(outcome)
 
 
 def test_statuses_without_codes_of_their_own() -> None:

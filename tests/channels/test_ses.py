@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from channels.ses import Ses, SesSettings, events
 from engine.errors import ForgedWebhook, IntakeError, NoPlainAnswer
 from engine.model import EventName, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected
+from engine.provider import A_MOMENT, USUAL_WAIT, Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected
 from engine.testing.vendors.server import Received, Reply
 from engine.testing.vendors.ses import REGION, SNS, TOPIC, SesVendor, SnsHttp
 from tests.channels.messages import EMAIL, NOW, letter, soon
@@ -129,6 +129,25 @@ def test_errors_have_their_meaning(vendor: SesVendor, status: int, kind: str, me
         assert isinstance(found, outcome), found
         assert getattr(found, "no_access", False) is (kind in ("AccountSuspendedException", "SendingPausedException"))
         assert "ana@" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "wait"),
+    [
+        (429, "TooManyRequestsException", "Daily message quota exceeded.", timedelta(hours=1)),
+        (429, "TooManyRequestsException", "Maximum sending rate exceeded.", A_MOMENT),
+        (400, "ThrottlingException", "Rate exceeded", A_MOMENT),
+        (400, "LimitExceededException", "too many", USUAL_WAIT),
+        (429, "", "?", USUAL_WAIT),
+    ],
+)
+def test_how_long_to_wait(vendor: SesVendor, status: int, kind: str, message: str, wait: timedelta) -> None:
+    """SES sends no Retry-After: a second's rate is free again at once, a day's quota bit by bit. What it sends is heard."""
+    named = {"x-amzn-ErrorType": kind} if kind else {}
+    for headers, expected in (({}, wait), ({"Retry-After": "0"}, timedelta())):
+        vendor.fail_next(Reply(status=status, body={"message": message}, headers={**named, **headers}))
+        found = provider(vendor).send(EMAIL, deadline=soon())
+        assert isinstance(found, NotSent) and found.retry_after == expected
 
 
 def test_the_vendor_checks_what_was_signed(vendor: SesVendor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import responses
 from channels.telegram import Telegram, TelegramSettings
 from engine.errors import ForgedWebhook, IntakeError, ProviderError
 from engine.model import Channel, EventName, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Http, NotSent, Rejected, TextContent, Verified
+from engine.provider import USUAL_WAIT, Accepted, Ambiguous, Http, NotSent, Rejected, TextContent, Verified
 from engine.testing.vendors.server import Reply
 from engine.testing.vendors.telegram import CHANNEL, TelegramVendor
 from tests.channels.messages import NOW, SMS, soon
@@ -71,7 +71,13 @@ def test_answers_have_their_meaning() -> None:
         answer = {"ok": False, "error_code": status, "description": words}
         responses.upsert(responses.POST, SEND, status=status, json=answer)
         assert provider().send(CHAT, deadline=soon()) == replace(outcome, detail=words), words
-    for wait, read in ((35, timedelta(seconds=35)), (99_999, timedelta(hours=1)), ("x", None), (-1, None)):
+    for wait, read in (
+        (35, timedelta(seconds=35)),
+        (99_999, timedelta(hours=1)),
+        ("x", USUAL_WAIT),
+        (-1, USUAL_WAIT),
+        (0, timedelta()),
+    ):
         answer = {"ok": False, "error_code": 429, "parameters": {"retry_after": wait}}
         responses.upsert(responses.POST, SEND, status=429, json=answer)
         assert provider().send(CHAT, deadline=soon()) == NotSent(code="http_429", retry_after=read)

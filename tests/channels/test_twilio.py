@@ -19,6 +19,8 @@ from channels.twilio import Twilio, TwilioSettings
 from engine.errors import ForgedWebhook
 from engine.model import Channel, EventName, SuppressionReason
 from engine.provider import (
+    A_MOMENT,
+    USUAL_WAIT,
     Accepted,
     Ambiguous,
     ApprovedTemplate,
@@ -151,6 +153,18 @@ def test_codes_have_their_meaning(status: int, code: Any, kind: type, suppress: 
     assert "40123" not in repr(outcome) and "token-for" not in repr(outcome)
     if status == 429:
         assert isinstance(outcome, NotSent) and outcome.retry_after == timedelta(seconds=7)
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("code", "wait"),
+    [(20429, A_MOMENT), (14107, A_MOMENT), (21611, USUAL_WAIT), (99999, USUAL_WAIT), (21606, None)],
+)
+def test_how_long_to_wait_where_twilio_does_not_say(code: int, wait: timedelta | None) -> None:
+    """A full queue takes longer than too many a second."""
+    responses.post(CREATE, status=400 if code == 21606 else 429, json={"code": code, "message": "no"})
+    outcome = provider().send(SMS, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.retry_after == wait
 
 
 @responses.activate

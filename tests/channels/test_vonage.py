@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from channels.vonage import Vonage, VonageSettings, signature
 from engine.errors import ForgedWebhook
 from engine.model import EventName, SuppressionReason
-from engine.provider import Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected, TextContent, Webhook
+from engine.provider import A_MOMENT, Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected, TextContent, Webhook
 from engine.testing.vendors.server import Received
 from engine.testing.vendors.vonage import VonageVendor
 from tests.channels.messages import NOW, SMS, soon
@@ -150,6 +150,15 @@ def test_statuses_have_their_meaning(statuses: tuple[str, ...], kind: type, supp
     assert getattr(outcome, "suppress", None) is suppress
     assert getattr(outcome, "no_access", False) is (statuses in (("4",), ("9",)))
     assert "40123" not in repr(outcome) and "secret-for" not in repr(outcome)
+
+
+@responses.activate
+def test_too_many_a_second_are_told_to_wait() -> None:
+    """Not for long, and without using up an attempt; other faults say nothing about time."""
+    for status, wait in (("1", A_MOMENT), ("15", None)):
+        responses.upsert(responses.POST, SEND, json=told(status))
+        outcome = provider().send(SMS, deadline=soon())
+        assert isinstance(outcome, NotSent) and outcome.retry_after == wait
 
 
 @responses.activate

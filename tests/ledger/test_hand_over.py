@@ -15,7 +15,7 @@ from engine.ledger.hand_over import begin as begin_with
 from engine.model import Lane, Reason, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, NotSent, Rejected
 from engine.store import Database
-from engine.store.tables import suppressions
+from engine.store.tables import messages, suppressions
 from tests.ledger.books import LEASE, RETRY, add_customers, begin, end, intent, owe_all, state_of, states, take
 
 MINUTE = timedelta(minutes=1)
@@ -76,6 +76,28 @@ def test_each_way_a_hand_over_ends_has_its_state(
     assert end(database, sent, outcome, now)
     assert states(database) == [state]
     assert balance(database).holds
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (NotSent(code="503"), Reason.PROVIDER_DOWN),
+        (NotSent(code="unpaid", no_access=True), Reason.NO_ACCESS),
+        (NotSent(code="http_429", retry_after=timedelta(minutes=1)), Reason.RATE_LIMITED),
+        (NotSent(code="http_429", retry_after=timedelta()), Reason.RATE_LIMITED),
+        (NotSent(code="not_ready", retry_after=timedelta(), alone=True), Reason.NOT_READY),
+    ],
+)
+def test_what_is_tried_again_says_what_it_waits_for(
+    database: Database, now: datetime, outcome: NotSent, reason: Reason
+) -> None:
+    """A vendor that asks to wait for no time at all has asked to wait."""
+    add_customers(database, 1, now)
+    owe_all(database, now)
+    sent = begin(database, take(database, now)[0], now)
+    assert sent is not None and end(database, sent, outcome, now)
+    with database.reading() as connection:
+        assert connection.execute(messages.select()).one().reason == reason
 
 
 def test_a_refusal_that_names_the_address_suppresses_it(database: Database, now: datetime) -> None:
