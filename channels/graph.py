@@ -44,6 +44,9 @@ DUPLICATE = 506
 SET_UP = frozenset({3, 10, 24, 25, 102, 104, 190, *range(200, 300), 459, 463, 464, 467})
 """Our token, its permissions or the account itself: nothing was taken, and it can be put right."""
 
+NOT_OURS = frozenset({(100, 33)})
+"""The same, by code and subcode: there is no such page or account, or our token may not see it."""
+
 BUSY = frozenset({4, 9, 17, 32, 341, 613, 9007, 80001, 80002})
 """Too much within a time, for the application, the person, the page or the account, or too soon: nothing was taken."""
 
@@ -161,7 +164,7 @@ def refusal(answer: Answer, words: Callable[[object], str]) -> NotSent | Rejecte
     error = answer.fields().get("error")
     said = storable(error.get("message")) if isinstance(error, dict) else ""
     detail, code = words(said), f"{number}.{sub}" if sub else str(number)
-    if "appsecret_proof" in said:  # a 100, as a post that is not valid has
+    if "appsecret_proof" in said or (number, sub) in NOT_OURS:  # a 100, as a post that is not valid has
         return NotSent(code=code, detail=detail, no_access=True)
     if sub == SPAM or number in REFUSED:
         return Rejected(code=code, detail=detail)

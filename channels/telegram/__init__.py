@@ -59,6 +59,18 @@ REFUSALS: Mapping[str, tuple[str, SuppressionReason | None]] = {
 403 is about our own rights, as in a channel that the bot may not post in.
 """
 
+NO_RIGHTS: Mapping[int, Sequence[str]] = {
+    400: (
+        "need administrator rights in the channel chat",
+        "not enough rights to send text messages to the chat",
+        "chat not found",
+    ),
+    403: ("bot is not a member of the channel chat", "bot was kicked from the channel chat"),
+}
+"""What Telegram says about a channel that we cannot post in: that we lack a right there, or have named none. Of a person's chat they
+are about the person.
+"""
+
 
 class TelegramSettings(ProviderSettings):
     """bot_token: from @BotFather. webhook_secret: the `secret_token` that the webhook was set with; without it no update is
@@ -143,6 +155,8 @@ class Telegram(Provider):
                 if said in words:
                     return Rejected(code=code, detail=words, suppress=suppress)
         outcome = outcome_of_status(answer, detail=words)
+        if outgoing.to is None and any(said in words for said in NO_RIGHTS.get(answer.status, ())):
+            return NotSent(code=outcome.code, detail=words, no_access=True)
         wait = mapping(fields.get("parameters")).get("retry_after")
         if isinstance(outcome, NotSent) and answer.status == 429 and isinstance(wait, int) and wait >= 0:
             return NotSent(code=outcome.code, detail=words, retry_after=min(timedelta(seconds=wait), _LONGEST_WAIT))

@@ -19,7 +19,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from channels.twilio import events, past
-from channels.twilio.codes import BAD_NUMBER, LATER, SET_UP, WORDS, failed
+from channels.twilio.codes import BAD_NUMBER, LATER, REFUSES_US, SET_UP, WORDS, failed
 from channels.twilio.through import NoAnswer, Through
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel, EventName
@@ -176,7 +176,8 @@ class Twilio(Provider):
         if code in LATER:
             return NotSent(code=code, detail=detail, retry_after=told_to_wait(answer.headers, usual=LATER[code]))
         if code in SET_UP:
-            return NotSent(code=code, detail=detail, no_access=answer.status in NO_ACCESS)
+            refused = code in REFUSES_US or answer.status in NO_ACCESS
+            return NotSent(code=code, detail=detail, no_access=refused)
         if code in BAD_NUMBER:
             return Rejected(code=code, detail=detail, suppress=BAD_NUMBER[code])
         return outcome_of_status(answer, code=code, detail=detail)

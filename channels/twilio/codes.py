@@ -39,7 +39,18 @@ BAD_NUMBER: Mapping[str, SuppressionReason] = {
 """Error codes that blame the number itself. Twilio may change what a code stands for: an unknown one never suppresses."""
 
 HARD = frozenset({"30005", "30006", "63003", "63024"})  # unknown or gone; a landline; not on this medium
-SET_UP = frozenset(
+REFUSES_US = frozenset(
+    {
+        "21210",  # our number is not verified
+        "21212",  # it is no number that Twilio knows
+        "21267",  # a name as the sender, which a trial account may not use
+        "21701",  # there is no such messaging service
+        "21704",  # it has no numbers
+    }
+)
+"""The sender that we name is wrong, whatever the message."""
+
+SET_UP = REFUSES_US | frozenset(
     {
         "20003",
         "20404",

@@ -74,6 +74,7 @@ def test_calls_are_signed_where_there_is_a_secret() -> None:
         (32, None, 400, NotSent),
         (80001, 2494055, 400, NotSent),
         (100, None, 400, Rejected),
+        (100, 33, 400, NotSent),
         (368, None, 400, Rejected),
         (1609005, None, 400, Rejected),
         (1, None, 500, Ambiguous),
@@ -90,7 +91,7 @@ def test_what_each_code_proves(
     vendor.fail_next(no(code, "no", subcode=subcode, status=status))
     found = page.send(POST, deadline=soon())
     assert isinstance(found, outcome), found
-    assert getattr(found, "no_access", False) is (code in (190, 10, 200))
+    assert getattr(found, "no_access", False) is (code in (190, 10, 200) or subcode == 33)
     assert not isinstance(found, Accepted) and found.code == (f"{code}.{subcode}" if subcode else str(code))
 
 

@@ -87,6 +87,34 @@ def test_answers_have_their_meaning() -> None:
     assert isinstance(provider().send(CHAT, deadline=soon()), Ambiguous)
 
 
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "Bad Request: need administrator rights in the channel chat"),
+        (400, "Bad Request: not enough rights to send text messages to the chat"),
+        (400, "Bad Request: chat not found"),
+        (403, "Forbidden: bot is not a member of the channel chat"),
+        (403, "Forbidden: bot was kicked from the channel chat"),
+    ],
+)
+def test_a_channel_that_the_bot_may_not_post_in_refuses_us(status: int, words: str) -> None:
+    """It can be put right, and the post waits for that; of a person's chat the same words are about the person."""
+    responses.post(SEND, status=status, json={"ok": False, "error_code": status, "description": words})
+    refused = NotSent(code=f"http_{status}", detail=words, no_access=True)
+    assert provider().send(replace(CHAT, to=None), deadline=soon()) == refused
+    assert not getattr(provider().send(CHAT, deadline=soon()), "no_access", False)
+
+
+def test_a_post_to_no_channel_waits(vendor: TelegramVendor) -> None:
+    """A name in `from` that is no channel's is a fault of ours, another text of a post is not."""
+    post = replace(CHAT, to=None, sender="@nobody")
+    outcome = provider(vendor).send(post, deadline=soon())
+    assert isinstance(outcome, NotSent) and outcome.no_access
+    long = replace(CHAT, to=None, content=TextContent(text="x" * 4097))
+    assert isinstance(provider(vendor).send(long, deadline=soon()), Rejected)
+
+
 def test_the_vendor_refuses_as_telegram_does(vendor: TelegramVendor) -> None:
     """A blocked bot, a stranger, too long a text; and what is no chat's number or no token leaves nobody."""
     vendor.forbidden[ANA], vendor.strangers = "bot was blocked by the user", {5}

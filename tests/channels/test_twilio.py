@@ -157,6 +157,18 @@ def test_codes_have_their_meaning(status: int, code: Any, kind: type, suppress: 
 
 @responses.activate
 @pytest.mark.parametrize(
+    ("code", "kind"),
+    [(21210, NotSent), (21212, NotSent), (21267, NotSent), (21701, NotSent), (21704, NotSent), (21211, Rejected)],
+)
+def test_a_wrong_sender_refuses_us(code: int, kind: type) -> None:
+    """It can be put right, and the texts wait for that; a wrong recipient is the message's own matter."""
+    responses.post(CREATE, status=400, json={"code": code, "message": "no"})
+    outcome = provider().send(SMS, deadline=soon())
+    assert isinstance(outcome, kind) and getattr(outcome, "no_access", False) is (kind is NotSent)
+
+
+@responses.activate
+@pytest.mark.parametrize(
     ("code", "wait"),
     [(20429, A_MOMENT), (14107, A_MOMENT), (21611, USUAL_WAIT), (99999, USUAL_WAIT), (21606, None)],
 )
