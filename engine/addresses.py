@@ -14,6 +14,11 @@ _CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 UNKNOWN = "?"
 _HANDLE = re.compile(r"^@?[\w.-]+(?:@[\w-]+(?:\.[\w-]+)+)?$")
 
+_MEXICAN = re.compile(r"^\+\s*52\D*1(?=(?:\D*\d){10}\D*\Z)")
+"""How a Mexican mobile began until 2019; WhatsApp and carriers still write the 1."""
+_BRAZILIAN = re.compile(r"\+55(\d\d)(9?)([6-9]\d{7})", re.ASCII)
+"""A Brazilian mobile that once had eight digits: the area, the 9 that came before them until 2016, and those."""
+
 _CHAT = re.compile(r"^[1-9]\d{0,18}\Z", re.ASCII)
 LONGEST_OPAQUE = 500
 _PAGE_SCOPED = re.compile(r"^\d{5,30}\Z", re.ASCII)
@@ -22,6 +27,17 @@ _PAGE_SCOPED = re.compile(r"^\d{5,30}\Z", re.ASCII)
 def normalise(channel: Channel, address: str) -> str:
     """The address as it is stored and compared. Raises ValueError, saying what is wrong, where it cannot be one."""
     return _FORMS[channel](address.strip())
+
+
+def also_written(channel: Channel, address: str) -> tuple[str, ...]:
+    """The other forms in which a channel may tell us an address in normal form, for finding who wrote: WhatsApp knows many Brazilian
+    mobiles without their 9. Messages go to the form that the shop has.
+    """
+    mobile = _BRAZILIAN.fullmatch(address) if channel is Channel.WHATSAPP else None
+    if mobile is None:
+        return ()
+    area, nine, number = mobile.groups()
+    return (f"+55{area}{'' if nine else '9'}{number}",)
 
 
 def _email(address: str) -> str:
@@ -38,7 +54,7 @@ def _email(address: str) -> str:
 
 def _phone(address: str) -> str:
     try:
-        number = phonenumbers.parse(address, None)
+        number = phonenumbers.parse(_MEXICAN.sub("+52", address), None)
     except phonenumbers.NumberParseException as error:
         raise ValueError("a phone number begins with + and its country code") from error
     if not phonenumbers.is_possible_number(number):

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from engine.addresses import normalise
+from engine.addresses import also_written, normalise
 from engine.ledger import consent
 from engine.ledger.invitations import Invited
 from engine.ledger.moves import in_state
@@ -86,6 +86,8 @@ def find(
         row = row if row is not None else by_id.get(event.provider_message_id or "")
         only = event.channel or channel
         guessed = row is None and not _about_another(event)
+        if row is None:
+            event = _as_known(connection, database, event, only)
         if guessed:
             row, owners = _by_address(connection, database, event, provider, only)
         else:
@@ -139,6 +141,15 @@ def _by_address(
     )
     row = connection.execute(query.order_by(_m.first_sent_at.desc()).limit(1)).first()
     return row, owners
+
+
+def _as_known(connection: Connection, database: Database, event: ProviderEvent, only: Channel | None) -> ProviderEvent:
+    """The event by that form of its address which a customer has, where the channel may write it otherwise (`also_written`)."""
+    others = also_written(only, event.address) if only and event.address else ()
+    if not others or _owners(connection, database, event, only):
+        return event
+    told = [replace(event, address=other) for other in others]
+    return next((each for each in told if _owners(connection, database, each, only)), event)
 
 
 def _owners(connection: Connection, database: Database, event: ProviderEvent, only: Channel | None) -> list[int]:

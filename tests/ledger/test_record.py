@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
+from engine.addresses import normalise
 from engine.ledger.claim import recover
 from engine.ledger.consent import give, newest
 from engine.ledger.doubts import DoubtRules, resolve
@@ -17,7 +18,7 @@ from engine.ledger.record import record_engagement, record_events
 from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outcome, ProviderEvent
 from engine.store import Database
-from engine.store.tables import contact_points, events, messages, suppressions
+from engine.store.tables import contact_points, customers, events, messages, suppressions
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
 HOUR = timedelta(hours=1)
@@ -313,3 +314,53 @@ def test_a_like_of_something_else_proves_nothing(database: Database, now: dateti
     with database.reading() as connection:
         kept = connection.execute(select(events.c.customer_id, events.c.message_id)).one()
     assert tuple(kept) == (1, None)
+
+
+def on_whatsapp(database: Database, now: datetime, **numbers: str) -> None:
+    """Customers with a WhatsApp number each, as an import keeps it."""
+    with database.writing() as connection:
+        for name, number in numbers.items():
+            made = insert(customers).values(external_id=name, attributes={}, created_at=now).returning(customers.c.id)
+            address = normalise(Channel.WHATSAPP, number)
+            point = {
+                "customer_id": connection.execute(made).scalar_one(),
+                "channel": Channel.WHATSAPP.value,
+                "address": address,
+                "address_hash": database.address_hash(address),
+                "created_at": now,
+            }
+            connection.execute(insert(contact_points).values(point))
+
+
+def suppressed(database: Database, number: str) -> bool:
+    with database.reading() as connection:
+        hashes = connection.execute(select(suppressions.c.address_hash)).scalars().all()
+    return database.address_hash(number) in hashes
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("+525512345678", "+5215512345678"),
+        ("+5531987654321", "+553187654321"),
+        ("+553187654321", "+5531987654321"),
+    ],
+)
+def test_a_stop_is_heard_however_whatsapp_writes_the_number(
+    database: Database, now: datetime, kept: str, told: str
+) -> None:
+    """With a Mexican 1 that is no more, or without a Brazilian 9: it is the customer's number that is suppressed, once."""
+    on_whatsapp(database, now, ana=kept)
+    stop = ProviderEvent(name=EventName.REPLIED, at=now, dedupe="1", address=told, text="STOP")
+    record_events(database, [stop], provider="chat", now=now, channel=Channel.WHATSAPP)
+    assert suppressed(database, kept)
+    with database.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(suppressions)).scalar() == 1
+
+
+def test_whoever_has_the_very_number_wrote(database: Database, now: datetime) -> None:
+    """Another form of it is looked for only where nobody has this one."""
+    on_whatsapp(database, now, ana="+5531987654321", ben="+553187654321")
+    stop = ProviderEvent(name=EventName.REPLIED, at=now, dedupe="1", address="+553187654321", text="STOP")
+    record_events(database, [stop], provider="chat", now=now, channel=Channel.WHATSAPP)
+    assert suppressed(database, "+553187654321") and not suppressed(database, "+5531987654321")
