@@ -59,7 +59,7 @@ def test_a_post_with_an_image_is_found_by_its_words(vendor: XVendor, account: X,
     """X shows the image as one more web address after them, which is none of ours."""
     post = shows(f"{host.url}/new.png", text=text)
     vendor.fail_next(Silence(taken=True))
-    assert isinstance(account.send(post, deadline=soon(0.5)), Ambiguous)
+    assert isinstance(account.send(post, deadline=soon(2)), Ambiguous)
     (taken,) = vendor.accepted
     assert (taken.image_data, taken.image_alt) == (png(), "A record")
     assert account.look_up(post, deadline=soon()) == Accepted(provider_message_id=taken.provider_message_id)
