@@ -6,7 +6,7 @@ https://www.twilio.com/docs/usage/security#validating-requests
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,12 +14,14 @@ from twilio.request_validator import RequestValidator, get_signature_algorithm
 
 from channels.twilio.codes import BAD_NUMBER, HARD, OPT_OUT_TYPES, WORDS
 from engine.errors import ForgedWebhook
-from engine.model import EventName, Plain, SuppressionReason
+from engine.model import Channel, EventName, Plain, SuppressionReason
 from engine.provider import ProviderEvent, Webhook, storable
 
 OUR_KEY = "message"  # the query argument of the callback's URL that carries our key; Twilio signs the whole URL
 SIGNATURE = "x-twilio-signature"
 SIGNATURE_SETTINGS = "x-twilio-webhooks-signature-settings"
+MEDIA: Mapping[str, Channel] = {"whatsapp": Channel.WHATSAPP, "messenger": Channel.MESSENGER}
+"""What Twilio writes before an address, and whose channel that is; an address without it is on the provider's own."""
 
 
 def verified(webhook: Webhook, *, secret: str) -> Form:
@@ -79,6 +81,7 @@ def read(webhook: Webhook, form: Form, now: datetime) -> Sequence[ProviderEvent]
             message_key=_key(webhook.url),
             provider_message_id=sid,
             address=bare(form.first("To")) or None,
+            channel=_channel(form.first("To")),
             suppress=BAD_NUMBER.get(code) if name in (EventName.BOUNCED_SOFT, EventName.REJECTED) else None,
             detail=_detail(status=word, error_code=code),
         )
@@ -96,6 +99,11 @@ def bare(address: str) -> str:
     return address.rpartition(":")[2]
 
 
+def _channel(address: str) -> Channel | None:
+    """Of one messaging service texts and chats come in at one URL: only what stands before the address tells them apart."""
+    return MEDIA.get(address.rpartition(":")[0].lower())
+
+
 def _key(url: str) -> str | None:
     found = parse_qs(urlsplit(url).query).get(OUR_KEY)
     return storable(found[0]) if found else None
@@ -104,11 +112,13 @@ def _key(url: str) -> str | None:
 def _inbound(form: Form, sid: str, now: datetime) -> list[ProviderEvent]:
     """A customer's text, and where Twilio's own keyword handling took it for a wish, that wish."""
     address, wish = bare(form.first("From")) or None, form.first("OptOutType").upper()
+    channel = _channel(form.first("From"))
     reply = ProviderEvent(
         name=EventName.REPLIED,
         at=now,
         dedupe=f"{sid}:received",
         address=address,
+        channel=channel,
         text=form.first("Body"),
         answered=bool(wish),
         detail=_detail(opt_out_type=wish),
@@ -119,7 +129,10 @@ def _inbound(form: Form, sid: str, now: datetime) -> list[ProviderEvent]:
     suppress = (
         SuppressionReason.OPTED_OUT if name is EventName.OPTED_OUT else None
     )  # Twilio refuses the number from now on
-    return [reply, ProviderEvent(name=name, at=now, dedupe=f"{sid}:{wish}", address=address, suppress=suppress)]
+    wished = ProviderEvent(
+        name=name, at=now, dedupe=f"{sid}:{wish}", address=address, channel=channel, suppress=suppress
+    )
+    return [reply, wished]
 
 
 def _other(webhook: Webhook, form: Form, now: datetime) -> ProviderEvent:

@@ -139,6 +139,7 @@ def _by_address(
     query = select(*_COLUMNS).where(
         _m.customer_id.in_(owners), _m.provider == provider, _m.first_sent_at <= event.at, ~surely_not_there
     )
+    query = query.where(_m.channel == only.value) if only else query
     row = connection.execute(query.order_by(_m.first_sent_at.desc()).limit(1)).first()
     return row, owners
 

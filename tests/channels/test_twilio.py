@@ -234,6 +234,23 @@ def test_addresses_come_back_plain(vendor: TwilioVendor) -> None:
     assert (found.name, found.address) == (EventName.OPENED, "+358401234567")
 
 
+@pytest.mark.parametrize(
+    ("before", "channel"),
+    [("whatsapp:", Channel.WHATSAPP), ("messenger:", Channel.MESSENGER), ("", None), ("rcs:", None)],
+)
+def test_a_messaging_service_has_one_url_for_all_its_media(
+    vendor: TwilioVendor, before: str, channel: Channel | None
+) -> None:
+    """What comes in at the texts' own URL from WhatsApp or Messenger is theirs: a no there is no no to texts."""
+    customer = f"{before}+358401234567"
+    webhook = vendor.inbound("https://shop.example/w", sender=customer, text="STOP", opt_out_type="STOP")
+    found = list(provider().parse_events(webhook, now=NOW))
+    about = Received(key=SMS.key, to=customer, provider_message_id="SM1", callback_url="https://s.example/w")
+    found += provider().parse_events(vendor.callback(about, "undelivered", error_code=63024), now=NOW)
+    assert [event.name for event in found] == [EventName.REPLIED, EventName.OPTED_OUT, EventName.BOUNCED]
+    assert [(event.channel, event.address) for event in found] == [(channel, "+358401234567")] * 3
+
+
 def test_what_an_approved_template_says_is_not_compared() -> None:
     """Its words are Twilio's: a message at that time may be ours, and nobody can tell; without one it never arrived."""
     approved = TextContent(text="Hello Ana", template=ApprovedTemplate(name="HX12"))

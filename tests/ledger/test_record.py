@@ -260,6 +260,23 @@ def test_who_leaves_one_medium_has_not_left_another(database: Database, now: dat
     assert stopped() == {"whatsapp"}
 
 
+def test_a_chat_that_comes_in_where_texts_do_is_about_no_text(database: Database, now: datetime) -> None:
+    """An event that names its channel is not about the newest message of another channel, though one provider brought both."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    number = "+358401234567"
+    point = {"channel": "whatsapp", "address": number, "address_hash": database.address_hash(number)}
+    with database.writing() as connection:
+        connection.execute(insert(contact_points).values(customer_id=1, created_at=now, **point))
+    chat = ProviderEvent(
+        name=EventName.REPLIED, at=now + HOUR, dedupe="1", address=number, text="STOP", channel=Channel.WHATSAPP
+    )
+    record_events(database, [chat], provider="relay", now=now + HOUR, channel=Channel.EMAIL)
+    with database.reading() as connection:
+        assert connection.execute(select(suppressions.c.channel)).scalars().all() == ["whatsapp"]
+    assert row(database, sent.id).opted_out_at is None
+
+
 def test_a_no_stands_even_where_its_report_comes_late(database: Database, now: datetime) -> None:
     """An opt-out of ten o'clock that is reported after an import's yes of eleven still ends our right to write."""
     sent = one_sent(database, now)
