@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, message_from_string
-from email.header import decode_header, make_header
+from email.errors import HeaderParseError
+from email.header import decode_header
 from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
 from itertools import islice
@@ -20,7 +21,7 @@ from itertools import islice
 from flufl.bounce import all_failures
 
 from channels import enhanced
-from channels.reports.words import said
+from channels.reports.words import letters, said
 from engine.model import EventName, Plain, SuppressionReason
 from engine.provider import Fetched, KeyOf, ProviderEvent, storable, without_personal
 
@@ -57,6 +58,7 @@ PROGRAMS = ("", "mailer-daemon", "postmaster", "mail-daemon", "noreply", "no-rep
 MOST_PARTS, MOST_RECIPIENTS, MOST_KEYS = 50, 20, 200
 LONGEST_DELAY = timedelta(days=30)
 
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-z]{1,32}-\d{1,18}-[0-9a-f]{12}(?![0-9a-z])", re.IGNORECASE)
 
 
@@ -219,7 +221,12 @@ def _new_subject(mail: Message) -> str:
 
 
 def _decoded(subject: str) -> str:
-    return str(make_header(decode_header(subject[:500])))
+    """Its words, as far as they can be read: what is broken, or in letters that nobody knows, costs only itself."""
+    try:
+        words = decode_header(subject[:500])
+    except HeaderParseError:
+        return _ENCODED_WORD.sub("", subject[:500])
+    return "".join(word if isinstance(word, str) else letters(word, charset or "latin-1") for word, charset in words)
 
 
 def _date(mail: Message, now: datetime) -> datetime:

@@ -40,9 +40,14 @@ def _text(part: Message) -> str:
     raw = part.get_payload(decode=True)
     if not isinstance(raw, bytes):
         return ""
+    return letters(raw, part.get_content_charset() or "utf-8")
+
+
+def letters(raw: bytes, charset: str) -> str:
+    """What bytes say in a charset; where nobody knows that, in UTF-8. Never raises."""
     try:
-        return raw.decode(part.get_content_charset() or "utf-8", "replace")
-    except LookupError:
+        return raw.decode(charset, "replace")
+    except (LookupError, ValueError):  # the second: `idna`, `undefined` and their like refuse
         return raw.decode("utf-8", "replace")
 
 

@@ -124,6 +124,30 @@ def test_a_subject_says_it_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    "subject",
+    [
+        "=?x-unknown?q?Hello?=",
+        "=?utf-8?b?/?=",
+        "=?utf-8?q?=FF?=",
+        "=?idna?q?=FF?=",
+        "=?zlib?q?a?=",
+        "R\xe9 =?utf-8?q?x?=",
+    ],
+)
+def test_a_subject_that_nobody_can_decode_costs_no_more_than_itself(subject: str) -> None:
+    """An unknown charset, a broken word: what is written below counts, and what can be read of the subject does, too."""
+    assert read(mail("STOP", f"Subject: Re: {subject}"), key_of, now=NOW).events[0].text == "STOP"
+    assert read(mail("STOP", f"Subject: {subject}", "Content-Type: text/plain; charset=undefined"), key_of, now=NOW).events
+    assert told(sample("postfix_failed").replace(b"Subject: ", f"Subject: {subject} ".encode())) == [(_E.BOUNCED, BAD)]
+    assert read(mail("Away", f"Subject: Automatic reply: {subject}"), key_of, now=NOW) == Fetched()
+
+
+def test_letters_of_an_unknown_charset_are_read_as_they_are() -> None:
+    """Most of them are ASCII's in any charset."""
+    assert read(mail("", "Subject: =?x-unknown?q?STOP?="), key_of, now=NOW).events[0].text == "STOP"
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         mail("STOP", sender="MAILER-DAEMON@mx.example"),
