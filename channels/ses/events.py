@@ -38,6 +38,9 @@ PLACES: Mapping[str, str] = {"rendering failure": "failure", "deliverydelay": "d
 BAD_ADDRESS = frozenset({"General", "NoEmail", "Suppressed", "OnAccountSuppressionList"})
 """Permanent bounces that blame the address, and those that SES no longer tries."""
 
+NO_COMPLAINT = frozenset({"not-spam", "auth-failure", "virus"})
+"""Kinds of feedback (RFC 5965 §7.3) in which nobody complained, as in the mails that other mailbox providers send."""
+
 READERS = frozenset({_E.OPENED, _E.CLICKED})
 """Events with the address and the program of the reader, or of a machine that reads for them."""
 
@@ -78,6 +81,8 @@ def read(told: Any, now: datetime) -> Sequence[ProviderEvent]:
 def _meaning(word: str, own: Mapping[str, Any]) -> tuple[EventName, SuppressionReason | None]:
     name = WORDS.get(word, EventName.OTHER)
     if name is EventName.COMPLAINED:
+        if _str(own, "complaintFeedbackType").lower() in NO_COMPLAINT:
+            return EventName.OTHER, None
         return name, SuppressionReason.COMPLAINED
     if name is EventName.BOUNCED:
         if _str(own, "bounceType") != "Permanent":

@@ -355,6 +355,17 @@ def test_only_a_bad_address_is_suppressed(
     assert found.detail["diagnosticCode"] == "smtp; 550 5.1.1 <…> unknown"
 
 
+@pytest.mark.parametrize("kind", ["abuse", "fraud", "other", "", None, "not-spam", "Not-Spam", "auth-failure", "virus"])
+def test_what_is_no_complaint_suppresses_nobody(vendor: SesVendor, kind: str | None) -> None:
+    """Who takes a letter out of the spam folder likes it. Without a kind, as most mailbox providers tell it, it is a complaint."""
+    own = {} if kind is None else {"complaintFeedbackType": kind}
+    found = event(vendor, "Complaint", complainedRecipients=[{"emailAddress": EMAIL.to}], **own)
+    complained = (kind or "").lower() not in ("not-spam", "auth-failure", "virus")
+    assert found.suppress is (SuppressionReason.COMPLAINED if complained else None)
+    assert found.name is (EventName.COMPLAINED if complained else EventName.OTHER)
+    assert found.detail.get("complaintFeedbackType") == (kind or None)
+
+
 def test_one_notification_may_be_about_several(vendor: SesVendor) -> None:
     """Each recipient that complained is an event of its own, with a dedupe of its own, and is suppressed."""
     people = [{"emailAddress": f"c{number}@customer.example"} for number in range(3)]
