@@ -27,16 +27,12 @@ MEDIA: Mapping[str, Channel] = {"whatsapp": Channel.WHATSAPP, "messenger": Chann
 def verified(webhook: Webhook, *, secret: str) -> Form:
     """The form, once the signature over the public URL and every field has proved right. Raises ForgedWebhook."""
     settings = webhook.headers.get(SIGNATURE_SETTINGS, "")
-    is_json = "json" in webhook.headers.get("content-type", "").lower()
     try:
-        text = webhook.body.decode("utf-8")
-        form = Form(text)
-        hashed = "bodySHA256" in parse_qs(urlsplit(webhook.url).query)
-        genuine = (hashed or not is_json) and RequestValidator(secret).validate(
-            webhook.url,
-            text if is_json else form,  # the hash in the signed URL then stands for a body that is no form
-            webhook.headers.get(SIGNATURE, ""),
-            get_signature_algorithm(settings),
+        query = urlsplit(webhook.url).query
+        form = Form(query if webhook.method == "GET" else webhook.body.decode("utf-8"))
+        beside = _signed_beside_the_url(webhook, form)
+        genuine = beside is not None and RequestValidator(secret).validate(
+            webhook.url, beside, webhook.headers.get(SIGNATURE, ""), get_signature_algorithm(settings)
         )
     except ValueError as error:
         raise ForgedWebhook("the webhook cannot be read") from error
@@ -46,6 +42,18 @@ def verified(webhook: Webhook, *, secret: str) -> Form:
             remedy="Check public_url in config.yaml: Twilio signs the URL it calls.",
         )
     return form
+
+
+def _signed_beside_the_url(webhook: Webhook, form: Form) -> Form | str | None:
+    """The posted fields; of a GET nothing, as its fields are in the URL. None where what was posted is not signed at all."""
+    if webhook.method == "GET":
+        return Form("")
+    if "json" not in webhook.headers.get("content-type", "").lower():
+        return form
+    hashed = "bodySHA256" in parse_qs(urlsplit(webhook.url).query)
+    return (
+        webhook.body.decode("utf-8") if hashed else None
+    )  # the hash in the signed URL stands for a body that is no form
 
 
 class Form(dict[str, list[str]]):

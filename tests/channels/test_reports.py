@@ -137,7 +137,9 @@ def test_a_subject_says_it_alone() -> None:
 def test_a_subject_that_nobody_can_decode_costs_no_more_than_itself(subject: str) -> None:
     """An unknown charset, a broken word: what is written below counts, and what can be read of the subject does, too."""
     assert read(mail("STOP", f"Subject: Re: {subject}"), key_of, now=NOW).events[0].text == "STOP"
-    assert read(mail("STOP", f"Subject: {subject}", "Content-Type: text/plain; charset=undefined"), key_of, now=NOW).events
+    assert read(
+        mail("STOP", f"Subject: {subject}", "Content-Type: text/plain; charset=undefined"), key_of, now=NOW
+    ).events
     assert told(sample("postfix_failed").replace(b"Subject: ", f"Subject: {subject} ".encode())) == [(_E.BOUNCED, BAD)]
     assert read(mail("Away", f"Subject: Automatic reply: {subject}"), key_of, now=NOW) == Fetched()
 

@@ -457,6 +457,27 @@ def test_an_inbound_text_is_a_reply(vendor: TwilioVendor) -> None:
     assert provider().parse_events(webhook, now=NOW)[0].dedupe == found.dedupe
 
 
+TEXT = {"MessageSid": "SM1", "SmsStatus": "received", "From": "+358401234567", "To": "+15005550006", "Body": "STOP & ä"}
+
+
+def test_a_number_may_be_set_to_get(vendor: TwilioVendor) -> None:
+    """The fields are in the query then; the same text has the same events as one that is posted."""
+    asked = vendor.asked("https://shop.example/w?message=k", TEXT)
+    found = provider().parse_events(asked, now=NOW)
+    assert found == provider().parse_events(vendor.signed("https://shop.example/w?message=k", TEXT), now=NOW)
+    assert [(event.name, event.address, event.text) for event in found] == [
+        (EventName.REPLIED, "+358401234567", "STOP & ä")
+    ]
+    for forged in (
+        replace(asked, url=asked.url.replace("1234567", "1234568")),
+        replace(asked, url="https://shop.example/w", body=asked.url.partition("?")[2].encode()),
+        replace(asked, headers={}),
+    ):
+        with pytest.raises(ForgedWebhook):
+            provider().parse_events(forged, now=NOW)
+    assert provider().parse_events(replace(asked, body=b"From=%2B4670&Body=START"), now=NOW) == found
+
+
 @pytest.mark.parametrize(
     ("wish", "name"), [("STOP", EventName.OPTED_OUT), ("START", EventName.OPTED_IN), ("HELP", None)]
 )

@@ -162,6 +162,12 @@ class TwilioVendor(HttpVendor):
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "x-twilio-signature": signature}
         return Webhook(method="POST", url=url, headers=headers, body=urlencode(form).encode())
 
+    def asked(self, url: str, form: Mapping[str, str]) -> Webhook:
+        """The same of a number that is set to HTTP GET: the fields in the query of the URL, which alone is signed."""
+        called = f"{url}{'&' if '?' in url else '?'}{urlencode(form)}"
+        signature = RequestValidator(self._token).compute_signature(called, {})
+        return Webhook(method="GET", url=called, headers={"x-twilio-signature": signature}, body=b"")
+
 
 def _valid(to: str) -> bool:
     """A number with its plus, for SMS and WhatsApp; for Messenger the digits by which a page knows somebody."""
