@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -239,18 +240,24 @@ def _left(error: Exception) -> bool:
 
 
 class _WithoutTarget(logging.Filter):
-    """What urllib3 logs about each request, without its path and query: some vendors want a secret or an address there."""
+    """What urllib3 logs, without any path and query: some vendors want a secret or an address there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and len(record.args) == len(_LOGGED):
-            record.args = tuple(
-                "…" if name == "target" else told for name, told in zip(_LOGGED, record.args, strict=True)
-            )
+        record.msg, record.args = _TARGET.sub(r"\1/…", record.getMessage()), ()
         return True
 
 
-_LOGGED = ("scheme", "host", "port", "method", "target", "version", "status", "length")
+_TARGET = re.compile(r"(?<=://)([^/?#\s]*)[/?#]\S*|(?<![\w:/])/\S*")
+"""Of a URL what stands after its host, and a path that stands alone."""
+
 _WITHOUT_TARGET = _WithoutTarget()
+
+
+def _quiet_urllib3() -> None:
+    """A filter is not inherited, so each of its loggers gets it; the same one is added once."""
+    for name in tuple(logging.root.manager.loggerDict):
+        if name.startswith("urllib3."):
+            logging.getLogger(name).addFilter(_WITHOUT_TARGET)
 
 
 class Wire:
@@ -262,7 +269,7 @@ class Wire:
     """
 
     def __init__(self, *, inside: Collection[str] = ()) -> None:
-        logging.getLogger("urllib3.connectionpool").addFilter(_WITHOUT_TARGET)  # the same filter is added once
+        _quiet_urllib3()
         self._adapter = _Adapter(pool_connections=8, pool_maxsize=200)
         self._outside = _OutsideAdapter(pool_connections=8, pool_maxsize=8)
         self._inside = frozenset(host.lower() for host in inside)
