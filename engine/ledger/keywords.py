@@ -28,7 +28,7 @@ Words = Mapping[str, str]
 OUT: Words = MappingProxyType(
     {
         # 47 CFR 64.1200(a)(10) names stop, quit, end, revoke, opt out, cancel, unsubscribe; Twilio and AWS add the others
-        "en": "stop stopall quit end revoke cancel unsubscribe optout opt_out remove td",
+        "en": "stop stopall quit end revoke cancel unsubscribe unsub optout opt_out remove td",
         "de": "stopp abmelden abmeldung abbestellen austragen widerruf widerrufe",
         "fr": "arret arreter stopper desabonner desabonnement desinscrire desinscription",
         "es": "baja alto parar detener cancelar desuscribir",
@@ -55,7 +55,7 @@ HELP: Words = MappingProxyType(
 
 POLITE: Words = MappingProxyType(
     {
-        "en": "please pls me texting texts now thanks thank you it this to from messages messaging sending",
+        "en": "please pls me texting texts now thanks thank you it this to from messages messaging sending all",
         "de": "bitte danke sms nachrichten sofort jetzt",
         "fr": "merci svp s'il vous plait les messages sms maintenant",
         "es": "por favor gracias mensajes sms dar darme de",
@@ -69,12 +69,23 @@ POLITE: Words = MappingProxyType(
 )
 """What may stand beside a word that revokes without making it anything else."""
 
+OPT_OUT = re.compile(r"\bopt(?:ing)?\W+(?:me\W+)?out\b")
+"""The one phrase that is a word like those above, with whatever dash somebody's telephone makes of its hyphen."""
+
 UNWILLING = re.compile(
-    r"\b(?:no more|leave me alone|wrong number|take me off|(?:do not|don t|dont|never) (?:text|message|contact|write|send|sms)"
-    r"|keine? (?:sms|nachrichten|werbung)|nicht mehr|plus de (?:sms|messages|pub)|ne (?:m )?(?:ecrivez|envoyez|contactez)"
-    r"|no (?:quiero|mas)|non (?:voglio|scrivetemi)|nao quero|nao me|geen (?:sms|berichten|reclame)|nie chce|en halua|vill inte)\b"
+    r"\b(?:stop\d+|no more|leave (?:me|us) alone|wrong number|i want out|opted out|(?:not|no longer) interested"
+    r"|take (?:me|my \w+) off|lose my number|delete (?:me|my (?:number|phone|contact|details|data|account))"
+    r"|(?:do not|don t|dont|never) (?:text|message|contact|write|send|sms)"
+    r"|keine? (?:sms|nachrichten|werbung)|nicht mehr|loe?sch(?:en|e|t)?|nicht interessiert|kein interesse"
+    r"|lass(?:t|en sie)? (?:mich|uns) in ruhe"
+    r"|(?:plus|pas) de (?:sms|messages|pub|publicite)|pas interessee?|ne (?:m )?(?:ecrivez|envoyez|contactez)"
+    r"|no (?:quiero|mas|me interesa)|non (?:voglio|scrivetemi)|nao quero|nao me"
+    r"|geen (?:sms|berichten|reclame)|nie chce|en halua|vill inte)\b"
 )
 """Phrases that may be a no, without any of the words."""
+
+BENT = re.compile(r"stopp?(?:s|ed|ing)")
+"""Forms of the word that are more than a slip away from it, and alone may mean it."""
 
 MOST_WORDS = 4
 SHORTEST_TYPO = 4
@@ -117,14 +128,18 @@ def language(text: str) -> str | None:
 def _words(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKD", text[:2000].casefold())
     bare = "".join(c for c in folded if not unicodedata.combining(c))
-    words = re.sub(r"[^\w]+", " ", re.sub(r"\bopt[\s-]+out\b", "opt_out", bare)).split()
+    words = re.sub(r"[^\w]+", " ", OPT_OUT.sub("opt_out", bare)).split()
     return ["".join(words)] if len(words) > 1 and all(len(word) == 1 for word in words) else words  # S T O P
 
 
 def _misspelt(words: list[str]) -> bool:
-    """Whether all that is said, politeness aside, is one word a slip away from one that revokes: `stpo`, `unsubscibe`."""
+    """Whether all that is said, politeness aside, is one word a slip away from one that revokes, or a form of it: `stpo`,
+    `unsubscibe`, `stoped`.
+    """
     said = [word for word in words if word not in _POLITE]
-    return len(said) == 1 and said[0] not in _IN | _HELP and _near(said[0], _MISSPELT)
+    if len(said) != 1 or said[0] in _IN | _HELP:
+        return False
+    return bool(BENT.fullmatch(said[0])) or _near(said[0], _MISSPELT)
 
 
 def _near(word: str, known: Collection[str]) -> bool:

@@ -84,6 +84,12 @@ def test_words_that_revoke_consent_are_understood() -> None:
         "Uitschrijven aub",
         "Rezygnuję",
         "СТОП",
+        *(f"Opt{dash}out" for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"),
+        "STOP ALL",
+        "stop all messages",
+        "unsub",
+        "opt me out",
+        "Opting out",
     ]
     review = [
         "stpo",
@@ -96,9 +102,26 @@ def test_words_that_revoke_consent_are_understood() -> None:
         "don't stop",
         "when does it end?",
         "stop it or I will call my lawyer",
+        "stoped",
+        "Stopped, please",
+        "STOP36105",
+        "svp STOP36105 merci beaucoup madame",
+        "delete my number",
+        "take my number off your list",
+        "I want out",
+        "not interested",
+        "Pas de SMS!",
+        "Laß mich in Ruhe",
+        "löschen",
+        "Kein Interesse",
+        "pas intéressée",
+        "I opted out last week",
     ]
     assert {text: wish(text) for text in out} == dict.fromkeys(out, Wish.OPT_OUT)
     assert {text: wish(text) for text in review} == dict.fromkeys(review, Wish.REVIEW)
+    said = ["my parcel stopped in Turku", "I am interested", "all of them, please", "a stop-over", "in ruhe lesen"]
+    assert [text for text in said if wish(text) not in (Wish.NONE, Wish.REVIEW)] == []
+    assert wish(said[0]) is wish("opting for the blue one") is wish("I want all of it") is Wish.NONE
     assert [wish(text) for text in ("HELP", "info", "START", "unstop", "yes", "thanks a lot", "")] == [
         Wish.HELP, Wish.HELP, Wish.OPT_IN, Wish.OPT_IN, Wish.NONE, Wish.NONE, Wish.NONE,
     ]  # fmt: skip
