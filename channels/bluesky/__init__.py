@@ -55,7 +55,7 @@ from engine.provider import (
 )
 
 FOR_EVER = timedelta(days=36_500)
-PAGE, MOST_PAGES = 100, 20
+PAGE = 100
 AT_ONCE = 25  # posts that one question may be about
 ANOTHER_RECORD = "InvalidSwap"
 UNCLEAR = "unclear"  # what a look-up finds where a record of other words stands under the key
@@ -207,12 +207,12 @@ class Bluesky(Provider):
         return (self._inbox,) if self.settings.notifications else ()
 
     def _notifications(self, _since: datetime, deadline: float) -> Iterator[ProviderEvent]:
-        """What people did, the newest first. Raises SecretMissing, NoPlainAnswer.
+        """What people did, the newest first, as far as it is wanted: none is passed over. Raises SecretMissing, NoPlainAnswer.
 
         https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
         """
         query: dict[str, Any] = {"limit": PAGE}
-        for _ in range(MOST_PAGES):
+        while True:
             answer = self._asked("GET", "app.bsky.notification.listNotifications", deadline=deadline, query=query)
             if not isinstance(answer, Answer) or not answer.good:
                 raise NoPlainAnswer(
@@ -225,7 +225,10 @@ class Bluesky(Provider):
             yield from filter(None, map(heard, page))
             if not page or not fields.get("cursor"):
                 return
-            query["cursor"] = storable(fields["cursor"])
+            following = storable(fields["cursor"])
+            if following == query.get("cursor"):
+                raise NoPlainAnswer("unreadable")
+            query["cursor"] = following
 
     def verify(self, *, deadline: float) -> Verified:
         try:

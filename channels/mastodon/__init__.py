@@ -242,15 +242,15 @@ class Mastodon(Provider):
         return (self._inbox,) if self.settings.notifications else ()
 
     def _notifications(self, _since: datetime, deadline: float) -> Iterator[ProviderEvent]:
-        """What people did, the newest first. Raises SecretMissing, NoPlainAnswer."""
+        """What people did, the newest first, as far as it is wanted: none is passed over. Raises SecretMissing, NoPlainAnswer."""
         token, home = self.settings.access_token.reveal(), urlsplit(self.settings.server).hostname or ""
         query: dict[str, Any] = {"types[]": list(HEARD), "limit": LIST}
-        for _ in range(MOST_PAGES):
-            page = self._ask(token, "/notifications", deadline, query)
+        while page := self._ask(token, "/notifications", deadline, query):
             yield from filter(None, (heard(told, home) for told in page))
-            if not page:
-                return
-            query["max_id"] = id_of(page[-1])
+            last = id_of(page[-1])
+            if last == query.get("max_id"):
+                raise NoPlainAnswer("unreadable")
+            query["max_id"] = last
 
     def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
         """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""

@@ -123,7 +123,8 @@ class Polled(Inbox):
     """What a vendor tells only when it is asked: its list of what people did, the newest first.
 
     ask: that list as events since a time (UTC), for vendors who can be asked so; who cannot tells more, and is read on, page by
-    page, as long as more of it is wanted; until a `time.monotonic()` instant. May raise SecretMissing and NoPlainAnswer. The
+    page, as long as more of it is wanted; until a `time.monotonic()` instant. May raise SecretMissing and NoPlainAnswer. It must
+    not end before the list does: where time runs out it raises, nothing is taken, and the next look begins where this one did. The
     first look goes back two days; every other to ten minutes before the newest that is known, as a vendor may list something
     late. What is told again is known by its `dedupe`. every: how long a vendor is left in peace that counts or charges for
     questions; a look before that tells what the last one did.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy import select, update
 from channels.bluesky import Bluesky, BlueskySettings
 from channels.mastodon import Mastodon, MastodonSettings
 from engine.clock import SteppedClock
+from engine.errors import ProviderError
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
 from engine.ledger.record import Asked, Recorded, record_events
@@ -26,7 +28,7 @@ from engine.testing.vendors.mastodon import MastodonVendor
 from engine.testing.vendors.server import Cut, Fault, Reply, Reset
 from tests.ledger.books import add_customers, begin, end, owe_all, take
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,35 @@ def test_only_what_is_new_is_read(database: Database, now: datetime, network: Ne
     assert (len(told(database)), network.vendor.requests - before) == (251, 1)
     (inbox,) = opened.inboxes
     assert not list(inbox.fetch(database.key_of, now=now + 2 * MINUTE))  # what is known is not even stored again
+
+
+def test_however_much_came_in_none_of_it_is_passed_over(
+    database: Database, now: datetime, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A post that everybody likes, and beneath it all a STOP; where time is too short, all of it waits for the next look."""
+    network.answers("STOP", now)
+    for second in range(2500):
+        network.likes(now + timedelta(seconds=second))
+    (inbox,) = network.opened().inboxes
+    with monkeypatch.context() as hurried:
+        hurried.setattr("engine.provider.reports.PATIENCE_SECONDS", 0.01)
+        with pytest.raises(ProviderError):
+            list(inbox.fetch(database.key_of, now=now + HOUR))
+    found = [event for one in inbox.fetch(database.key_of, now=now + HOUR) for event in one.events]
+    assert len(found) == 2501 and found[0].text == "STOP"
+
+
+def test_a_list_that_leads_back_to_itself_is_told(database: Database, now: datetime, network: Network) -> None:
+    """Its second page is its first one again, which would never end."""
+    opened = network.opened()
+    assert look(database, opened, now).problem == ""
+    network.likes(now)
+    page = network.vendor._notifications
+    body = page if isinstance(network.vendor, MastodonVendor) else {"notifications": page, "cursor": "1"}
+    network.vendor.fail_next(*[Reply(status=200, body=json.dumps(body).encode())] * 3)
+    before = network.vendor.requests
+    assert "unreadable" in look(database, opened, now).problem
+    assert network.vendor.requests - before == 2
 
 
 def test_a_list_that_cannot_be_read_is_told(database: Database, now: datetime, network: Network, posted: int) -> None:
