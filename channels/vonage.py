@@ -194,7 +194,7 @@ class Vonage(Provider):
             raise ForgedWebhook("the signature tells no time") from error
         secret = self.settings.signature_secret.reveal()
         right = signature(fields, secret, self.settings.signature_method)
-        if not hmac.compare_digest(given.lower().encode(), right.encode()):
+        if not hmac.compare_digest(given.lower().encode("utf-8", "replace"), right.encode()):
             raise ForgedWebhook("the signature is not Vonage's")
         tolerance = timedelta(seconds=self.settings.webhook_tolerance_seconds)
         if tolerance and abs(now - sent_at) >= tolerance:

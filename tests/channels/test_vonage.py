@@ -228,6 +228,7 @@ def test_forgeries_are_refused(vendor: VonageVendor) -> None:
         {**fields, "sig": ""},
         {**fields, "sig": fields["sig"][:-1]},
         {**fields, "sig": "é" + fields["sig"]},
+        {**fields, "sig": "\ud800"},
         {**fields, "timestamp": "soon"},
         {**fields, "timestamp": "9" * 30},
     ]
