@@ -245,8 +245,20 @@ def _inbound(fields: Mapping[str, str], number: str, address: str | None, at: da
     if "text" not in fields:
         digest = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()
         return ProviderEvent(name=EventName.OTHER, at=at, dedupe=digest, detail=_detail(type=_str(fields, "type")))
+    part = _str(fields, "concat").lower() == "true" and _str(fields, "concat-total") != "1"
+    detail = _detail(
+        part=f"{_str(fields, 'concat-part')}/{_str(fields, 'concat-total')}", ref=_str(fields, "concat-ref")
+    )
     return ProviderEvent(
-        name=EventName.REPLIED, at=at, dedupe=f"{number}:received", address=address, text=_str(fields, "text")
+        name=EventName.REPLIED,
+        at=at,
+        dedupe=f"{number}:received",
+        address=address,
+        text=storable(fields["text"])
+        if part
+        else _str(fields, "text"),  # a part may begin and end in the middle of a word
+        part=part,
+        detail=detail if part else {},
     )
 
 

@@ -88,7 +88,7 @@ BENT = re.compile(r"stopp?(?:s|ed|ing)")
 """Forms of the word that are more than a slip away from it, and alone may mean it."""
 
 MOST_WORDS = 4
-SHORTEST_TYPO = 4
+SHORTEST_TYPO, SHORTEST_HALF = 4, 2
 
 
 def _joined(words: Iterable[str]) -> frozenset[str]:
@@ -111,6 +111,13 @@ def wish(text: str) -> Wish:
     if len(words) == 1:
         return Wish.OPT_IN if words[0] in _IN else Wish.HELP if words[0] in _HELP else Wish.NONE
     return Wish.NONE
+
+
+def wish_of_part(text: str) -> Wish:
+    """The same of a part of a longer text: who writes so much has not sent a word of command, and what sounds like one, whole
+    or halved where the text was cut, a human reads.
+    """
+    return Wish.REVIEW if wish(text) in (Wish.OPT_OUT, Wish.REVIEW) or _halved(text) else Wish.NONE
 
 
 def language(text: str) -> str | None:
@@ -140,6 +147,14 @@ def _misspelt(words: list[str]) -> bool:
     if len(said) != 1 or said[0] in _IN | _HELP:
         return False
     return bool(BENT.fullmatch(said[0])) or _near(said[0], _MISSPELT)
+
+
+def _halved(text: str) -> bool:
+    """Whether it may end with the first letters of a word that revokes, or begin with all of them but the first."""
+    words = _words(text)
+    first, last = (words[0], words[-1]) if words else ("", "")
+    ends = text[-1:].isalnum() and len(last) >= SHORTEST_HALF and any(out.startswith(last) for out in _OUT)
+    return ends or (text[:1].isalnum() and any(out[1:] == first for out in _OUT))
 
 
 def _near(word: str, known: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ from engine.ledger import consent, posts, replies
 from engine.ledger.about import Report, find
 from engine.ledger.engagement import ENGAGEMENTS, engage
 from engine.ledger.invitations import Invited, take_up
-from engine.ledger.keywords import Wish, language, wish
+from engine.ledger.keywords import Wish, language, wish, wish_of_part
 from engine.ledger.machines import spelled
 from engine.ledger.moves import move
 from engine.ledger.soft_bounces import in_a_row
@@ -196,7 +196,11 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime, *, 
 
 
 def _kept_as(event: ProviderEvent) -> EventName:
-    return WORDS.get(wish(event.text), event.name) if event.name is EventName.REPLIED else event.name
+    return WORDS.get(_wish(event), event.name) if event.name is EventName.REPLIED else event.name
+
+
+def _wish(event: ProviderEvent) -> Wish:
+    return wish_of_part(event.text) if event.part else wish(event.text)
 
 
 def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
@@ -295,7 +299,7 @@ def _obey(
     connection: Connection, database: Database, report: Report, channel: Channel, address: str, answer: Answer
 ) -> None:
     """Do what an inbound text asks for; what only may be a no waits for a person."""
-    asked, at, hashed = wish(report.event.text), report.event.at, database.address_hash(address)
+    asked, at, hashed = _wish(report.event), report.event.at, database.address_hash(address)
     changed = asked is Wish.HELP
     match asked:
         case Wish.OPT_OUT:

@@ -29,7 +29,8 @@ class ProviderEvent:
     """One thing a vendor reports. `dedupe` is the same text whenever the vendor repeats the same report.
 
     `message_key` is our key where the vendor echoes it; else `provider_message_id`, else `address` finds the message.
-    `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text. `invitation`: what
+    `machine` marks an open or click made by a proxy or scanner. `text` is an inbound message's text, or only a `part` of it, where
+    a vendor tells a long one piece by piece. `invitation`: what
     somebody brought who opted in by the link of one of our messages (`links.invitation`). channel: the address's, where it
     is not the provider's own. origin: the IP address that an open or click came from; it belongs here and never in `detail`,
     as it is stored only where the workspace knows scanners by theirs. An id, a key or an address that is a number becomes
@@ -46,6 +47,7 @@ class ProviderEvent:
     machine: bool = False
     suppress: SuppressionReason | None = None
     text: str = ""
+    part: bool = False
     answered: bool = False
     invitation: str = ""
     channel: Channel | None = None
@@ -71,6 +73,7 @@ _KINDS: tuple[tuple[str, type, bool], ...] = (
     ("at", datetime, False),
     ("suppress", SuppressionReason, True),
     ("text", str, False),
+    ("part", bool, False),
     ("channel", Channel, True),
     ("origin", str, False),
     ("detail", Mapping, False),

@@ -310,6 +310,19 @@ def test_an_inbound_text_is_a_reply(vendor: VonageVendor) -> None:
     assert provider().parse_events(webhook, now=NOW)[0].dedupe == found.dedupe
 
 
+def test_a_long_text_comes_in_parts(vendor: VonageVendor) -> None:
+    """Each is a reply, kept with its place and as it was cut, and marked: no part is a word of command."""
+    found = []
+    for number, text in enumerate(["please do not text me any more, I want to unsub", "scribe ", "STOP"], 1):
+        webhook = vendor.inbound(URL, sender="+358401234567", text=text, at=NOW, part=(number, 3))
+        found += provider().parse_events(webhook, now=NOW)
+    assert [event.text for event in found] == ["please do not text me any more, I want to unsub", "scribe ", "STOP"]
+    assert [event.detail for event in found] == [{"part": f"{number}/3", "ref": "108"} for number in (1, 2, 3)]
+    assert {(event.name, event.part) for event in found} == {(EventName.REPLIED, True)}
+    whole = vendor.inbound(URL, sender="+358401234567", text="STOP", at=NOW, part=(1, 1))
+    assert not provider().parse_events(whole, now=NOW)[0].part
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(

@@ -18,7 +18,7 @@ from engine.ledger.record import record_engagement, record_events
 from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outcome, ProviderEvent
 from engine.store import Database
-from engine.store.tables import contact_points, customers, events, messages, suppressions
+from engine.store.tables import contact_points, customers, events, messages, replies, suppressions
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
 HOUR = timedelta(hours=1)
@@ -275,6 +275,20 @@ def test_a_chat_that_comes_in_where_texts_do_is_about_no_text(database: Database
     with database.reading() as connection:
         assert connection.execute(select(suppressions.c.channel)).scalars().all() == ["whatsapp"]
     assert row(database, sent.id).opted_out_at is None
+
+
+def test_a_part_of_a_text_is_a_reply_that_a_person_reads(database: Database, now: datetime) -> None:
+    """A long text that comes in parts: STOP in one of them ends nothing by itself, and lets nothing commercial go meanwhile."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    told = reported(database, sent.id, EventName.REPLIED, now + HOUR, text="STOP", part=True, detail={"part": "2/2"})
+    record_events(database, [told], provider="relay", now=now + HOUR)
+    with database.reading() as connection:
+        assert not connection.execute(select(suppressions)).all()
+        assert connection.execute(select(replies.c.text, replies.c.settled_at)).all() == [("STOP", None)]
+        kept = connection.execute(select(events.c.name, events.c.properties)).one()
+    assert kept.name == EventName.REPLIED and kept.properties["part"] == "2/2"
+    assert row(database, sent.id).replied_at == now + HOUR
 
 
 def test_a_no_stands_even_where_its_report_comes_late(database: Database, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from engine.ledger.keywords import Wish, wish
+from engine.ledger.keywords import Wish, wish, wish_of_part
 from engine.model import FINAL, OPEN, TRANSITIONS, State
 
 DOCS = Path(__file__).parents[2] / "docs" / "ledger.md"
@@ -125,3 +125,26 @@ def test_words_that_revoke_consent_are_understood() -> None:
     assert [wish(text) for text in ("HELP", "info", "START", "unstop", "yes", "thanks a lot", "")] == [
         Wish.HELP, Wish.HELP, Wish.OPT_IN, Wish.OPT_IN, Wish.NONE, Wish.NONE, Wish.NONE,
     ]  # fmt: skip
+
+
+def test_a_part_of_a_long_text_is_no_word_of_command() -> None:
+    """Who wrote so much wants to be read: a word, whole or halved by the cut, waits for a person, and START does nothing."""
+    review = [
+        "STOP",
+        "stop it",
+        "and so I want to unsub",
+        "scribe, or can",
+        "top",
+        "unsubscr",
+        "Please do not text me again",
+    ]
+    assert {text: wish_of_part(text) for text in review} == dict.fromkeys(review, Wish.REVIEW)
+    none = [
+        "START",
+        "HELP",
+        "",
+        " ",
+        "Thank you for the records, they came on ",
+        "Tuesday, and my daughter loves them all",
+    ]
+    assert {text: wish_of_part(text) for text in none} == dict.fromkeys(none, Wish.NONE)

@@ -79,11 +79,19 @@ class VonageVendor(HttpVendor):
             fields["client-ref"] = received.key
         return self.signed(received.callback_url or "", fields, now=at)
 
-    def inbound(self, url: str, *, sender: str, text: str, at: datetime) -> Webhook:
-        """The signed webhook of a text that somebody sent to us; the same text from the same number is the same message."""
+    def inbound(
+        self, url: str, *, sender: str, text: str, at: datetime, part: tuple[int, int] | None = None
+    ) -> Webhook:
+        """The signed webhook of a text that somebody sent to us; the same text from the same number is the same message.
+
+        part: of a long one, which part of how many it is.
+        """
         number = hashlib.sha256(f"{sender} {text}".encode()).hexdigest()[:16].upper()
         fields = {"msisdn": sender.lstrip("+"), "to": "15005550006", "messageId": number, "text": text, "type": "text"}
         fields |= {"keyword": text.split(" ")[0].upper(), "message-timestamp": at.strftime("%Y-%m-%d %H:%M:%S")}
+        if part is not None:
+            concat = {"concat": "true", "concat-ref": "108", "concat-part": str(part[0]), "concat-total": str(part[1])}
+            fields |= concat
         return self.signed(url, fields, now=at)
 
     def signed(self, url: str, fields: Mapping[str, str], *, now: datetime, kind: str = "json") -> Webhook:
