@@ -5,6 +5,7 @@ What came in is kept as it came; the verdict stands beside it, with the rule's v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from engine.model import EventName, Plain
 
 Range = IPv4Network | IPv6Network
 
-RULE = 3
+RULE = 4
 """The version of this rule, stored with each verdict: raise it whenever a table or a function here changes."""
 
 TOO_FAST = timedelta(seconds=2)
@@ -28,12 +29,23 @@ LONGEST_BURST = max(span for _, span in BURSTS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """A machine's sign in the User-Agent header, in lower case. `whole` where the header is nothing but the sign."""
+    """A machine's sign in the User-Agent header, in lower case. `whole` where the header is nothing but the sign, `ends` where
+    it ends a word; but: a name that holds the sign and is no machine's.
+    """
 
     sign: str
     why: str
     source: str
     whole: bool = False
+    ends: bool = False
+    but: str = ""
+
+    def shows(self, agent: str) -> bool:
+        """Whether it stands in a header's text, which is in lower case."""
+        if self.whole:
+            return agent == self.sign
+        said = agent.replace(self.but, "") if self.but else agent
+        return re.search(re.escape(self.sign) + "(?![a-z])" * self.ends, said) is not None
 
 
 AGENTS = (
@@ -57,7 +69,13 @@ AGENTS = (
         why="preview",
         source="https://www.bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0",
     ),
-    Agent(sign="bot", why="robot", source="the custom of crawlers: Googlebot, Slackbot, Twitterbot"),
+    Agent(
+        sign="bot",
+        why="robot",
+        ends=True,
+        but="cubot",  # telephones
+        source="the custom of crawlers: Googlebot, Slackbot, Twitterbot",
+    ),
     Agent(sign="crawler", why="robot", source="the custom of crawlers"),
     Agent(sign="spider", why="robot", source="the custom of crawlers"),
     Agent(
@@ -168,7 +186,7 @@ def _alone(one: Hit, *, letter: bool, sent_at: datetime | None, scanners: Sequen
     if one.agent is None:
         return ""
     agent = one.agent.strip().lower()
-    return next((a.why for a in AGENTS if (agent == a.sign if a.whole else a.sign in agent)), "")
+    return next((a.why for a in AGENTS if a.shows(agent)), "")
 
 
 def _bursts(clicks: Sequence[Hit]) -> list[Hit]:

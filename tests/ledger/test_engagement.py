@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from engine.ledger.engagement import catch_up, use_scanners
-from engine.ledger.machines import RULE
+from engine.ledger.machines import RULE, hit, judge
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName
 from engine.provider import Accepted, ProviderEvent
@@ -136,6 +136,24 @@ def test_what_an_older_rule_judged_is_judged_anew(database: Database, now: datet
         connection.execute(update(events).where(events.c.external_id == "0").values({properties: {"agent": "curl/8"}}))
     assert not catch_up(database)  # once a rule
     assert verdicts(database)[0] == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("agent", "because"),
+    [
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "robot"),
+        ("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "robot"),
+        ("TelegramBot (like TwitterBot)", "robot"),
+        ("Mozilla/5.0 (Linux; Android 11; CUBOT X50 Build/RP1A) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile", None),
+        ("Mozilla/5.0 (Linux; Android 9; CUBOT_NOTE_S Build/PPR1) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile", None),
+        ("Mozilla/5.0 (Linux; Android 11; CUBOT X50; compatible; AdsBot-Google-Mobile)", "robot"),
+        ("Mozilla/5.0 (Linux; Android 11) AppleWebKit/537.36 Bottom/1.0", None),
+    ],
+)
+def test_a_robot_names_itself_and_a_telephone_is_none(now: datetime, agent: str, because: str | None) -> None:
+    """The word ends in bot; a make of telephones that does so, too, is carried by people."""
+    one = hit("1", "clicked", now, {"agent": agent, "link": "a"})
+    assert judge([one], letter=True, sent_at=now - timedelta(hours=1))["1"] == (because or "")
 
 
 def test_nothing_within_two_seconds_is_a_person_but_in_a_chat(database: Database, now: datetime, sent: int) -> None:
