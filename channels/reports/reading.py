@@ -58,6 +58,7 @@ PROGRAMS = ("", "mailer-daemon", "postmaster", "mail-daemon", "noreply", "no-rep
 MOST_PARTS, MOST_RECIPIENTS, MOST_KEYS = 50, 20, 200
 LONGEST_DELAY = timedelta(days=30)
 
+_COMMENT, _WORD = re.compile(r"\([^()]*\)"), re.compile(r"[\w-]+")
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _KEY = re.compile(r"[0-9a-z]{1,32}-\d{1,18}-[0-9a-f]{12}(?![0-9a-z])", re.IGNORECASE)
 
@@ -126,7 +127,7 @@ def _told(mail: Message, parts: list[Message]) -> Iterator[Told]:
 
 def _delivery(block: Message) -> Told:
     """One recipient's fields. Only a permanent code that blames the address suppresses it; an unknown one never does."""
-    action, said = _header(block, "Action").lower(), _header(block, "Diagnostic-Code")
+    action, said = _word(block, "Action"), _header(block, "Diagnostic-Code")
     status = enhanced.find(_header(block, "Status"))
     if status.endswith(".0.0") or not status:  # the server's own words often know more
         status = enhanced.find(said) or status
@@ -144,7 +145,7 @@ def _delivery(block: Message) -> Told:
 
 
 def _complaint(blocks: list[Message]) -> Told:
-    kind = next((word for block in blocks if (word := _header(block, "Feedback-Type"))), "").lower()
+    kind = next((word for block in blocks if (word := _word(block, "Feedback-Type"))), "")
     return FEEDBACK.get(kind, _E.OTHER), None, {"feedback": without_personal(kind) or "unknown"}
 
 
@@ -191,6 +192,12 @@ def _header(mail: Message, name: str) -> str:
     return " ".join(storable(mail.get(name, "")).split())
 
 
+def _word(mail: Message, name: str) -> str:
+    """A field that is one word, in lower case: without the comments and parameters that may stand about it."""
+    said = _WORD.search(_COMMENT.sub(" ", _header(mail, name)))
+    return said[0].lower() if said else ""
+
+
 def _report_type(mail: Message) -> str:
     return (
         storable(mail.get_param("report-type") or "").lower() if mail.get_content_type() == "multipart/report" else ""
@@ -201,7 +208,7 @@ def _automatic(mail: Message) -> bool:
     """Whether nobody wrote it: an out-of-office note, an automatic answer (RFC 3834), a receipt that something was read."""
     if _report_type(mail) == "disposition-notification":
         return True
-    submitted = _header(mail, "Auto-Submitted").lower()
+    submitted = _word(mail, "Auto-Submitted")
     marked = submitted not in ("", "no") or any(mail[name] for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Reply"))
     bulk = _header(mail, "Precedence").lower() in ("auto_reply", "auto-reply")
     return marked or bulk or bool(SUBJECTS.match(_decoded(_header(mail, "Subject"))))

@@ -173,6 +173,18 @@ def test_the_same_report_is_the_same_and_another_is_another() -> None:
     assert len(names) == len(MEANINGS)
 
 
+@pytest.mark.parametrize("action", ["failed (bad destination)", "(sorry) Failed", "failed(a (b) c)", "failed;"])
+def test_fields_of_reports_may_carry_comments(action: str) -> None:
+    """RFC 3464 and RFC 3834 allow them about a word; what is no word that we know stays `other`."""
+    raw = sample("postfix_failed")
+    assert told(raw.replace(b"Action: failed", f"Action: {action}".encode())) == [(_E.BOUNCED, BAD)]
+    assert told(raw.replace(b"Action: failed", b"Action: lost (failed)")) == [(_E.OTHER, None)]
+    assert told(sample("arf_abuse").replace(b"Feedback-Type: abuse", b"Feedback-Type: abuse (spam)")) == [
+        (_E.COMPLAINED, None)
+    ]
+    assert read(mail("STOP", "Auto-Submitted: no (by hand)"), key_of, now=NOW).events[0].text == "STOP"
+
+
 def test_encoded_reports_and_returned_messages_are_read() -> None:
     """Some servers put base64 around what RFC 3464 wants plain."""
     plain = sample("postfix_failed").decode()
