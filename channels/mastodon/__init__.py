@@ -3,6 +3,7 @@
 https://docs.joinmastodon.org/methods/statuses/#create
 https://docs.joinmastodon.org/methods/media/#v2
 https://docs.joinmastodon.org/methods/notifications/#get
+https://docs.joinmastodon.org/methods/instance/#v2
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from urllib3 import encode_multipart_formdata
 
-from channels.mastodon.heard import HEARD, heard, id_of
+from channels.mastodon.heard import HEARD, at_home, heard, id_of
 from engine.errors import NoPlainAnswer, SecretMissing
 from engine.model import Channel
 from engine.provider import (
@@ -117,6 +118,7 @@ class Mastodon(Provider):
         super().__init__(settings, http=http)
         self._unready = Remembered(REMEMBERED)  # images that are uploaded, and still being read
         self._inbox = Polled("notifications", self._notifications)
+        self._domain = ""  # of handles, once it is known
 
     def send(self, outgoing: Outgoing, *, deadline: float) -> Outcome:
         text = text_of(outgoing)
@@ -243,14 +245,27 @@ class Mastodon(Provider):
 
     def _notifications(self, _since: datetime, deadline: float) -> Iterator[ProviderEvent]:
         """What people did, the newest first, as far as it is wanted: none is passed over. Raises SecretMissing, NoPlainAnswer."""
-        token, home = self.settings.access_token.reveal(), urlsplit(self.settings.server).hostname or ""
+        token = self.settings.access_token.reveal()
         query: dict[str, Any] = {"types[]": list(HEARD), "limit": LIST}
         while page := self._ask(token, "/notifications", deadline, query):
+            home = self._home(token, deadline) if any(map(at_home, page)) else ""
             yield from filter(None, (heard(told, home) for told in page))
             last = id_of(page[-1])
             if last == query.get("max_id"):
                 raise NoPlainAnswer("unreadable")
             query["max_id"] = last
+
+    def _home(self, token: str, deadline: float) -> str:
+        """The domain of its own people's handles, which need not be the one that it is called at. Raises NoPlainAnswer."""
+        if not self._domain:
+            try:
+                told = self._ask(token, "/instance", deadline, version="v2")
+            except NoPlainAnswer as error:
+                if error.what != "http_404":  # as servers before Mastodon 4 say
+                    raise
+                told = {}
+            self._domain = storable(told.get("domain")) or urlsplit(self.settings.server).hostname or ""
+        return self._domain
 
     def _published(self, token: str, outgoing: Outgoing, deadline: float) -> Iterator[Mapping[str, Any]]:
         """Our statuses, the newest first, down to the hand-over's time. Raises NoPlainAnswer."""
@@ -264,9 +279,11 @@ class Mastodon(Provider):
             query["max_id"] = id_of(page[-1])
         raise NoPlainAnswer("incomplete")
 
-    def _ask(self, token: str, path: str, deadline: float, query: Mapping[str, Any] | None = None) -> Any:
+    def _ask(
+        self, token: str, path: str, deadline: float, query: Mapping[str, Any] | None = None, *, version: str = "v1"
+    ) -> Any:
         """A list of objects where a page is asked for, else an object. Raises NoPlainAnswer."""
-        url, headers = self._url(path), {"Authorization": f"Bearer {token}"}
+        url, headers = self._url(path, version), {"Authorization": f"Bearer {token}"}
         told = self.http.ask("GET", url, deadline=deadline, headers=headers, query=query)
         if query is None and isinstance(told, dict):
             return told

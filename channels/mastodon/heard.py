@@ -24,7 +24,7 @@ _TO_WHOM = re.compile(r"^(?:@[\w.-]+(?:@[\w.-]+)?\s+)+")
 
 
 def heard(told: Mapping[str, Any], home: str) -> ProviderEvent | None:
-    """One notification. `home`: the server's name, which it leaves out of its own people's handles. None for what is none."""
+    """One notification. `home`: the domain that the server leaves out of its own people's handles. None for what is none."""
     try:
         kind, status, who = str(told["type"]), told["status"], storable(told["account"]["acct"])
         at = datetime.fromisoformat(str(told["created_at"])).astimezone(UTC)
@@ -40,6 +40,12 @@ def heard(told: Mapping[str, Any], home: str) -> ProviderEvent | None:
         )
     except (KeyError, TypeError, ValueError, OverflowError, NoPlainAnswer):
         return None
+
+
+def at_home(told: Mapping[str, Any]) -> bool:
+    """Whether it is about one of the server's own people."""
+    account = told.get("account")
+    return isinstance(account, dict) and "@" not in storable(account.get("acct"))
 
 
 class _Words(HTMLParser):

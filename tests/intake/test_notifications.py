@@ -25,7 +25,7 @@ from engine.store import Database
 from engine.store.tables import contact_points, events, messages, runs, suppressions
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
 from engine.testing.vendors.mastodon import MastodonVendor
-from engine.testing.vendors.server import Cut, Fault, Reply, Reset
+from engine.testing.vendors.server import Cut, Fault, Reply, Request, Reset
 from tests.ledger.books import add_customers, begin, end, owe_all, take
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -231,6 +231,35 @@ def test_what_is_odd_is_passed_over(database: Database, now: datetime, network: 
     network.likes(now)
     assert look(database, network.opened(), now).problem == ""
     assert len(told(database)) == 2
+
+
+@pytest.mark.parametrize(("domain", "handle"), [("shop.example", "@eve@shop.example"), ("", "@eve@127.0.0.1")])
+def test_a_mastodon_servers_own_people_have_its_domain(
+    now: datetime, monkeypatch: pytest.MonkeyPatch, domain: str, handle: str
+) -> None:
+    """Handles may be of another domain than the server is called at; it is asked once, and an older one cannot tell."""
+    monkeypatch.setenv("T_TOKEN", "token-for-tests")
+    asked, faults = list[str](), [Reply(status=500)]
+
+    def misbehave(request: Request) -> Fault | None:
+        asked.append(request.path)
+        return faults.pop() if request.path.endswith("/instance") and faults else None
+
+    with MastodonVendor(misbehave=misbehave) as vendor:
+        vendor.domain = domain
+        (inbox,) = Network(vendor=vendor, post="110000000000000007", who="").opened().inboxes
+
+        def fetched(at: datetime) -> list[str | None]:
+            return [event.address for one in inbox.fetch(lambda _: None, now=at) for event in one.events]
+
+        for who in ("ana@social.example", "eve"):
+            vendor.notify("favourite", who, now, about="110000000000000007")
+        with pytest.raises(ProviderError):  # nobody is taken for somebody else meanwhile
+            fetched(now)
+        assert fetched(now) == ["@ana@social.example", handle]
+        vendor.notify("favourite", "eve", now + MINUTE, about="110000000000000007")
+        assert fetched(now + MINUTE) == [handle]
+    assert asked.count("/api/v2/instance") == 2
 
 
 def test_who_does_not_want_them_is_not_asked(network: Network) -> None:

@@ -19,6 +19,7 @@ LARGEST = 16_777_216
 class MastodonVendor(HttpVendor):
     """A status over `limit` characters is refused. `forget` lets the hour pass after which keys are forgotten. `fared`: what it
     tells of statuses, by their id. An image is ready after so many `looks` at it; `media` are those that no status shows yet.
+    domain: of its people's handles; empty for a server too old to tell it.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class MastodonVendor(HttpVendor):
         self._answers: dict[str, Reply] = {}
         self._notifications: list[dict[str, Any]] = []
         self.fared: dict[str, Mapping[str, int]] = {}
+        self.domain = ""
         self.looks = 0
         self.media: dict[str, dict[str, Any]] = {}
         self._uploads = 0
@@ -109,6 +111,8 @@ class MastodonVendor(HttpVendor):
 
     def _tell(self, request: Request) -> Reply:
         """The account, its statuses in pages of at most 40, and the words of one as they were written."""
+        if request.path == "/api/v2/instance" and self.domain:
+            return Reply(status=200, body={"domain": self.domain, "title": "Mastodon"})
         place = request.path.removeprefix("/api/v1")
         if place == "/accounts/verify_credentials":
             return Reply(status=200, body={"id": ACCOUNT, "username": "records"})
