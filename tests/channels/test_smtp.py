@@ -62,7 +62,7 @@ def test_before_the_dot_nothing_was_taken(step: str, fault: str, offers: str) ->
         began = time.monotonic()
         outcome = sent(server.port, within=0.3)
         assert isinstance(outcome, NotSent), outcome
-        assert time.monotonic() - began < 2.5  # the deadline, and a second to say goodbye
+        assert time.monotonic() - began < 5  # the deadline, and a second to say goodbye
         assert not server.messages
 
 
@@ -74,9 +74,9 @@ def test_after_the_dot_only_a_code_is_an_answer(fault: str, offers: str) -> None
     """Once the dot has left, silence, a closed connection, 421 or nonsense prove nothing: the message is in doubt."""
     with TinySmtp({"EHLO": offers, "dot": fault}) as server:
         began = time.monotonic()
-        outcome = sent(server.port, within=0.3)
+        outcome = sent(server.port, within=1)
         assert isinstance(outcome, Ambiguous), outcome
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 5
         assert len(server.messages) == 1
 
 

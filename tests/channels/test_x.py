@@ -69,9 +69,9 @@ def test_a_silent_image_leaves_time(vendor: XVendor, account: X, host: ImageHost
     """Half of a call's time is for fetching the image: a host that does not answer ends there, and X is not asked."""
     host.fail_next(Silence())
     began = time.monotonic()
-    outcome = account.send(shows(f"{host.url}/new.png"), deadline=soon(2))
+    outcome = account.send(shows(f"{host.url}/new.png"), deadline=soon(6))
     assert isinstance(outcome, NotSent) and outcome.code == "image_no_answer"
-    assert 0.9 < time.monotonic() - began < 1.8
+    assert 2.5 < time.monotonic() - began < 5.5
     assert (vendor.preparations, vendor.requests) == (0, 0)
 
 

@@ -110,7 +110,8 @@ def test_a_machine_open_is_kept_but_is_nobodys_opening(database: Database, now: 
 def test_who_gives_way_in_a_deadlock_records_all_the_same(database: Database, now: datetime) -> None:
     """Another webhook holds the second of two reports and asks for the first: this one gives way, and is written a moment later."""
     first, second = (ProviderEvent(name=EventName.OTHER, at=now, dedupe=name) for name in ("a", "b"))
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    here = "pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+    waiting = text(f"SELECT count(*) FROM pg_locks WHERE NOT granted AND {here}")
 
     def row(event: ProviderEvent) -> dict[str, object]:
         return {"external_id": f"relay:{event.dedupe}", "name": event.name.value, "at": now, "received_at": now}

@@ -128,7 +128,7 @@ def test_a_live_sender_stops_cleanly_and_gives_back_what_it_claimed(
 
     def slow(outgoing: Outgoing) -> Accepted:
         begun.set()
-        time.sleep(0.05)
+        time.sleep(0.2)
         return Accepted()
 
     live.shop.provider.answer = slow

@@ -28,7 +28,7 @@ def test_who_goes_ahead_waits_for_the_present_writer_alone() -> None:
         writer.start()
     with turn.taken(ahead=False):
         queued.wait()
-        time.sleep(0.3)
+        time.sleep(1)
     for writer in writers:
         writer.join()
     assert order[0] == "receipt"
