@@ -28,6 +28,7 @@ class Takes(StrEnum):
     MANY = "a list of values"
     YES_NO = "true or false"
     DAYS = "a number of days, like `7 days`"
+    STEP = "a whole number of at least 1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +101,11 @@ def _contains_like(typed: Typed, values: Bound) -> ColumnElement[bool]:
 
 
 def _multiple(typed: Typed, values: Bound) -> ColumnElement[bool]:
-    """Above nothing, and whole times the value. SQLite's remainder knows whole numbers only, PostgreSQL's all."""
+    """Above nothing, and whole times the value, which is whole. SQLite's remainder knows whole numbers only."""
     column, step = typed.column, values[0]
     if typed.dialect == POSTGRESQL:
         return and_(column > 0, column % step == 0)
-    whole = and_(column == func.round(column), step == func.round(step), column < EXACT)
-    return and_(column > 0, whole, column % step == 0)
+    return and_(column > 0, column == func.round(column), column < EXACT, column % step == 0)
 
 
 def _comes_round(typed: Typed, values: Bound) -> ColumnElement[bool]:
@@ -127,7 +127,7 @@ _ROWS: tuple[tuple[str, str, str, tuple[AttributeType, ...], Takes, Callable[[Ty
     ("at_most", "is this or less", "is at most {}", _NUMBER, Takes.ONE, lambda t, v: t.column <= v[0]),
     ("more_than", "is more than this", "is more than {}", _NUMBER, Takes.ONE, lambda t, v: t.column > v[0]),
     ("less_than", "is less than this", "is less than {}", _NUMBER, Takes.ONE, lambda t, v: t.column < v[0]),
-    ("multiple_of", "is once, twice, three times… this", "is a multiple of {}", _NUMBER, Takes.ONE, _multiple),
+    ("multiple_of", "is once, twice, three times… this, a whole number of at least 1", "is a multiple of {}", _NUMBER, Takes.STEP, _multiple),
     ("before", "is earlier than this", "is before {}", _TIMES, Takes.ONE, lambda t, v: t.column < v[0]),
     ("after", "is later than this", "is after {}", _TIMES, Takes.ONE, lambda t, v: t.column > v[0]),
     ("between", "lies between these two, both included", "lies between {} and {}", (_T.NUMBER, *_TIMES), Takes.TWO, lambda t, v: t.column.between(v[0], v[1])),

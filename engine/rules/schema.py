@@ -33,6 +33,7 @@ _SPAN: Schema = {
     "pattern": r"^(\d+ *(second|minute|hour|day|week)s?|today)$",
     "examples": ["90 days"],
 }
+_STEP: Schema = {"type": ["integer", "string"], "minimum": 1, "pattern": r"^0*[1-9][0-9]*$"}
 _NAME: Schema = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]*$"}
 _CHANNEL: Schema = {"enum": sorted(Channel)}
 _PERCENT: Schema = {"type": ["number", "string"], "pattern": r"^[0-9.]+ *%?$", "examples": ["5 %"]}
@@ -309,5 +310,6 @@ def _operator(operator: Operator, one: Schema) -> Schema:
         Takes.MANY: {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_VALUES},
         Takes.YES_NO: values.schema(AttributeType.BOOLEAN),
         Takes.DAYS: _SPAN,
+        Takes.STEP: _STEP,
     }
     return {**shapes[operator.takes], "description": operator.says}

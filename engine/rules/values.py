@@ -57,6 +57,14 @@ def whole(written: str) -> Decimal:
     return value
 
 
+def step(written: str) -> Decimal:
+    """What something is a multiple of: 1, 2, 3…"""
+    value = number(written)
+    if value < 1 or value != int(value):
+        raise ValueError("write a step in whole numbers, like 5 or 100")
+    return value
+
+
 def boolean(written: str) -> bool:
     if written.lower() not in _BOOLEANS:
         raise ValueError("write true or false")

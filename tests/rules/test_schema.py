@@ -95,6 +95,8 @@ def _typed(value: Any) -> Any:
         "who: {did: purchse}",
         "who: {did: purchase, times: 2}",
         "who: {did: purchase, times: {at_least: 1.5}}",
+        "who: {did: purchase, times: {multiple_of: 0}}",
+        "who: {age: {multiple_of: 0.5}}",
         "who: {did: purchase, sum: {at_least: 3}}",
         "who: {did: purchase, sum: {of: title, at_least: 3}}",
         "who: {did: purchase, within: 3 months}",

@@ -48,8 +48,7 @@ def _number(test: Test, holds: bool) -> Body | None:
     if test.operator == "multiple_of":
         (step,) = test.values
         assert isinstance(step, Decimal)
-        usual = holds and step > 0
-        return Line(fixed=((above(Decimal(0)), HIGH),), steps=frozenset({step})) if usual else None
+        return Line(fixed=((above(Decimal(0)), HIGH),), steps=frozenset({step})) if holds else None
     intervals = _INTERVALS[test.operator](test.values)
     return Line(fixed=intervals if holds else other_than(intervals))
 

@@ -138,7 +138,7 @@ def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) 
         reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', remedy)
         return None
     asked = Subject(name=operator.name, kind=AttributeType.BOOLEAN) if operator.takes is Takes.YES_NO else subject
-    value = _value(reading, node, asked, days=operator.takes is Takes.DAYS)
+    value = _value(reading, node, asked, operator)
     return None if value is None else (value,)
 
 
@@ -179,7 +179,13 @@ def backwards(first: Value, second: Value) -> bool:
     return False
 
 
-def _value(reading: Reading, node: Node, subject: Subject, *, days: bool = False) -> Value | None:
+_OF_ITS_OWN: Mapping[Takes, Callable[[str], Value]] = MappingProxyType(
+    {Takes.DAYS: values.days_ahead, Takes.STEP: values.step}
+)
+"""Operators whose value is read in another way than what they are asked of."""
+
+
+def _value(reading: Reading, node: Node, subject: Subject, operator: Operator | None = None) -> Value | None:
     if not isinstance(node, Text):
         reading.error(node.at, "one value belongs here, not a list or a mapping.")
         return None
@@ -190,12 +196,15 @@ def _value(reading: Reading, node: Node, subject: Subject, *, days: bool = False
         remedy = "To ask whether there is any, write `{present: true}` or `{present: false}`."
         reading.error(node.at, "this text is empty.", remedy)
         return None
-    read = values.days_ahead if days else values.whole if subject.whole else _reader(reading, subject)
+    own = _OF_ITS_OWN.get(operator.takes) if operator else None
+    read = own or (values.whole if subject.whole else _reader(reading, subject))
     try:
         return read(node.value)
     except (ValueError, OverflowError) as error:
         told = str(error)
         what = f'"{node.value[:60]}" cannot be read: {subject.says}.'
+        if operator and own:
+            what = f'"{operator.name}" takes {operator.takes}, not "{node.value[:60]}".'
         reading.error(node.at, what, f"{told[0].upper()}{told[1:]}.")
         return None
 
