@@ -47,7 +47,7 @@ class Typed:
     """
 
     column: ColumnElement[Any]
-    bind: Callable[[Value], ColumnElement[Any]]
+    bind: Callable[[Value | datetime], ColumnElement[Any]]
     dialect: str
     among: Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]] | None = None
 
@@ -239,11 +239,11 @@ def _shaped(column: ColumnElement[Any], pattern: str) -> ColumnElement[Any]:
     return case((column.like(pattern), column))
 
 
-def _bind_day(value: Value) -> ColumnElement[Any]:
+def _bind_day(value: Value | datetime) -> ColumnElement[Any]:
     assert isinstance(value, date)
     return literal(value.isoformat(), String())
 
 
-def _bind_second(value: Value) -> ColumnElement[Any]:
+def _bind_second(value: Value | datetime) -> ColumnElement[Any]:
     assert isinstance(value, datetime)
     return literal(value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"), String())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import assert_never
 
@@ -15,6 +15,7 @@ from engine.rules.syntax import (
     Ago,
     All,
     AnyOf,
+    At,
     Attribute,
     Condition,
     Consented,
@@ -139,8 +140,8 @@ def _value(value: Value, kind: AttributeType) -> str:
             return _ago(value, kind)
         case timedelta():
             return spoken(value) if value else "0 days"
-        case datetime():
-            return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+        case At():
+            return value.told
         case date():
             return value.isoformat()
         case Decimal():

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, String, and_, literal, not_, true
 from engine.model import AttributeType
 from engine.rules.columns import Typed
 from engine.rules.operators import OPERATORS, Takes
-from engine.rules.syntax import Ago, Segment, Test, Value
+from engine.rules.syntax import Ago, At, Moment, Segment, Test, Value
 from engine.rules.together import Shared, Together
 
 
@@ -55,9 +55,9 @@ class Frame:
     def today(self) -> date:
         return self.now.astimezone(self.zone).date()
 
-    def instant(self, moment: datetime | Ago) -> datetime:
+    def instant(self, moment: Moment) -> datetime:
         """`90 days ago` as the instant that it is at this `now`."""
-        return self.now - moment.span if isinstance(moment, Ago) else moment
+        return self.now - moment.span if isinstance(moment, Ago) else moment.instant
 
     def tests(self, tests: tuple[Test, ...], kind: AttributeType, typed: Typed) -> ColumnElement[bool]:
         """Whether a value passes all tests: true, false, or NULL where it is missing."""
@@ -73,11 +73,11 @@ class Frame:
                 return operator.test(typed, list(self._days(operator.name, test.values[0])))
         return operator.test(typed, [typed.bind(self._resolved(value, kind)) for value in test.values])
 
-    def _resolved(self, value: Value, kind: AttributeType) -> Value:
+    def _resolved(self, value: Value, kind: AttributeType) -> Value | datetime:
         """`90 days ago` as the instant, or for a date the day, that it is at this `now`."""
-        if not isinstance(value, Ago):
-            return value
-        return self.today - timedelta(days=value.span.days) if kind is AttributeType.DATE else self.instant(value)
+        if isinstance(value, Ago) and kind is AttributeType.DATE:
+            return self.today - timedelta(days=value.span.days)
+        return self.instant(value) if isinstance(value, Ago | At) else value
 
     def _days(self, operator: str, ahead: Value) -> Iterator[ColumnElement[Any]]:
         assert isinstance(ahead, timedelta)

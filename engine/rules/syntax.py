@@ -23,8 +23,19 @@ class Ago:
     span: timedelta
 
 
-Value = str | Decimal | bool | date | datetime | timedelta | Ago
-"""One value of a rule. A datetime is in UTC; a timedelta is how far ahead an anniversary lies."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class At:
+    """An instant that a rule writes down, in UTC. `told`: by the workspace's clock, as a rule may write it; the day alone where it
+    is a day that is written, or its midnight.
+    """
+
+    instant: datetime
+    told: str = field(compare=False)
+
+
+Moment = At | Ago
+Value = str | Decimal | bool | date | timedelta | Moment
+"""One value of a rule. A timedelta is how far ahead an anniversary lies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,9 +125,9 @@ class Window:
     """Which events count by their time: at most `within` old, from `since` on, before `before`, between two included instants."""
 
     within: timedelta | None = None
-    since: datetime | Ago | Since | None = None
-    before: datetime | Ago | None = None
-    between: tuple[datetime | Ago, datetime | Ago] | None = None
+    since: Moment | Since | None = None
+    before: Moment | None = None
+    between: tuple[Moment, Moment] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,9 +156,9 @@ class Did:
     within: timedelta | None = None
     where: tuple[Property, ...] = ()
     measured: Measured | None = None
-    since: datetime | Ago | Since | None = None
-    before: datetime | Ago | None = None
-    between: tuple[datetime | Ago, datetime | Ago] | None = None
+    since: Moment | Since | None = None
+    before: Moment | None = None
+    between: tuple[Moment, Moment] | None = None
     then: tuple[Then, ...] = ()
     at: Position = field(default=NOWHERE, compare=False, repr=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from engine.model import AttributeType
-from engine.rules.syntax import Ago, Value
+from engine.rules.syntax import Ago, At, Moment, Value
 from engine.scalars import duration, first_instant
 
 LONGEST = timedelta(days=36_525)
@@ -138,6 +138,21 @@ def moment(written: str, zone: ZoneInfo) -> datetime | Ago:
     if not 1900 <= at.year < 3000:
         raise ValueError("the year must lie between 1900 and 2999")
     return at.astimezone(UTC) if at.tzinfo else first_instant(at, zone)
+
+
+def point(written: str, zone: ZoneInfo) -> Moment:
+    """A moment that a test compares with, and how the workspace's clock tells it."""
+    found = moment(written, zone)
+    return found if isinstance(found, Ago) else At(instant=found, told=_told(found.astimezone(zone)))
+
+
+def _told(local: datetime) -> str:
+    """`2026-11-22`, `2026-11-22 10:00`, to the second where there are some."""
+    if local.time() == time():
+        return local.date().isoformat()
+    return local.replace(tzinfo=None).isoformat(
+        sep=" ", timespec="auto" if local.second or local.microsecond else "minutes"
+    )
 
 
 READERS: Mapping[AttributeType, Callable[[str, ZoneInfo], Value]] = MappingProxyType(

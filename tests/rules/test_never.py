@@ -116,6 +116,7 @@ def told(text: str) -> list[str]:
         ("did: visit\nthen: {did: purchase, within: 1 hour}\nthen_not: {did: purchase, within: 2 hours}", "3:1: error: `then_not` can never hold together with `then` (line 2, column 1)."),
         # windows
         ("did: purchase\nwithin: 30 days\nbefore: 60 days ago", "3:1: error: nothing can lie in both `before` and `within` (line 2, column 1)."),
+        ("created_at: {before: 2026-01-01, after: 2026-02-01T12:00}", "`created_at: {after: 2026-02-01 12:00}` can never hold together with `created_at: {before: 2026-01-01}`"),
         ("did: purchase\nsince: in 2 hours", "2:1: error: nothing can have happened so late: `since` begins after now."),
         ("did: purchase\nbetween: [in 1 day, in 2 days]", "2:1: error: nothing can have happened so late: `between` begins after now."),
         ("opened: any\nsince: 2026-02-01\nbefore: 2026-01-01", "3:1: error: nothing can lie in both `before` and `since` (line 2, column 1)."),

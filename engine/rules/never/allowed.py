@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from engine.model import AttributeType
 from engine.rules.never.lines import HIGH, LOW, Intervals, Line, above, below, exactly, moved, other_than, whole
 from engine.rules.never.values import SHAPES, Body, Domain, Items, Words
-from engine.rules.syntax import Ago, Test, Value
+from engine.rules.syntax import Ago, At, Test, Value
 
 _T = AttributeType
 
@@ -96,8 +96,8 @@ def _place(value: Value, kind: AttributeType) -> tuple[str, Any]:
     match value:
         case Ago():
             return _RELATIVE, -value.span.days if kind is AttributeType.DATE else -value.span
-        case datetime():
-            return _FIXED, None if value.microsecond else value
+        case At():
+            return _FIXED, None if value.instant.microsecond else value.instant
         case date():
             return _FIXED, value.toordinal()
     raise TypeError(f"no moment: {value!r}")

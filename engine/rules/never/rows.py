@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from engine.rules.measures import MEASURES
 from engine.rules.never.allowed import allowed
 from engine.rules.never.lines import HIGH, LOW, Cut, Interval, above, below
 from engine.rules.never.values import Domain
-from engine.rules.syntax import Ago, Did, Got, Property, Since, Then, Window
+from engine.rules.syntax import Ago, Did, Got, Moment, Property, Since, Then, Window
 
 NOW = timedelta()
 EVER: Interval = (LOW, HIGH)
@@ -128,17 +128,17 @@ def span_of(window: Window) -> Span:
     return span
 
 
-def _after(span: Span, moment: datetime | Ago) -> Span:
+def _after(span: Span, moment: Moment) -> Span:
     if isinstance(moment, Ago):
         return span.cut(relative=(below(-moment.span), HIGH))
-    return span.cut(fixed=(below(moment), HIGH))
+    return span.cut(fixed=(below(moment.instant), HIGH))
 
 
-def _until(span: Span, moment: datetime | Ago, end: Callable[[Any], Cut]) -> Span:
+def _until(span: Span, moment: Moment, end: Callable[[Any], Cut]) -> Span:
     """`end`: just below the moment, which then does not count itself, or just above it."""
     if isinstance(moment, Ago):
         return span.cut(relative=(LOW, end(-moment.span)))
-    return span.cut(fixed=(LOW, end(moment)))
+    return span.cut(fixed=(LOW, end(moment.instant)))
 
 
 def impossible(condition: Did | Got) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from engine.model import AttributeType
 from engine.rules import operators, values
 from engine.rules.operators import OPERATORS, Operator, Takes
 from engine.rules.read.reading import Reading, advice
-from engine.rules.syntax import Ago, Test, Value
+from engine.rules.syntax import Ago, At, Test, Value
 
 MOST_VALUES = 1_000
 """So many values `in` takes; more belong into an attribute."""
@@ -172,8 +172,8 @@ def backwards(first: Value, second: Value) -> bool:
             return first.span < second.span
         case (Decimal(), Decimal()):
             return first > second
-        case (datetime(), datetime()):
-            return first > second
+        case (At(), At()):
+            return first.instant > second.instant
         case (date(), date()):
             return first > second
     return False
@@ -210,4 +210,5 @@ def _value(reading: Reading, node: Node, subject: Subject, operator: Operator | 
 
 
 def _reader(reading: Reading, subject: Subject) -> Callable[[str], Value]:
-    return lambda written: values.READERS[subject.kind](written, reading.vocabulary.time_zone)
+    read = values.point if subject.kind is AttributeType.TIME else values.READERS[subject.kind]
+    return lambda written: read(written, reading.vocabulary.time_zone)

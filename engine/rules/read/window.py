@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from engine.document import Items, Node, Pairs, Text, suggestion
 from engine.rules import values
 from engine.rules.read.reading import Reading
 from engine.rules.read.tests import backwards
-from engine.rules.syntax import Ago, Since, Window
+from engine.rules.syntax import Moment, Since, Window
 
 PARTS = ("within", "since", "before", "between")
 EDGES = ("last", "first")
-Moment = datetime | Ago
 
 
 def read_window(reading: Reading, pairs: Pairs) -> Window:
@@ -43,7 +42,7 @@ def _moment(reading: Reading, node: Node, word: str) -> Moment | None:
         reading.error(node.at, f'"{word}" takes a time.', f"Write for example `{word}: 90 days ago`.")
         return None
     try:
-        return values.moment(node.value, reading.vocabulary.time_zone)
+        return values.point(node.value, reading.vocabulary.time_zone)
     except (ValueError, OverflowError) as error:
         reading.error(node.at, f'"{word}": {error} (here: "{node.value[:60]}").')
         return None
