@@ -27,10 +27,13 @@ class Ago:
 class At:
     """An instant that a rule writes down, in UTC. `told`: by the workspace's clock, as a rule may write it; the day alone where it
     is a day that is written, or its midnight.
+
+    ends: it is the last instant of that day, finer than any other.
     """
 
     instant: datetime
     told: str = field(compare=False)
+    ends: bool = False
 
 
 Moment = At | Ago

@@ -141,15 +141,35 @@ def moment(written: str, zone: ZoneInfo) -> datetime | Ago:
 
 
 def point(written: str, zone: ZoneInfo) -> Moment:
-    """A moment that a test compares with, and how the workspace's clock tells it."""
+    """A moment that a test compares with. A day alone is its first instant."""
     found = moment(written, zone)
-    return found if isinstance(found, Ago) else At(instant=found, told=_told(found.astimezone(zone)))
+    if isinstance(found, Ago):
+        return found
+    local = found.astimezone(zone)
+    return At(instant=found, told=local.date().isoformat() if local.time() == time() else _told(local))
+
+
+def last_point(written: str, zone: ZoneInfo) -> Moment:
+    """A moment that something reaches up to, itself included, or comes after. A day alone is all of it: its last instant."""
+    found = moment(written, zone)
+    if isinstance(found, Ago):
+        return found
+    if (day := _day_alone(written)) is None:
+        return At(instant=found, told=_told(found.astimezone(zone)))
+    tomorrow = first_instant(datetime.combine(day + timedelta(days=1), time()), zone)
+    return At(instant=tomorrow - timedelta(microseconds=1), told=day.isoformat(), ends=True)
+
+
+def _day_alone(written: str) -> date | None:
+    """The day, where no time of day is written."""
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        return None
 
 
 def _told(local: datetime) -> str:
-    """`2026-11-22`, `2026-11-22 10:00`, to the second where there are some."""
-    if local.time() == time():
-        return local.date().isoformat()
+    """`2026-11-22 10:00`, to the second where there are some."""
     return local.replace(tzinfo=None).isoformat(
         sep=" ", timespec="auto" if local.second or local.microsecond else "minutes"
     )

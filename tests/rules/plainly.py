@@ -145,7 +145,7 @@ class Plainly:
             return False
         if "before" in rule and at >= self._moment(rule["before"]):
             return False
-        return "between" not in rule or self._moment(rule["between"][0]) <= at <= self._moment(rule["between"][1])
+        return "between" not in rule or self._moment(rule["between"][0]) <= at <= self._end(rule["between"][1])
 
     def _where(self, rule: Mapping[str, Any], event: Happened) -> bool:
         return all(
@@ -233,6 +233,10 @@ class Plainly:
             ahead = _span(wanted) // DAY
             days = range(ahead if name == "anniversary_in" else 0, ahead + 1)
             return any(_comes_round(value, self._today() + day * DAY) for day in days)
+        if name in ("between", "after") and kind in ("time", "second"):
+            first, end = (wanted[0], wanted[1]) if name == "between" else (None, wanted)
+            until = self._end(end).replace(**({"microsecond": 0} if kind == "second" else {}))
+            return bool(value > until) if first is None else bool(self._read(first, kind) <= value <= until)
         several = [self._read(one, kind) for one in wanted] if isinstance(wanted, list) else []
         one = None if several else self._read(wanted, kind)
         return _OPERATORS[name](value, several or one)
@@ -260,6 +264,12 @@ class Plainly:
             return self.now - back
         at = datetime.fromisoformat(written)
         return at if at.tzinfo else at.replace(tzinfo=self.zone).astimezone(UTC)
+
+    def _end(self, written: str) -> datetime:
+        """The last instant that is meant: of a day without a time of day, the day's."""
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", written):
+            return self._moment(written)
+        return self._moment((date.fromisoformat(written) + DAY).isoformat()) - timedelta(microseconds=1)
 
 
 def _kept(name: str) -> str:

@@ -20,6 +20,9 @@ def told(rule: dict[str, Any]) -> str:
         ({"did": "purchase", "since": "2026-10-01"}, "Customers who did purchase since 2026-10-01."),
         ({"created_at": {"before": "2026-07-15T00:00"}}, "Customers whose created_at is before 2026-07-15."),
         ({"created_at": {"before": "2026-07-15T10:30:05"}}, "Customers whose created_at is before 2026-07-15 10:30:05."),
+        ({"did": "visit", "between": ["2026-10-01", "2026-10-31"]}, "Customers who did visit between 2026-10-01 and 2026-10-31."),
+        ({"created_at": {"between": ["2026-10-01T00:00", "2026-10-31T00:00"]}}, "Customers whose created_at lies between 2026-10-01 and 2026-10-31 00:00."),
+        ({"created_at": {"after": "2026-10-31"}}, "Customers whose created_at is after 2026-10-31."),
         ({"did": "visit", "before": "2026-07-15T10:00Z"}, "Customers who did visit before 2026-07-15 13:00."),
     ],
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -176,6 +176,49 @@ def test_a_gap_of_a_microsecond_is_a_gap(database: Database) -> None:
     ]
     shop.load(database, [shop.Person(id="somebody", locale=None, created_at=NOW, attributes={}, events=bought)])
     assert chosen(database, {"did": "purchase", "overdue": {"is": "604800000000"}}) == {"somebody"}
+
+
+LAST = (
+    ("2026-03-02", "2026-03-02T23:59:59.999999+02:00"),
+    ("2026-03-29", "2026-03-29T23:59:59.999999+03:00"),  # 23 hours
+    ("2025-10-26", "2025-10-26T23:59:59.999999+02:00"),  # 25 hours
+)
+"""Days in Helsinki, each with its last instant."""
+
+
+@pytest.mark.parametrize(("day", "last"), LAST)
+def test_a_day_that_something_reaches_up_to_counts_whole(database: Database, day: str, last: str) -> None:
+    """`between` includes both ends: its last day up to the next midnight, of events and of times; `after` a day begins there."""
+    end = datetime.fromisoformat(last).astimezone(UTC)
+    asked = end + timedelta(days=2)
+    evening, next_day = (_at_once(name, at) for name, at in (("evening", end), ("next day", end + _TICK)))
+    shop.load(database, [evening, next_day])
+    span = ["2025-01-01", day]
+    for rule in (
+        {"did": "visit", "between": span},
+        {"did": "visit", "between": [day, day]},
+        {"did": "visit", "last": {"between": span}},
+        {"did": "visit", "first": {"between": [day, day]}},
+        {"created_at": {"between": span}},
+        {"seen": {"between": span}},
+        {"created_at": {"before": f"{date.fromisoformat(day) + timedelta(days=1)}"}},
+    ):
+        assert chosen(database, rule, asked) == plainly.chosen(rule, [evening, next_day], asked) == {"evening"}, rule
+    for rule in ({"created_at": {"after": day}}, {"did": "visit", "last": {"after": day}}, {"seen": {"after": day}}):
+        assert chosen(database, rule, asked) == plainly.chosen(rule, [evening, next_day], asked) == {"next day"}, rule
+    both = {"did": "visit", "between": [day, f"{day}T00:00"]}
+    assert chosen(database, both, asked) == plainly.chosen(both, [evening, next_day], asked) == set()
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def _at_once(name: str, at: datetime) -> shop.Person:
+    """Somebody who came, visited and was seen at one instant."""
+    visit = shop.Happened(name="visit", at=at, properties={})
+    return shop.Person(
+        id=name, locale=None, created_at=at, attributes={"seen": at.isoformat(timespec="seconds")}, events=[visit]
+    )
 
 
 def test_today_is_the_day_in_the_workspaces_time_zone(database: Database) -> None:

@@ -97,7 +97,7 @@ def _place(value: Value, kind: AttributeType) -> tuple[str, Any]:
         case Ago():
             return _RELATIVE, -value.span.days if kind is AttributeType.DATE else -value.span
         case At():
-            return _FIXED, None if value.instant.microsecond else value.instant
+            return _FIXED, value.instant if value.ends or not value.instant.microsecond else None
         case date():
             return _FIXED, value.toordinal()
     raise TypeError(f"no moment: {value!r}")

@@ -138,7 +138,7 @@ def _single(reading: Reading, node: Node, operator: Operator, subject: Subject) 
         reading.error(node.at, f'"{operator.name}" takes {operator.takes}.', remedy)
         return None
     asked = Subject(name=operator.name, kind=AttributeType.BOOLEAN) if operator.takes is Takes.YES_NO else subject
-    value = _value(reading, node, asked, operator)
+    value = _value(reading, node, asked, operator, last=operator.name == "after")
     return None if value is None else (value,)
 
 
@@ -156,7 +156,10 @@ def _several(reading: Reading, node: Node, operator: Operator, subject: Subject)
             node.at, f"more than {MOST_VALUES:,} values.", "Give these customers an attribute, and ask for that."
         )
         return None
-    found = [_value(reading, item, subject) for item in node.items]
+    found = [
+        _value(reading, item, subject, last=operator.takes is Takes.TWO and place == 1)
+        for place, item in enumerate(node.items)
+    ]
     read = tuple(value for value in found if value is not None)
     if len(read) < len(found):
         return None
@@ -185,7 +188,10 @@ _OF_ITS_OWN: Mapping[Takes, Callable[[str], Value]] = MappingProxyType(
 """Operators whose value is read in another way than what they are asked of."""
 
 
-def _value(reading: Reading, node: Node, subject: Subject, operator: Operator | None = None) -> Value | None:
+def _value(
+    reading: Reading, node: Node, subject: Subject, operator: Operator | None = None, *, last: bool = False
+) -> Value | None:
+    """`last`: of a time for which only a day is written, the end of that day."""
     if not isinstance(node, Text):
         reading.error(node.at, "one value belongs here, not a list or a mapping.")
         return None
@@ -197,7 +203,7 @@ def _value(reading: Reading, node: Node, subject: Subject, operator: Operator | 
         reading.error(node.at, "this text is empty.", remedy)
         return None
     own = _OF_ITS_OWN.get(operator.takes) if operator else None
-    read = own or (values.whole if subject.whole else _reader(reading, subject))
+    read = own or (values.whole if subject.whole else _reader(reading, subject, last))
     try:
         return read(node.value)
     except (ValueError, OverflowError) as error:
@@ -209,6 +215,7 @@ def _value(reading: Reading, node: Node, subject: Subject, operator: Operator | 
         return None
 
 
-def _reader(reading: Reading, subject: Subject) -> Callable[[str], Value]:
-    read = values.point if subject.kind is AttributeType.TIME else values.READERS[subject.kind]
+def _reader(reading: Reading, subject: Subject, last: bool) -> Callable[[str], Value]:
+    times = values.last_point if last else values.point
+    read = times if subject.kind is AttributeType.TIME else values.READERS[subject.kind]
     return lambda written: read(written, reading.vocabulary.time_zone)

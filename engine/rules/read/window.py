@@ -37,12 +37,14 @@ def read_span(reading: Reading, node: Node, word: str = "within") -> timedelta |
     return None
 
 
-def _moment(reading: Reading, node: Node, word: str) -> Moment | None:
+def _moment(reading: Reading, node: Node, word: str, *, last: bool = False) -> Moment | None:
+    """`last`: it counts itself, and a day alone counts whole."""
     if not isinstance(node, Text) or node.empty:
         reading.error(node.at, f'"{word}" takes a time.', f"Write for example `{word}: 90 days ago`.")
         return None
+    read = values.last_point if last else values.point
     try:
-        return values.point(node.value, reading.vocabulary.time_zone)
+        return read(node.value, reading.vocabulary.time_zone)
     except (ValueError, OverflowError) as error:
         reading.error(node.at, f'"{word}": {error} (here: "{node.value[:60]}").')
         return None
@@ -53,7 +55,8 @@ def _between(reading: Reading, node: Node) -> tuple[Moment, Moment] | None:
         example = "Write for example `between: [90 days ago, 30 days ago]`."
         reading.error(node.at, '"between" takes two times, [from, to].', example)
         return None
-    first, second = (_moment(reading, item, "between") for item in node.items)
+    first = _moment(reading, node.items[0], "between")
+    second = _moment(reading, node.items[1], "between", last=True)
     if first is None or second is None:
         return None
     if backwards(first, second):
