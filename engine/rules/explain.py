@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import assert_never
@@ -221,23 +222,46 @@ def _rest(condition: Did | Got) -> str:
         return f"{campaign}{_on(condition.channel)}{window}"
     apart = condition.measured is not None and MEASURES[condition.measured.measure].compares
     where = "" if apart or not condition.where else f" with {_where(condition.where)}"
-    return f"{where}{window}{''.join(_then(one) for one in condition.then)}"
+    then = "".join(_thens(condition)) if condition.measured is None else _followed(condition.then)
+    return f"{where}{window}{then}"
 
 
-def _then(then: Then) -> str:
-    did = "and then did" if then.happened else "and then did not do"
+def _thens(condition: Did) -> Iterator[str]:
+    """What came after the event, in a sentence about it: none of these is counted from another."""
+    for number, then in enumerate(condition.then):
+        head = f", and after the same {condition.event}" if number else " and then"
+        yield f"{head} {'did' if then.happened else 'did not do'} {_next(then)}"
+
+
+def _followed(several: tuple[Then, ...]) -> str:
+    """The same, of events that something is measured over."""
+    told = " and ".join(f"{'' if then.happened else 'not '}followed by {_next(then)}" for then in several)
+    return f" {told}" if told else ""
+
+
+def _next(then: Then) -> str:
     where = f" with {_where(then.where)}" if then.where else ""
     same = f" with the same {' and '.join(name for name, _ in then.same)}" if then.same else ""
     soon = f" within {spoken(then.within)}" if then.within else " later"
-    return f" {did} {then.event}{where}{same}{soon}"
+    over = " (once that time is over)" if then.within and not then.happened else ""
+    return f"{then.event}{where}{same}{soon}{over}"
 
 
 def _where(where: tuple[Property, ...]) -> str:
-    return " and ".join(f"a {part.name} that {_tests(part.tests, part.type)}" for part in where)
+    return " and ".join(f"{_a(part.name)} that {_tests(part.tests, part.type)}" for part in where)
+
+
+def _a(name: str) -> str:
+    return f"{'an' if name[:1].lower() in tuple('aeio') else 'a'} {name}"
+
+
+def _within(span: timedelta | None) -> str:
+    """`within the last 90 days`, `within the last day`."""
+    return f" within the last {spoken(span).removeprefix('1 ')}" if span else ""
 
 
 def _window(window: Window) -> str:
-    told = f" within the last {spoken(window.within)}" if window.within else ""
+    told = _within(window.within)
     if isinstance(window.since, Since):
         told += f" since their {window.since.edge} {window.since.event}"
     elif window.since is not None:
@@ -256,8 +280,8 @@ def _rfm(rfm: Rfm) -> str:
         told.append(f"who are among the {' or '.join(name.replace('_', ' ') for name in rfm.bands)}")
     for asked in rfm.scores:
         told.append(f"whose {asked.score} score {_tests(asked.tests, AttributeType.NUMBER)}")
-    within = f" within the last {spoken(rfm.within)}" if rfm.within else ""
-    return f"{' and '.join(told)} by {rfm.event}{within}"
+    money = f" with its {rfm.money} as money" if rfm.money else ""
+    return f"{' and '.join(told)} by {rfm.event}{_within(rfm.within)}{money}"
 
 
 def _on(channel: str | None) -> str:

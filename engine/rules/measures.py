@@ -145,7 +145,7 @@ _ROWS = (
     Measure(name="avg", says="a property's average", reads="average {of} over {events}", type=_N, of=_ONE, take=_of_property(func.avg)),
     Measure(name="min", says="a property's smallest value", reads="smallest {of} among {events}", type=_N, of=_ONE, take=_of_property(func.min)),
     Measure(name="max", says="a property's largest value", reads="largest {of} among {events}", type=_N, of=_ONE, take=_of_property(func.max)),
-    Measure(name=DISTINCT, says="how many different values a property has", reads="number of different {of} among {events}", type=_N, of=_SINGLE, whole=True, take=_distinct, zero=True),
+    Measure(name=DISTINCT, says="how many different values a property has", reads="number of different values of {of} among {events}", type=_N, of=_SINGLE, whole=True, take=_distinct, zero=True),
     Measure(name="first", says="when the oldest happened", reads="first {one}", type=_T, take=_first),
     Measure(name="last", says="when the newest happened", reads="last {one}", type=_T, take=_last),
     Measure(name="days_since_first", says="how many whole days have passed since the oldest", reads="number of days since the first {one}", type=_N, whole=True, take=_days_since(func.min)),

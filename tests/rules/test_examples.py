@@ -159,9 +159,11 @@ def test_check_finds_nothing_in_them_and_so_does_the_schema() -> None:
     ("name", "told"),
     [
         ("lapsing", "Customers whose number of purchase events is at least 2, but not those who did purchase within the last 90 days."),
-        ("left-a-basket", "Customers who did cart_left within the last 1 day and then did not do purchase with the same basket within 2 hours."),
+        ("left-a-basket", "Customers who did cart_left within the last day and then did not do purchase with the same basket within 2 hours (once that time is over)."),
         ("text-message-offers", "Customers who agreed to offers by sms, and who can be reached by sms."),
         ("best-five-percent", "Customers whose sum of amount over purchase events within the last 365 days is among the best 5 %."),
+        ("must-not-lose", "Customers who are among the at risk or cannot lose and whose monetary score is at least 4 by purchase with its amount as money."),
+        ("explorers", "Customers whose number of different values of category among purchase events is at least 3."),
         ("birthday-next-week", "Customers whose birthday comes round in exactly 7 days."),
     ],
 )  # fmt: skip
