@@ -283,7 +283,7 @@ def _new_run(
         nominal_at=nominal_at,
         definition=definition,
         definition_hash=hashlib.sha256(written.encode()).hexdigest(),
-        rules_commit=workspace.commit,
+        rules_commit=workspace.version,
         template_name=version.name,
         template_hash=version.hash,
         template_sources=version.sources,

@@ -210,7 +210,7 @@ def plan_file(workspace: Workspace, audiences: Iterable[tuple[Campaign, People |
         workspace=workspace.settings.workspace,
         as_of=now,
         fingerprint=workspace.fingerprint,
-        commit=workspace.commit,
+        commit=workspace.version,
         campaigns={
             campaign.campaign: PlannedCampaign(rules=rules_of(workspace, campaign), audience=people)
             for campaign, people in audiences

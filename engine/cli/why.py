@@ -143,7 +143,7 @@ def _details(message: Told, at: ShopClock) -> Iterator[str]:
         yield f"said: {message.detail}"
     if message.possible_duplicate:
         yield "may have been delivered twice: it was handed over again, marked, when no answer came"
-    commit = f"rules at commit {message.rules_commit[:12]}, " if message.rules_commit else ""
+    commit = f"rules at commit {_short(message.rules_commit)}, " if message.rules_commit else ""
     path = f" ({message.template_path})" if message.template_path else ""
     yield f"{commit}campaign {message.definition_hash[:12]}, template {message.template} {message.template_hash[:12]}{path}"
     if message.variant:
@@ -159,6 +159,12 @@ def _details(message: Told, at: ShopClock) -> Iterator[str]:
             yield _look(message.looked_up, at)
     for event in message.events:
         yield f"{event.name} {at(event.at)}"
+
+
+def _short(commit: str) -> str:
+    """`1a2b3c4d5e6f`, with the word on changes that is behind it."""
+    name, comma, changes = commit.partition(",")
+    return f"{name[:12]}{comma}{changes}"
 
 
 _FOUND: Mapping[str, str] = {

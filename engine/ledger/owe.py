@@ -23,7 +23,7 @@ class NewRun:
     """One launch of a campaign: which occurrence, and everything its messages need later, frozen.
 
     nominal_at: the schedule's own instant, or the moment of the trigger. definition: the campaign as launched.
-    rules_commit: the workspace's git commit where it is under git. template_sources: path under templates/ → text.
+    rules_commit: the workspace's git commit where it is under git, with a word on what was not committed. template_sources: path under templates/ → text.
     """
 
     campaign: str

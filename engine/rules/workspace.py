@@ -20,13 +20,14 @@ from engine.rules.syntax import Segment
 from engine.settings import Settings
 
 FOLDERS = ("rules", "templates")
+UNCOMMITTED = ", with uncommitted changes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
     """Everything a workspace says, checked. `lists`: customers' ids, by their file's name. `fingerprint` changes with any of its files.
 
-    `commit` is the git commit it was read at; None where it is not under git.
+    `commit` is the git commit it was read at; None where it is not under git. `changed`: its files are not as that commit has them.
     """
 
     folder: Path
@@ -36,6 +37,12 @@ class Workspace:
     fingerprint: str
     commit: str | None
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    changed: bool = False
+
+    @property
+    def version(self) -> str | None:
+        """The commit, as a run and a plan note it: with a word on what was changed since."""
+        return f"{self.commit}{UNCOMMITTED}" if self.commit and self.changed else self.commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +83,7 @@ def survey(folder: Path) -> Survey:
         fingerprint=mark,
         commit=commit(folder),
         lists=MappingProxyType(rules.lists),
+        changed=bool(_git(folder, "--no-optional-locks", "status", "--porcelain", "--", NAME, *FOLDERS)),
     )
     return Survey(
         workspace=workspace,
@@ -115,13 +123,18 @@ def fingerprint(folder: Path) -> str:
 
 def commit(folder: Path) -> str | None:
     """The git commit that the folder is checked out at; None where it is not under git, or git is not installed."""
+    return _git(folder, "rev-parse", "--verify", "HEAD") or None
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git says; nothing where it fails, or is not installed."""
     git = shutil.which("git")
     if git is None:
-        return None
+        return ""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = [git, "-C", str(folder), "rev-parse", "--verify", "HEAD"]
+    command = [git, "-C", str(folder), *words]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=10, env=environment, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return told.stdout.strip() if told.returncode == 0 else None
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -16,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from engine import shipped
+from engine.campaigns.planned import plan_file
 from engine.cli.app import app, plain
 from engine.cli.why import why_page
 from engine.clock import SteppedClock
@@ -273,6 +275,16 @@ def test_a_look_up_that_ended_a_doubt_is_told(shop: Asked) -> None:
     lines = [line.strip() for line in page.export_text().splitlines()]
     (tried,) = [number for number, line in enumerate(lines) if "ambiguous no_answer" in line]
     assert re.fullmatch(r"looked up 2026-03-02 \d\d:\d\d: the vendor has it \(to \(address\)\)", lines[tried + 1])
+
+
+def test_the_page_says_that_rules_were_not_committed(shop: Asked) -> None:
+    """A commit that has other rules than those by which the message was owed would send whoever looks it up astray."""
+    shop.workspace = dataclasses.replace(shop.workspace, commit="0123456789abcdef", changed=True)
+    shop.launch()
+    page = Console(width=200, record=True, file=io.StringIO())
+    why_page(page, shop.why())
+    assert "rules at commit 0123456789ab, with uncommitted changes, campaign " in page.export_text()
+    assert plan_file(shop.workspace, [], now=shop.clock.now()).commit == "0123456789abcdef, with uncommitted changes"
 
 
 def test_no_address_is_shown_unless_asked_for(shop: Asked) -> None:

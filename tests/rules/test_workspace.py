@@ -83,7 +83,10 @@ def test_a_loaded_workspace_carries_its_fingerprint(folder: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit_is_known_where_there_is_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not under git: None. Under git without a commit: None. Then the commit; a hook's GIT_DIR misleads nobody."""
+    """Not under git: None. Under git without a commit: None. Then the commit; a hook's GIT_DIR misleads nobody.
+
+    Its version says so where a file that counts is not as it was committed, or not committed at all.
+    """
 
     def git(*arguments: str) -> str:
         identity = [
@@ -105,12 +108,21 @@ def test_the_commit_is_known_where_there_is_one(folder: Path, monkeypatch: pytes
     assert load_workspace(folder).commit is None
     monkeypatch.delenv("GIT_DIR")
     git("init", "-q")
-    assert load_workspace(folder).commit is None
+    assert load_workspace(folder).version is None
     git("add", "config.yaml")
     git("commit", "-q", "-m", "first")
     commit = git("rev-parse", "HEAD")
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert load_workspace(folder).commit == commit and len(commit) == 40
+    assert load_workspace(folder).version == f"{commit}, with uncommitted changes"
+    monkeypatch.delenv("GIT_DIR")
+    git("add", ".")
+    git("commit", "-q", "-m", "all of it")
+    commit = git("rev-parse", "HEAD")
+    (folder / "regulars.db").write_bytes(b"x")
+    assert load_workspace(folder).version == commit
+    (folder / "templates" / "win-back" / "email.txt").write_text("hello again")
+    assert load_workspace(folder).version == f"{commit}, with uncommitted changes"
 
 
 def campaign(**keys: Any) -> Campaign:
