@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Annotated
 
 import typer
@@ -16,8 +17,8 @@ from engine.cli.tree import tree
 from engine.document import suggestion
 from engine.errors import UnknownName
 from engine.questions.examples.compare import Verdict, run_tests
-from engine.questions.examples.example import Example
 from engine.questions.examples.read import read_examples
+from engine.rules.files import test_files
 from engine.rules.workspace import load_workspace
 from engine.settings import load_environment
 
@@ -38,8 +39,10 @@ def test(
     log_to_stderr(logging.ERROR)
     workspace = load_workspace(folder)
     examples, problems = read_examples(workspace)
-    if only and not problems:
-        examples = _chosen(examples, only)
+    if only:
+        files = _chosen([path.relative_to(folder).as_posix() for path in test_files(folder)], only)
+        examples = tuple(example for example in examples if example.file in files)
+        problems = tuple(problem for problem in problems if problem.at.file in files)
     verdicts = [_shown(verdict, as_json=as_json) for verdict in run_tests(workspace, examples)]
     failed = sum(not verdict.passed for verdict in verdicts)
     if as_json:
@@ -53,16 +56,27 @@ def test(
     raise typer.Exit(1 if failed or problems else 0)
 
 
-def _chosen(examples: Sequence[Example], only: Sequence[str]) -> tuple[Example, ...]:
-    """By file name, with or without suffix and folders."""
-    names = {example.file.rpartition("/")[2].rpartition(".")[0]: example for example in examples}
-    chosen = []
+def _chosen(files: Sequence[str], only: Sequence[str]) -> set[str]:
+    """By file name, with or without suffix and folders; all of a name, in whichever folders they are."""
+    chosen = set[str]()
     for word in only:
-        name = word.replace("\\", "/").rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
-        if name not in names:
-            raise UnknownName(f'there is no test "{word}" in rules/tests/', remedy=suggestion(name, names))
-        chosen.append(names[name])
-    return tuple(chosen)
+        found = {file for file in files if _named(_parts(word), _parts(file))}
+        if not found:
+            names = {_parts(file)[-1] for file in files}
+            raise UnknownName(f'there is no test "{word}" in rules/tests/', remedy=suggestion(_parts(word)[-1], names))
+        chosen |= found
+    return chosen
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Its folders and its name, without the suffix."""
+    return PurePosixPath(path.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml")).parts or ("",)
+
+
+def _named(word: Sequence[str], file: Sequence[str]) -> bool:
+    """Whether both end alike: the word may leave folders out, or have those above the workspace."""
+    shorter = min(len(word), len(file))
+    return word[-shorter:] == file[-shorter:]
 
 
 def _shown(verdict: Verdict, *, as_json: bool) -> Verdict:
@@ -96,5 +110,7 @@ def _summary(count: int, failed: int, broken: int) -> str:
         return "There are no tests yet: docs/testing-rules.md shows how to write one into rules/tests/."
     words = [f"{count - failed} passed"]
     words += [f"[red]{failed} failed[/red]"] if failed else []
-    words += [f"[red]{broken} errors in their files[/red]"] if broken else []
+    words += (
+        [f"[red]{f'{broken} errors in their files' if broken > 1 else '1 error in its file'}[/red]"] if broken else []
+    )
     return ", ".join(words) + "."

@@ -219,6 +219,27 @@ def test_json_and_the_choice_of_files(folder: Path) -> None:
     assert cli("test", "-w", str(starter()), "rules/tests/lapsing.yaml")[0] == 0
 
 
+def test_a_file_that_is_named_is_run_whatever_the_others_are(folder: Path) -> None:
+    """One that cannot be read hides none that can; files of one name in several folders are all run, or the one whose folder is told."""
+    right = f"{PEOPLE}expect: {{segments: {{lapsing: [ana, ben]}}}}\n"
+    (folder / "rules" / "tests" / "deep").mkdir(parents=True)
+    for name in ("one", "deep/one"):
+        write(folder, right, name)
+    write(folder, "expct: {}\n", "broken")
+
+    def files(*words: str) -> tuple[int, list[str], int]:
+        status, out, _ = cli("test", *words, "-w", str(folder), "--json")
+        told = json.loads(out)
+        return status, [each["file"].removeprefix("rules/tests/") for each in told["tests"]], len(told["problems"])
+
+    assert files("one") == (0, ["deep/one.yaml", "one.yaml"], 0)
+    assert files("deep/one") == files(str(folder / "rules/tests/deep/one.yaml")) == (0, ["deep/one.yaml"], 0)
+    assert files("tests/one.yaml", "one") == (0, ["deep/one.yaml", "one.yaml"], 0)
+    assert files("broken") == (1, [], 1)
+    refused = CliRunner().invoke(app, ["test", "other/one", "-w", str(folder)]).exception
+    assert str(refused).startswith('there is no test "other/one" in rules/tests/')
+
+
 # ---------------------------------------------------------------- what cannot be read
 
 BROKEN = [
@@ -306,7 +327,7 @@ def test_a_file_that_is_no_test_is_told_so(folder: Path, text: str, expected: st
     (line,) = [str(problem) for problem in check(folder)]
     assert expected in line
     status, _, err = cli("test", "-w", str(folder))
-    assert (status, "1 errors in their files" in err) == (1, True)
+    assert (status, "1 error in its file" in err) == (1, True)
 
 
 def test_all_errors_come_at_once(folder: Path) -> None:
