@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 
@@ -137,12 +139,11 @@ def _cut(line: str, start: int, end: int, width: int) -> tuple[str, str]:
     """The part of the line around the place. A character may take no column, one, or two."""
     cells = [_shown(character) for character in line.rstrip()]
     first, last = 0, len(cells)
-    if _wide(cells) > width:
+    ends = (0, *accumulate(map(cell_len, cells)))
+    if ends[-1] > width:
         room = width - 2 * cell_len(CUT)
-        while first < start and _wide(cells[first:start]) > room // 3:
-            first += 1
-        while last > first + 1 and _wide(cells[first:last]) > room:
-            last -= 1
+        first = bisect_left(ends, ends[min(start, last)] - room // 3)
+        last = max(bisect_right(ends, ends[first] + room) - 1, first + 1)
     head, tail = CUT if first else "", CUT if last < len(cells) else ""
     blank = " " * cell_len(head + "".join(cells[first:start]))
     carets = max(_wide(cells[start : min(end, last)]), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,16 @@ def test_of_a_very_long_line_the_part_around_the_place_is_shown(folder: Path, at
     assert cell_len(text) <= 60 and cell_len(carets) <= 60
     assert text[len(carets) - 4 : len(carets)] == words[at]
     assert text.startswith("…") is (at > 0) and text.endswith("…") is (at < 998)
+
+
+def test_a_line_of_any_length_is_cut_at_once(folder: Path) -> None:
+    """Ten times as long takes ten times as long: ids pasted into one line are shown in no time, wherever the mistake is."""
+    line = "in: [" + ", ".join(f"customer-{number}" for number in range(40_000)) + "]"
+    began = time.perf_counter()
+    for place in (5, line.index("customer-20000"), len(line) - 1):
+        text, _ = shown(folder, line, 1, place + 1)
+        assert cell_len(text) <= 80
+    assert time.perf_counter() - began < 20  # it was minutes
 
 
 def test_a_word_longer_than_the_terminal_ends_with_it(folder: Path) -> None:
