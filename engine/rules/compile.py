@@ -136,10 +136,16 @@ def leaving(workspace: Workspace, campaign: Campaign, *, now: datetime, dialect:
 
 
 def audience_condition(workspace: Workspace, campaign: Campaign) -> Condition:
-    """The condition of a campaign's audience: its segment's, or its own. Raises WorkspaceError where it has no meaning here."""
+    """The condition of a campaign's audience: its segment's, or its own. Raises WorkspaceError where it has no meaning here.
+
+    Its own has its places in the file, unless it is an older one, of a run.
+    """
     at = Position(file=f"campaign {campaign.campaign}")
     if isinstance(campaign.audience, str):
         return InSegment(segment=campaign.audience, at=at)
+    written = workspace.campaigns.get(campaign.campaign)
+    if written is not None and written.audience == campaign.audience and campaign.campaign in workspace.audiences:
+        return workspace.audiences[campaign.campaign]
     reading = Reading(
         vocabulary=Vocabulary.of(workspace.settings, frozenset(workspace.segments), lists=workspace.lists)
     )

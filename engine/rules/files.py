@@ -26,12 +26,15 @@ TESTS = Path("rules", "tests")
 
 @dataclass(kw_only=True)
 class Found:
-    """What the rules say so far. `drafts` are the campaigns' mappings, as written; `wrong`: those of campaigns with a mistake."""
+    """What the rules say so far. `drafts` are the campaigns' mappings, as written; `wrong`: those of campaigns with a mistake.
+    `audiences`: the conditions of campaigns that have one of their own.
+    """
 
     segments: dict[str, Segment] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
     drafts: dict[str, Pairs] = field(default_factory=dict)
     wrong: list[Pairs] = field(default_factory=list)
+    audiences: dict[str, Condition] = field(default_factory=dict)
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -53,7 +56,9 @@ def find(folder: Path, config: Config) -> Found:
     audiences: list[Condition] = []
     for pairs in heap.campaigns:
         _campaign(reading, pairs, config, found)
-        audiences += _audience(reading, pairs, heavy)
+        for condition in _audience(reading, pairs, heavy):
+            audiences.append(condition)
+            found.audiences.update((name, condition) for name, draft in found.drafts.items() if draft is pairs)
     found.problems += (finding.problem for finding in findings(_light(found, heavy), audiences))
     for again in heap.again:
         found.problems += again.news(_mistakes(vocabulary, again.root, config))

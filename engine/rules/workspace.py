@@ -16,7 +16,7 @@ from engine.errors import Problem, Severity, WorkspaceError
 from engine.rules.campaign import Campaign
 from engine.rules.config import NAME, Config, read_config
 from engine.rules.files import Found, find
-from engine.rules.syntax import Segment
+from engine.rules.syntax import Condition, Segment
 from engine.settings import Settings
 
 FOLDERS = ("rules", "templates")
@@ -26,6 +26,7 @@ UNCOMMITTED = ", with uncommitted changes"
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
     """Everything a workspace says, checked. `lists`: customers' ids, by their file's name. `fingerprint` changes with any of its files.
+    `audiences`: the conditions of the campaigns that have one of their own, by the campaign's name.
 
     `commit` is the git commit it was read at; None where it is not under git. `changed`: its files are not as that commit has them.
     """
@@ -38,6 +39,7 @@ class Workspace:
     commit: str | None
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     changed: bool = False
+    audiences: Mapping[str, Condition] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def version(self) -> str | None:
@@ -83,6 +85,7 @@ def survey(folder: Path) -> Survey:
         fingerprint=mark,
         commit=commit(folder),
         lists=MappingProxyType(rules.lists),
+        audiences=MappingProxyType(rules.audiences),
         changed=bool(_git(folder, "--no-optional-locks", "status", "--porcelain", "--", NAME, *FOLDERS)),
     )
     return Survey(

@@ -15,6 +15,8 @@ import pytest
 
 from engine.model import Channel, DeliveryClass, MessageClass
 from engine.rules.campaign import Campaign, ReentryAfter
+from engine.rules.compile import audience_condition
+from engine.rules.syntax import AnyOf, Attribute, Not
 from engine.rules.workspace import fingerprint, load_workspace
 from engine.shipped import starter
 from tests.rules.test_errors import CAMPAIGN, CONFIG, SEGMENTS
@@ -123,6 +125,31 @@ def test_the_commit_is_known_where_there_is_one(folder: Path, monkeypatch: pytes
     assert load_workspace(folder).version == commit
     (folder / "templates" / "win-back" / "email.txt").write_text("hello again")
     assert load_workspace(folder).version == f"{commit}, with uncommitted changes"
+
+
+OWN = """campaign: called
+audience:
+  any:
+    - segment: lapsing
+    - not: {country: FI}
+schedule: {cron: "0 10 * * *"}
+channel: email
+template: win-back
+class: commercial
+purpose: offers
+goal: {event: purchase, within: 14 days}
+"""
+
+
+def test_a_campaign_s_own_condition_has_its_places_in_the_file(folder: Path) -> None:
+    """Questions point to where a part of it stands, as they do for segments; an older one, of a run, has none in the file."""
+    (folder / "rules" / "own.yaml").write_text(OWN)
+    workspace = load_workspace(folder)
+    found = audience_condition(workspace, workspace.campaigns["called"])
+    assert isinstance(found, AnyOf) and isinstance(found.of[1], Not) and isinstance(found.of[1].of, Attribute)
+    assert str(found.of[1].of.at) == "rules/own.yaml:5:13"
+    older = workspace.campaigns["called"].model_copy(update={"audience": {"country": "SE"}})
+    assert audience_condition(workspace, older).at.file == "campaign called"
 
 
 def campaign(**keys: Any) -> Campaign:
