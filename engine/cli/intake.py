@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engine.cli.app import HERE, AsJson, Now, Where, moment, notes, opened, screen, show_json
-from engine.errors import IntakeError
+from engine.cli.app import HERE, AsJson, Now, Where, fail, moment, notes, opened_database, screen, show_json
+from engine.errors import IntakeError, WorkspaceError
 from engine.intake.customers import import_customers
 from engine.intake.events import import_events
 from engine.intake.imported import Imported
+from engine.settings import Settings
+from engine.store import Database
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .jsonl file.")]
 Rejects = Annotated[Path | None, typer.Option("--rejects", help="Where bad rows go (default: beside FILE).")]
@@ -38,12 +40,12 @@ def customers(
     as_json: AsJson = False,
 ) -> None:
     """Take in customers: id, email, sms, whatsapp, messenger, telegram, social, webhook, locale, time_zone, your attributes, consent.<channel>.<purpose>."""
-    with opened(folder) as (workspace, database), _progress(file, as_json) as progress:
+    with _opened(folder) as (settings, database), _progress(file, as_json) as progress:
         done = import_customers(
             file,
-            settings=workspace.settings,
+            settings=settings,
             database=database,
-            now=moment(now, workspace.settings.time_zone),
+            now=moment(now, settings.time_zone),
             proof=proof,
             rejects=rejects,
             progress=progress,
@@ -62,17 +64,28 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """Take in events: id, customer, at, name, and the event's declared properties."""
-    with opened(folder) as (workspace, database), _progress(file, as_json) as progress:
+    with _opened(folder) as (settings, database), _progress(file, as_json) as progress:
         done = import_events(
             file,
-            settings=workspace.settings,
+            settings=settings,
             database=database,
-            now=moment(now, workspace.settings.time_zone),
+            now=moment(now, settings.time_zone),
             name=name,
             rejects=rejects,
             progress=progress,
         )
     _conclude(done, as_json)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Settings, Database]]:
+    """config.yaml and the database: rules that somebody is writing keep no data out. Where nothing can be taken, status 2."""
+    try:
+        with opened_database(folder) as found:
+            yield found
+    except WorkspaceError as error:
+        fail(error)
+        raise typer.Exit(2) from error
 
 
 @contextmanager
