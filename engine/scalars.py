@@ -22,9 +22,8 @@ def duration(value: Any) -> timedelta:
         return value
     match = _DURATION.match(str(value).strip())
     if match is None:
-        if longer := _NO_FIXED_LENGTH.match(str(value).strip()):
-            days = int(longer[1]) * (30 if longer[2] == "month" else 365)
-            raise ValueError(f'months and years have no fixed length: write days, like "{days} days"')
+        if instead := in_days(str(value)):
+            raise ValueError(f'months and years have no fixed length: write days, like "{instead}"')
         raise ValueError(
             'a duration is a whole number and a unit, like "90 days" (seconds, minutes, hours, days, weeks)'
         )
@@ -32,6 +31,12 @@ def duration(value: Any) -> timedelta:
         return timedelta(seconds=int(match[1]) * UNITS[match[2]])
     except OverflowError as error:
         raise ValueError("this duration is too long") from error
+
+
+def in_days(written: str) -> str:
+    """`2 months` as what one may write instead, `60 days`; nothing for what names neither months nor years."""
+    longer = _NO_FIXED_LENGTH.match(written.strip())
+    return f"{int(longer[1]) * (30 if longer[2] == 'month' else 365)} days" if longer else ""
 
 
 def spoken(span: timedelta) -> str:

@@ -57,7 +57,8 @@ class Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, at)
         if depth > MAX_DEPTH:
-            self._note(at, f"is nested deeper than {MAX_DEPTH} levels.")
+            remedy = "Close what is open, or give an inner part a segment of its own and name that."
+            self._note(at, f"this is nested deeper than {MAX_DEPTH} levels.", remedy)
             raise Unreadable
         if event.anchor is not None:
             self._note_anchor(at)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from engine.model import AttributeType
 from engine.rules.syntax import Ago, At, Moment, Value
-from engine.scalars import duration, first_instant
+from engine.scalars import duration, first_instant, in_days
 
 LONGEST = timedelta(days=36_525)
 """A hundred years: as far back as a rule may look."""
@@ -83,10 +83,16 @@ def _not_ago(written: str) -> None:
 def _counted(written: str) -> Ago | None:
     """`90 days ago`, `in 30 days`."""
     if ago := _AGO.fullmatch(written):
-        return Ago(span=span(ago[1]))
+        return Ago(span=_counted_span(ago[1], "{} ago"))
     if ahead := _AHEAD.fullmatch(written):
-        return Ago(span=-span(ahead[1]))
+        return Ago(span=-_counted_span(ahead[1], "in {}"))
     return None
+
+
+def _counted_span(written: str, around: str) -> timedelta:
+    if instead := in_days(written):
+        raise ValueError(f'months and years have no fixed length: write days, like "{around.format(instead)}"')
+    return span(written)
 
 
 def days_ahead(written: str) -> timedelta:

@@ -64,7 +64,10 @@ def test_values_stay_text_and_know_their_place() -> None:
         ("a: ! [1]", "f.yaml:1:4: error: tags (!) are not used here."),
         ("a: 1\n---\nb: 2", "f.yaml:2:1: error: a second YAML document begins here."),
         ("? [a]\n: b", "f.yaml:1:3: error: a key must be a plain word."),
-        ("[" * 60, "error: is nested deeper than 50 levels."),
+        (
+            "[" * 60,
+            "error: this is nested deeper than 50 levels. Close what is open, or give an inner part a segment of its own and name that.",
+        ),
     ],
 )
 def test_what_is_refused_is_told_where_and_how_to_mend_it(text: str, told: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import takewhile
 from types import MappingProxyType
 
 from engine.document import Items, Node, Pairs, Text
@@ -86,9 +88,27 @@ def read_operators(reading: Reading, pairs: tuple[tuple[Text, Node], ...], subje
         (key, first), takes = pairs[0], OPERATORS[pairs[0][0].value, subject.kind].takes
         reading.error(first.at, f'"{key.value}" takes {takes}.', f"Write `{key.value}: [{', '.join(bare)}]`.")
         return None
+    if (parted := _parted(pairs, subject)) is not None:
+        key, first, groups = parted
+        what = f'"{",".join((first.value, *groups))}" cannot be read: the comma ends the number.'
+        remedy = f"Write `{key.value}: {''.join((first.value, *groups))}`: a number has no thousands separators."
+        reading.error(first.at, what, remedy)
+        return None
     tests = [_test(reading, key, value, subject) for key, value in pairs]
     found = tuple(test for test in tests if test is not None)
     return found if found and len(found) == len(tests) else None
+
+
+def _parted(pairs: tuple[tuple[Text, Node], ...], subject: Subject) -> tuple[Text, Text, tuple[str, ...]] | None:
+    """The number of `{at_least: 1,000}`, which YAML reads as `{at_least: 1, 000: }`: its key, its beginning, and the rest."""
+    for place, (key, first) in enumerate(pairs):
+        groups = tuple(takewhile(_THOUSAND.fullmatch, (name.value for name, _ in pairs[place + 1 :])))
+        if groups and isinstance(first, Text) and first.value.isdecimal() and subject.kind is AttributeType.NUMBER:
+            return key, first, groups
+    return None
+
+
+_THOUSAND = re.compile(r"[0-9]{3}(\.[0-9]+)?")
 
 
 def _without_brackets(pairs: tuple[tuple[Text, Node], ...], subject: Subject) -> list[str] | None:
