@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,12 +60,22 @@ def simulate(
     workspace = load_workspace(folder)
     zone = workspace.settings.time_zone
     first, last = moment(start, zone, option="--from"), moment(end, zone, option="--to")
-    with _progress(first, last, zone) as on_step:
+    with _ended_by_sigterm(), _progress(first, last, zone) as on_step:
         simulated = play(workspace, start=first, end=last, on_step=on_step)
     if as_json:
         show_json(simulated)
     else:
         simulation_page(screen, simulated, by=by)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """As by Ctrl-C: what was made on the way, a copy of all customers, is taken away."""
+    former = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @contextmanager

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -308,6 +313,31 @@ def test_the_page_and_the_json_say_the_same(workspace: Workspace) -> None:
         assert sum(int(line.split()[-1].replace(",", "")) for line in lines) == total > 0
         assert "Not simulated, because they wait for a call: receipt." in page
     assert CliRunner().invoke(app, ["simulate", "--from", "soon", "--to", "now", "-w", str(workspace.folder)]).exit_code
+
+
+def test_sigterm_leaves_no_copy_of_the_customers(workspace: Workspace, tmp_path: Path) -> None:
+    """A simulation that is stopped half-way takes its copy of the database with it, whoever may read the folder for what is temporary."""
+    take_in(workspace, now=START)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = ["simulate", "--from", "1997-03-15", "--to", "2027-05-01", "-w", str(workspace.folder)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "engine.cli", *words],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not list(scratch.glob("regulars-simulation-*/copy.db")) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=60) == 143
+    finally:
+        running.kill()
+    assert list(scratch.iterdir()) == []
 
 
 def test_rules_under_change_are_simulated_as_they_stand(workspace: Workspace) -> None:
