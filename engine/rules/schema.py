@@ -177,7 +177,7 @@ def _headed(word: Word, settings: Settings) -> Any:
 
 
 def _word(word: Word, settings: Settings) -> Schema:
-    lot = {"of": {"type": "string"}, **_operators(AttributeType.NUMBER)}
+    lot = {"of": {"type": "string"}, **_operators(AttributeType.NUMBER, one=_PERCENT)}
     shapes: Mapping[Holds, Schema] = {
         Holds.CONDITIONS: {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1},
         Holds.CONDITION: {"$ref": "#/$defs/condition"},
@@ -296,10 +296,10 @@ def _tests(kind: AttributeType) -> Schema:
     return {"anyOf": [values.schema(kind), tests]} if ("is", kind) in OPERATORS else tests
 
 
-def _operators(kind: AttributeType, *, whole: bool = False) -> Schema:
-    one: Schema = (
-        {"type": ["integer", "string"], "minimum": 0, "pattern": r"^[0-9]+$"} if whole else values.schema(kind)
-    )
+def _operators(kind: AttributeType, *, whole: bool = False, one: Schema | None = None) -> Schema:
+    """`one`: the shape of a value, where it is not every one of the type."""
+    count: Schema = {"type": ["integer", "string"], "minimum": 0, "pattern": r"^[0-9]+$"}
+    one = one or (count if whole else values.schema(kind))
     return {name: _operator(row, one) for (name, taken), row in OPERATORS.items() if taken is kind}
 
 

@@ -105,9 +105,14 @@ def days_ahead(written: str) -> timedelta:
     return ahead
 
 
+def in_percent(written: str) -> Decimal:
+    """`5 %` or `5`."""
+    return number(written.removesuffix("%").rstrip())
+
+
 def percent(written: str) -> Decimal:
     """`5 %` or `5`: more than nothing, at most all."""
-    value = number(written.removesuffix("%").rstrip())
+    value = in_percent(written)
     if not 0 < value <= 100:
         raise ValueError("a percentage lies between 0 and 100")
     return value

@@ -213,7 +213,8 @@ def _on() -> st.SearchStrategy[Rule]:
 def _standing() -> st.SearchStrategy[Rule]:
     words = st.sampled_from(("agreed_to", "refused"))
     said = words.flatmap(lambda word: _one(word, st.sampled_from(("offers", "news"))))
-    lots = st.tuples(_one("of", st.sampled_from(("spring", "autumn"))), _PERCENT).map(_together)
+    drawn = _tests("number", st.sampled_from(["0", "25", "50 %", "66.67%", "100", "100 %"]), ("present", "between"))
+    lots = st.tuples(_one("of", st.sampled_from(("spring", "autumn"))), drawn).map(_together)
     return st.one_of(
         st.tuples(said, _perhaps(_on())).map(_together),
         _one("reachable_by", st.sampled_from(("email", "sms", "social"))),

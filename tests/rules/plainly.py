@@ -101,7 +101,7 @@ class Plainly:
             case "on_list":
                 return person.id in LISTS[under]
             case "lot":
-                tests = {name: value for name, value in under.items() if name != "of"}
+                tests = {name: _without_percent(value) for name, value in under.items() if name != "of"}
                 return self._passes(drawn(person.row, under["of"]), tests, "number")
             case "reachable_by":
                 return any(
@@ -270,6 +270,13 @@ class Plainly:
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", written):
             return self._moment(written)
         return self._moment((date.fromisoformat(written) + DAY).isoformat()) - timedelta(microseconds=1)
+
+
+def _without_percent(written: Any) -> Any:
+    """`10 %` is 10; of a list, each."""
+    if isinstance(written, list):
+        return [_without_percent(one) for one in written]
+    return written.removesuffix("%").strip()
 
 
 def _kept(name: str) -> str:

@@ -119,6 +119,7 @@ def problems(condition: str) -> list[str]:
         ("reachable_by: fax", '1:15: error: there is no channel "fax". Known: email, messenger, sms, social, telegram, webhook, whatsapp.'),
         ("on_list: vip", '1:10: error: there is no list "vip". Did you mean "vip.txt"? A list is a file in rules/lists/, with one customer\'s id a line.'),
         ("lot: {less_than: 10}", '1:6: error: "lot" does not say of which draw.'),
+        ("lot: {of: spring, less_than: ten}", '"ten" cannot be read: "lot" is a number.'),
         ("lot: {of: spring}", '1:6: error: "lot" compares with nothing.'),
         ("rfm: purchase", '1:1: error: "rfm" asks for nothing. Add for example `band: champions`'),
         ("rfm: purchase\nband: champion", '2:7: error: there is no band "champion". Did you mean "champions"?'),

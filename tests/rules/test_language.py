@@ -56,6 +56,7 @@ def test_random_rules_choose_whom_a_plain_reading_chooses(loaded: Database, aske
 @example(rule={"country": {"contains_like": "SAY"}})
 @example(rule={"birthday": {"anniversary_within": "92 days"}})
 @example(rule={"country": {"contains": "%"}})
+@example(rule={"lot": {"of": "spring", "at_least": "25", "less_than": "50 %"}})
 @example(rule={"country": {"starts_with": "1_"}})
 @example(rule={"did": "purchase", "sum": {"of": "amount", "is": "0.6"}})
 @example(rule={"not": {"did": "purchase", "last": {"before": "7 days ago"}}})

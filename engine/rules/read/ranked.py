@@ -31,7 +31,7 @@ def read_lot(reading: Reading, key: Text, node: Node) -> Lot | None:
     if not tests:
         reading.error(node.at, '"lot" compares with nothing.', example)
         return None
-    read = read_operators(reading, tests, Subject(name="lot", kind=AttributeType.NUMBER, short=False))
+    read = read_operators(reading, tests, Subject(name="lot", kind=AttributeType.NUMBER, short=False, percent=True))
     if name is None or read is None or len(reading.problems) > before:
         return None
     return Lot(of=name.value, tests=read, at=key.at)

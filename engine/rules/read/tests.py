@@ -44,12 +44,15 @@ _EXAMPLES: Mapping[AttributeType, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """What is tested, as errors call it, and its type. `whole`: a count. `short`: `country: FI` is short for `{is: FI}`."""
+    """What is tested, as errors call it, and its type. `whole`: a count. `percent`: a number that may be written `10 %`. `short`:
+    `country: FI` is short for `{is: FI}`.
+    """
 
     name: str
     kind: AttributeType
     whole: bool = False
     short: bool = True
+    percent: bool = False
 
     @property
     def says(self) -> str:
@@ -223,7 +226,7 @@ def _value(
         reading.error(node.at, "this text is empty.", remedy)
         return None
     own = _OF_ITS_OWN.get(operator.takes) if operator else None
-    read = own or (values.whole if subject.whole else _reader(reading, subject, last))
+    read = own or _reader(reading, subject, last)
     try:
         return read(node.value)
     except (ValueError, OverflowError) as error:
@@ -236,6 +239,8 @@ def _value(
 
 
 def _reader(reading: Reading, subject: Subject, last: bool) -> Callable[[str], Value]:
+    if subject.whole or subject.percent:
+        return values.whole if subject.whole else values.in_percent
     times = values.last_point if last else values.point
     read = times if subject.kind is AttributeType.TIME else values.READERS[subject.kind]
     return lambda written: read(written, reading.vocabulary.time_zone)
