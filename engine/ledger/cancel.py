@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
 
 from engine.errors import UnknownName
-from engine.ledger.moves import move
+from engine.ledger.moves import move_all
 from engine.model import Reason, State
-from engine.store import Database
+from engine.store import Database, persistently
 from engine.store.tables import messages, runs
 
 LEFT = frozenset({State.SENDING, State.IN_DOUBT, State.ACCEPTED, State.REJECTED, State.UNKNOWN})
@@ -53,21 +53,29 @@ class Undone:
 
 def cancel(database: Database, campaign: str, *, now: datetime) -> int:
     """Stop all of a campaign's runs: what was not handed over yet is cancelled. Returns how many messages."""
-    with database.writing() as connection:
-        return _cancel(connection, runs.c.campaign == campaign, messages.c.campaign == campaign, now=now)
+
+    def stop() -> int:
+        with database.writing() as connection:
+            return _cancel(connection, runs.c.campaign == campaign, messages.c.campaign == campaign, now=now)
+
+    return persistently(stop)
 
 
 def cancel_run(database: Database, run_id: int, *, now: datetime) -> Undone:
     """Stop what is left of one run. Raises UnknownName where there is no such run."""
-    with database.writing() as connection:
-        stopped = _cancel(connection, runs.c.id == run_id, messages.c.run_id == run_id, now=now)
-        return Undone(cancelled=stopped, run=_stands(connection, run_id))
+
+    def stop() -> Undone:
+        with database.writing() as connection:
+            stopped = _cancel(connection, runs.c.id == run_id, messages.c.run_id == run_id, now=now)
+            return Undone(cancelled=stopped, run=_stands(connection, run_id))
+
+    return persistently(stop)
 
 
 def _cancel(connection: Connection, these: ColumnElement[bool], theirs: ColumnElement[bool], *, now: datetime) -> int:
     # The runs first: a sender that has a message in its hands asks its run before it lets go.
     connection.execute(update(runs).where(these, runs.c.cancelled_at.is_(None)).values(cancelled_at=now))
-    return move(connection, "cancel", theirs, now=now, reason=Reason.CANCELLED.value)
+    return move_all(connection, "cancel", theirs, now=now, reason=Reason.CANCELLED.value)
 
 
 def newest_runs(database: Database, campaign: str | None = None) -> tuple[RunStands, ...]:

@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from engine.ledger.brakes import braked, free_to_go
-from engine.ledger.moves import in_state, move
+from engine.ledger.moves import in_state, lock, move, move_all
 from engine.model import LANE_RANK, TRANSITIONS, Channel, Claim, Lane, Message, Reason, State
-from engine.store import Database
+from engine.store import Database, persistently
 from engine.store.prepared import Prepared
 from engine.store.tables import messages, runs
 
@@ -188,6 +188,7 @@ def recover(database: Database, *, now: datetime) -> tuple[int, int]:
         if connection.execute(stale).first() is None:
             return 0, 0
     with database.writing() as connection:
+        lock(connection, in_state(State.CLAIMED, State.SENDING), over)
         unsent = move(connection, "release", over, now=now, due_at=now, owner=None, lease_until=None)
         since = func.coalesce(messages.c.doubt_since, literal(now, messages.c.doubt_since.type))
         died = {"reason": Reason.SENDER_DIED.value, "doubt_since": since, "owner": None, "lease_until": None}
@@ -199,18 +200,23 @@ def give_back(database: Database, owner: str, *, now: datetime) -> int:
     """Put back what a sender that has ended still claims: it does not know of it where its server died before it could answer.
     Returns how many. Call it when none of its threads runs any more.
     """
-    with database.writing() as connection:
-        return move(connection, "release", messages.c.owner == owner, now=now, due_at=now, owner=None, lease_until=None)
+
+    def back() -> int:
+        with database.writing() as connection:
+            mine = messages.c.owner == owner
+            return move_all(connection, "release", mine, now=now, due_at=now, owner=None, lease_until=None)
+
+    return persistently(back)
 
 
 def expire(database: Database, *, now: datetime) -> int:
     """End the pending messages whose time to be of use has passed. Returns how many."""
-    late = (messages.c.not_after.is_not(None), messages.c.not_after < now)
+    late = (in_state(State.PENDING), messages.c.not_after.is_not(None), messages.c.not_after < now)
     with database.reading() as connection:
-        if connection.execute(select(messages.c.id).where(in_state(State.PENDING), *late).limit(1)).first() is None:
+        if connection.execute(select(messages.c.id).where(*late).limit(1)).first() is None:
             return 0
     with database.writing() as connection:
-        return move(connection, "expire", in_state(State.PENDING), *late, now=now, reason=Reason.NOT_LATER_THAN.value)
+        return move_all(connection, "expire", *late, now=now, reason=Reason.NOT_LATER_THAN.value)
 
 
 def next_due(database: Database, *, after: datetime, opens: Callable[[int], datetime]) -> datetime | None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row
 
-from engine.errors import Deadlocked
 from engine.ledger import consent, posts, replies
 from engine.ledger.about import Report, find
 from engine.ledger.engagement import ENGAGEMENTS, engage
@@ -27,7 +26,7 @@ from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
 from engine.provider import ProviderEvent
 from engine.settings import BUILT_IN_EVENTS, SoftBounces
-from engine.store import Database
+from engine.store import Database, persistently
 from engine.store.bulk import ReportRow, insert_reports, stamp_messages
 from engine.store.tables import messages
 
@@ -141,10 +140,7 @@ def record_events(
             _suppress_dead(connection, database, new, soft_bounces, now)
             return new
 
-    try:
-        new = record()
-    except Deadlocked:  # two webhooks about the same messages: the other one is through now
-        new = record()
+    new = persistently(record)  # two webhooks may be about the same messages
     unmatched = sum(report.row is None and not report.customer_ids for report in new)
     return Recorded(new=len(new), repeated=len(reported) - len(new), unmatched=unmatched)
 

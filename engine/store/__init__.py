@@ -1,5 +1,5 @@
 """The database: its tables, its migrations, and how it is opened."""
 
-from engine.store.database import Database, open_database
+from engine.store.database import Database, open_database, persistently
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "open_database", "persistently"]

@@ -6,12 +6,12 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event, select
@@ -26,6 +26,7 @@ from engine.store.pool import make_pool
 from engine.store.turn import Turn
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +290,19 @@ def clear_errors() -> Iterator[None]:
 _GAVE_WAY = ("40P01", "40001")
 """PostgreSQL's deadlock_detected and serialization_failure."""
 
+TRIES = 5
+
+
+def persistently(work: Callable[[], T]) -> T:
+    """Do a whole transaction, again where it gave way to another in a deadlock: that one is through by then."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except Deadlocked:
+            continue
+    return work()
+
+
 _REMEDIES = {
     "full": "Free disk space, then start again.",
     "no space": "Free disk space, then start again.",
@@ -303,4 +317,4 @@ _REMEDIES = {
     "authentication": "Check user and password.",
 }
 
-__all__ = ["Database", "clear_errors", "migrate", "open_database"]
+__all__ = ["Database", "clear_errors", "migrate", "open_database", "persistently"]
