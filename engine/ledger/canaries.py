@@ -9,12 +9,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, insert, literal, select, update
 
 from engine.ledger.moves import in_state
 from engine.model import Plain, Reason, State
 from engine.store import Database
-from engine.store.tables import canaries, messages
+from engine.store.tables import canaries, messages, runs
 
 WAITS = datetime(9000, 1, 1, tzinfo=UTC)
 """Due when somebody says so: the rest of a run, behind its canary."""
@@ -93,9 +93,11 @@ def all_due(connection: Connection, run_id: int, *, now: datetime) -> None:
 
 
 def undecided(connection: Connection, *stages: Stage, campaign: str | None = None) -> list[CanaryRun]:
-    """The canaries in one of these stages; those that are still leaving or watched where none is named."""
-    wanted = stages or (Stage.LEAVING, Stage.WATCHED)
-    query = select(canaries).where(canaries.c.stage.in_([stage.value for stage in wanted])).order_by(canaries.c.run_id)
+    """The canaries in one of these stages; those that are still leaving or watched where none is named. A run that was cancelled
+    has none any more.
+    """
+    wanted = [stage.value for stage in stages or (Stage.LEAVING, Stage.WATCHED)]
+    query = select(canaries).where(canaries.c.stage.in_(wanted), _stands()).order_by(canaries.c.run_id)
     if campaign is not None:
         query = query.where(canaries.c.campaign == campaign)
     return [
@@ -111,6 +113,11 @@ def undecided(connection: Connection, *stages: Stage, campaign: str | None = Non
         )
         for row in connection.execute(query)
     ]
+
+
+def _stands() -> ColumnElement[bool]:
+    """Its run was not cancelled."""
+    return exists().where(runs.c.id == canaries.c.run_id, runs.c.cancelled_at.is_(None))
 
 
 def has_left(connection: Connection, canary: CanaryRun) -> bool:
@@ -139,12 +146,12 @@ def watch(database: Database, canary: CanaryRun, *, decide_at: datetime) -> None
 
 
 def decide(database: Database, canary: CanaryRun, stage: Stage, *, why: str, now: datetime) -> bool:
-    """Let the rest go, or not. False where somebody else has decided already."""
+    """Let the rest go, or not. False where somebody else has decided already, or the run was cancelled."""
     return _change(database, canary, canary.stage, stage=stage.value, why=why, decided_at=now)
 
 
 def _change(database: Database, canary: CanaryRun, former: Stage, **values: Any) -> bool:
-    mine = (canaries.c.run_id == canary.run, canaries.c.stage == former.value)
+    mine = (canaries.c.run_id == canary.run, canaries.c.stage == former.value, _stands())
     with database.writing() as connection:
         return connection.execute(update(canaries).where(*mine).values(values)).rowcount == 1
 

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from engine.campaigns.launch import let_go
 from engine.clock import SteppedClock
 from engine.guards import Canary, Rates, Tally
-from engine.ledger import brakes
+from engine.ledger import brakes, canaries
 from engine.ledger.balance import balance
 from engine.ledger.canaries import WAITS
+from engine.ledger.cancel import cancel_run
 from engine.ledger.record import record_events
 from engine.ledger.tallies import tally
 from engine.model import EventName, Lane, Reason, State
@@ -160,6 +161,34 @@ def test_a_first_part_that_cannot_be_written_stops_the_run(shop: Shop) -> None:
     let_pass(shop, minutes=1)
     assert "errors of" in why_paused(shop)[0]
     assert {row.reason for row in shop.rows() if row.state == State.PENDING} == {Reason.CANARY}
+
+
+@pytest.mark.parametrize("how", ["before anybody looked", "while it was watched", "while it was decided"])
+def test_a_run_that_was_cancelled_has_no_canary_any_more(shop: Shop, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody of its first part was written to, or it went badly: that is no reason to pause the whole campaign."""
+    shop.provider.answer = some(3, Rejected(code="550"))
+    guarded(shop, CANARY)
+    if how == "before anybody looked":
+        cancel_run(shop.database, 1, now=shop.clock.now())
+    elif how == "while it was watched":
+        shop.sender().work([Lane.BULK])
+        cancel_run(shop.database, 1, now=shop.clock.now())
+    else:
+        counted = canaries.unwritten
+
+        def cancelled_meanwhile(connection: Connection, canary: canaries.CanaryRun) -> int:
+            cancel_run(shop.database, 1, now=shop.clock.now())
+            return counted(connection, canary)
+
+        monkeypatch.setattr(canaries, "unwritten", cancelled_meanwhile)
+    let_pass(shop, times=4, minutes=61)
+    assert why_paused(shop) == []
+    assert {row.state for row in shop.rows()} <= {State.CANCELLED, State.ACCEPTED, State.REJECTED}
+    with shop.database.reading() as connection:
+        assert canaries.undecided(connection, *canaries.Stage) == []
+    shop.launch("tomorrow")
+    let_pass(shop, minutes=1)
+    assert len(shop.provider.taken) > 0, "the next run goes on"
 
 
 def test_a_small_run_leaves_as_one(shop: Shop) -> None:
