@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ WAITS = datetime(9000, 1, 1, tzinfo=UTC)
 """Due when somebody says so: the rest of a run, behind its canary."""
 
 CHUNK = 10_000
-LOTS = 1000
+LOTS = 1_000_000
 LEFT_ENOUGH = Decimal("0.1")
 """So small a part of the canary may still be on its way (a mailbox that is busy) when it counts as having left."""
 
@@ -54,8 +55,12 @@ class CanaryRun:
 
 def ahead(customer: ColumnElement[Any], run_id: int, share: Decimal) -> ColumnElement[bool]:
     """Whether a customer is in the first part: drawn anew for each run, spread over the whole audience."""
-    lot = (customer * 7919 + literal(run_id * 104_729)) % LOTS
-    return lot < int(share * LOTS)
+    return _lot(customer, run_id) < math.ceil(share * LOTS)
+
+
+def _lot(customer: ColumnElement[Any], run_id: int) -> ColumnElement[Any]:
+    """By the golden ratio: neighbours, who often came together, are far apart, and the next run's first part is another."""
+    return (customer * 618_033 + run_id * 729_007 % LOTS) % LOTS
 
 
 def due(customer: ColumnElement[Any], run_id: int, share: Decimal, now: datetime) -> dict[str, ColumnElement[Any]]:
@@ -70,9 +75,10 @@ def due(customer: ColumnElement[Any], run_id: int, share: Decimal, now: datetime
 
 
 def opened(connection: Connection, run_id: int, campaign: str, terms: Mapping[str, Plain], *, now: datetime) -> int:
-    """Write down that a run has a canary. Returns how many leave ahead."""
+    """Write down that a run has a canary. Returns how many leave ahead: one, where the draw found nobody."""
     mine = (messages.c.run_id == run_id, in_state(State.PENDING), messages.c.due_at < WAITS)
     size = int(connection.execute(select(func.count()).select_from(messages).where(*mine)).scalar_one())
+    size = size or _one_ahead(connection, run_id, now)
     row = {
         "run_id": run_id,
         "campaign": campaign,
@@ -84,6 +90,13 @@ def opened(connection: Connection, run_id: int, campaign: str, terms: Mapping[st
     }
     connection.execute(insert(canaries).values(row))
     return size
+
+
+def _one_ahead(connection: Connection, run_id: int, now: datetime) -> int:
+    waiting = (messages.c.run_id == run_id, in_state(State.PENDING), messages.c.due_at == WAITS)
+    first = select(messages.c.id).where(*waiting).order_by(_lot(messages.c.customer_id, run_id), messages.c.id).limit(1)
+    ahead = update(messages).where(messages.c.id.in_(first)).values(due_at=now, reason=None, held_by=None)
+    return connection.execute(ahead).rowcount
 
 
 def all_due(connection: Connection, run_id: int, *, now: datetime) -> None:

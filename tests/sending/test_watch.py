@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, literal, select
 
 from engine.campaigns.launch import let_go
 from engine.clock import SteppedClock
@@ -161,6 +163,29 @@ def test_a_first_part_that_cannot_be_written_stops_the_run(shop: Shop) -> None:
     let_pass(shop, minutes=1)
     assert "errors of" in why_paused(shop)[0]
     assert {row.reason for row in shop.rows() if row.state == State.PENDING} == {Reason.CANARY}
+
+
+def test_the_smallest_share_of_a_run_is_one_that_leaves_ahead(shop: Shop) -> None:
+    """Less than a thousandth of two hundred: somebody leaves, it goes well, and everybody else follows."""
+    guarded(shop, "canary: {share: 0.09 %, wait: 1 hours, smallest: 100}")
+    shop.sender().drain()
+    assert len(shop.provider.taken) == 1
+    let_pass(shop, times=4, minutes=61)
+    assert why_paused(shop) == []
+    assert shop.states() == [State.ACCEPTED] * PEOPLE
+
+
+@pytest.mark.parametrize(("share", "many"), [("5", 5000), ("0.35", 350), ("0.09", 90)])
+def test_a_share_is_not_cut_to_something_rounder(database: Database, share: str, many: int) -> None:
+    """Of a hundred thousand customers in a row as many are drawn as it says, and from all over them."""
+    numbers = select(literal(1, BigInteger).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < 100_000))
+    for run in (1, 2, 77_000):
+        drawn = select(numbers.c.n).where(canaries.ahead(numbers.c.n, run, Decimal(share) / 100)).order_by(numbers.c.n)
+        with database.reading() as connection:
+            found = connection.execute(drawn).scalars().all()
+        assert abs(len(found) - many) <= many / 10
+        assert max(end - start for start, end in pairwise(found)) < 5 * 100_000 / many
 
 
 @pytest.mark.parametrize("how", ["before anybody looked", "while it was watched", "while it was decided"])
