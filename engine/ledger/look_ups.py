@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 from engine.ledger.claim import message_of
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import in_state, move
+from engine.ledger.proofs import NEVER_ARRIVED, dropped, end_open
 from engine.ledger.settle import Retry
 from engine.model import Message, Reason, State
 from engine.provider import Accepted, Ambiguous, Finding, NotFound, Rejected
@@ -157,12 +158,13 @@ def _arrived(connection: Connection, question: Question, finding: Accepted, now:
 def _refused(connection: Connection, database: Database, question: Question, finding: Rejected, now: datetime) -> str:
     message = question.message
     told = f"{finding.code} {finding.detail}".strip()
-    values = {"reason": Reason.REFUSED.value, "detail": told, "doubt_since": None, "owner": None, "lease_until": None}
-    move(connection, "prove_rejected", messages.c.id == message.id, messages.c.attempts > 0, now=now, **values)
+    settled = dropped(connection, message.id, now=now, detail=told)
     if finding.suppress and message.sent_to:
         suppress_contact_point(
             connection, database, message.channel, message.sent_to, finding.suppress, at=now, source="provider"
         )
+    if not settled:
+        return _again(connection, question, "one of several refused", look_at=now + LONGEST_WAIT)
     return "refused"
 
 
@@ -182,7 +184,10 @@ def _never_arrived(connection: Connection, question: Question, retry: Retry, now
     """The doubt is gone: nobody has the message. It is owed again, all made anew, or dead where its time is over."""
     message = question.message
     mine = (messages.c.id == message.id, messages.c.epoch == message.claim.epoch, in_state(State.IN_DOUBT))
-    connection.execute(update(messages).where(*mine).values(doubt_since=None, possible_duplicate=False))
+    sure = update(messages).where(*mine).values(doubt_since=None, possible_duplicate=False)
+    if not connection.execute(sure).rowcount:
+        return "too late"
+    end_open(connection, [message.id], NEVER_ARRIVED)
     if retry.worthwhile:
         again = {
             "due_at": now + retry.wait,

@@ -21,9 +21,10 @@ from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish, wish_of_part
 from engine.ledger.machines import spelled
 from engine.ledger.moves import move
+from engine.ledger.proofs import dropped
 from engine.ledger.soft_bounces import in_a_row
 from engine.ledger.tallies import note
-from engine.model import TRANSITIONS, Channel, EventName, Plain, Reason, State, SuppressionReason
+from engine.model import TRANSITIONS, Channel, EventName, Plain, State, SuppressionReason
 from engine.provider import ProviderEvent
 from engine.settings import BUILT_IN_EVENTS, SoftBounces
 from engine.store import Database, persistently
@@ -278,13 +279,14 @@ def _about_the_address(
 def _settle_forward(
     connection: Connection, row: Row[*tuple[Any, ...]], transition: str, event: ProviderEvent, now: datetime
 ) -> None:
-    values: dict[str, Any] = {"reason": None} if transition == "prove_accepted" else {"reason": Reason.REFUSED.value}
-    if transition == "prove_accepted":  # whoever opened it, had it before
-        values["accepted_at"] = row.first_sent_at if event.name.value in ENGAGEMENTS else event.at
-    values["doubt_since"] = None
-    if event.provider_message_id:
-        values["provider_message_id"] = event.provider_message_id
-    move(connection, transition, _m.id == row.id, _m.attempts > 0, now=now, owner=None, lease_until=None, **values)
+    named = {"provider_message_id": event.provider_message_id} if event.provider_message_id else {}
+    if transition == "prove_rejected":
+        dropped(connection, row.id, now=now, **named)
+        return
+    # whoever opened it, had it before
+    accepted_at = row.first_sent_at if event.name.value in ENGAGEMENTS else event.at
+    known = {"accepted_at": accepted_at, "reason": None, "doubt_since": None, "owner": None, "lease_until": None}
+    move(connection, transition, _m.id == row.id, _m.attempts > 0, now=now, **known, **named)
 
 
 BAD: Mapping[str, str] = {"bounced_at": "bounces", "complained_at": "complaints"}

@@ -332,9 +332,8 @@ attempts = Table(
     Column("provider", String, nullable=False),
     Column("began_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    Column(
-        "outcome", String
-    ),  # accepted, rejected, not_sent, no_access, down, later, ambiguous; NULL while nobody knows
+    # accepted, rejected, not_sent, no_access, down, later, ambiguous; after that dropped, never_arrived; NULL while nobody knows
+    Column("outcome", String),
     Column("code", String),
     Column("detail", Text),
     Column("cost", BigInteger),  # in millionths of the workspace's currency; NULL where it has no price

@@ -62,7 +62,7 @@ WORK = st.tuples(st.just("work"), st.tuples(st.integers(1, 2), ENDS, STOPS))
 WAKE = st.tuples(st.just("wake"), ENDS)
 TIDY = st.tuples(st.just("tidy"), st.sampled_from([0, 3, 3, 150]))
 LOOK = st.tuples(st.just("look"), st.tuples(st.sampled_from([0, 1, 3]), st.sampled_from([True, True, False])))
-REST = st.tuples(st.sampled_from(["webhook", "launch", "cancel"]), st.integers(0, 9))
+REST = st.tuples(st.sampled_from(["webhook", "drop", "drop", "launch", "cancel"]), st.integers(0, 9))
 LOSE = st.tuples(
     st.just("work"),
     st.tuples(
@@ -85,6 +85,7 @@ class Model:
         self.asleep: list[Message] = []
         self.taken: Counter[int] = Counter()
         self.taken_at: dict[int, datetime] = {}
+        self.lost: list[tuple[int, int]] = []
         self.rules = DoubtRules(
             promises=lambda name: vendor, patience=timedelta(minutes=2), resolve_window=timedelta(hours=2)
         )
@@ -112,6 +113,8 @@ class Model:
         if how in (TAKEN_AND_TOLD, TAKEN_AND_LOST):
             self.taken[message.id] += 1
             self.taken_at.setdefault(message.id, self.now)
+        if how == NOT_TAKEN_AND_LOST:
+            self.lost.append((begun.id, begun.attempts))
         if stops is None:
             end(self.database, begun, ANSWERS[how], self.now)
 
@@ -152,6 +155,18 @@ class Model:
             )
             record_events(self.database, [told], provider="relay", now=self.now)
 
+    def drop(self, which: int) -> None:
+        """The vendor reports, late, that it dropped a hand-over of whose end nobody heard; it says the message, not which hand-over."""
+        if self.lost:
+            message_id, attempt = self.lost[which % len(self.lost)]
+            told = ProviderEvent(
+                name=EventName.REJECTED,
+                at=self.now,
+                dedupe=f"{message_id} {attempt}",
+                message_key=self.database.message_key(message_id),
+            )
+            record_events(self.database, [told], provider="relay", now=self.now)
+
     def launch(self, _: int) -> None:
         assert owe_all(self.database, self.now, delivery=self.delivery) == 0
 
@@ -172,6 +187,23 @@ class Model:
                 assert row.state not in NEVER_TAKEN, "the vendor has it and the books deny it"
             if row.state == State.ACCEPTED:
                 assert taken, "the books claim what the vendor never had"
+
+
+LOSE_AGAIN = st.tuples(
+    st.just("work"),
+    st.tuples(
+        st.just(3),
+        st.sampled_from([TAKEN_AND_TOLD, TAKEN_AND_LOST, NOT_TAKEN_AND_LOST]),
+        st.sampled_from([None, AFTER_CALL]),
+    ),
+)
+DROPPING = st.tuples(st.just("drop"), st.integers(0, 5))
+TWICE = st.lists(
+    st.tuples(LOSE, st.tuples(st.just("tidy"), st.just(3)), ASK, ASK, LOSE_AGAIN, DROPPING, DROPPING),
+    min_size=2,
+    max_size=3,
+)
+CLASSES = st.sampled_from([DeliveryClass.AT_LEAST_ONCE, DeliveryClass.AT_LEAST_ONCE, DeliveryClass.AT_MOST_ONCE])
 
 
 @pytest.fixture
@@ -199,6 +231,18 @@ def test_looking_up_never_doubles_while_the_list_is_true(
 ) -> None:
     """Every answer is lost, and the list shows late what was taken: whoever is handed over again surely had nothing."""
     model = Model(books, delivery, ASKED)
+    for name, detail in chain.from_iterable(rounds):
+        model.do(name, detail)
+        model.check()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(delivery=CLASSES, vendor=st.sampled_from([BLIND, ASKED]), rounds=TWICE)
+def test_a_drop_that_is_reported_denies_no_other_hand_over(
+    books: Database, delivery: DeliveryClass, vendor: Capabilities, rounds: list[tuple[Step, ...]]
+) -> None:
+    """It comes while a second hand-over is owed, on its way, or in doubt itself: what the vendor took is never denied."""
+    model = Model(books, delivery, vendor)
     for name, detail in chain.from_iterable(rounds):
         model.do(name, detail)
         model.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -331,6 +332,63 @@ def test_a_provider_that_knows_our_key_is_asked_again_within_its_window_only(dat
     assert resolve(database, remembering, now=now + HOUR).resent == 0
     assert resolve(database, remembering, now=now + LEASE).resent == 1
     assert not row(database, sent.id).possible_duplicate
+
+
+def dropped(database: Database, message_id: int, now: datetime) -> State:
+    record_events(database, [reported(database, message_id, EventName.REJECTED, now)], provider="relay", now=now)
+    return state_of(database, message_id)
+
+
+@pytest.mark.parametrize("end_of_it", [None, Ambiguous(code="timeout")])
+def test_a_drop_that_is_reported_settles_the_one_hand_over_that_there_was(
+    database: Database, now: datetime, end_of_it: Ambiguous | None
+) -> None:
+    """On its way, in doubt, or after a plain refusal: it can be about no other."""
+    sent = one_sent(database, now)
+    if end_of_it is not None:
+        end(database, sent, NotSent(code="busy"), now)
+        again = begin(database, take(database, now + HOUR)[0], now + HOUR)
+        assert again is not None
+        end(database, again, end_of_it, now + HOUR)
+    assert dropped(database, sent.id, now + HOUR) is State.REJECTED
+
+
+def test_a_drop_that_is_reported_settles_what_was_repeated_by_its_key(database: Database, now: datetime) -> None:
+    """The vendor takes all of them for one message: but while one is on its way, its own answer says what became of it."""
+    sent = one_sent(database, now)
+    end(database, sent, Ambiguous(code="timeout"), now)
+    remembering = replace(
+        BLIND, promises=lambda name: Capabilities(channel=Channel.EMAIL, idempotency_window=24 * HOUR)
+    )
+    assert resolve(database, remembering, now=now + LEASE).resent == 1
+    again = begin(database, take(database, now + LEASE)[0], now + LEASE)
+    assert again is not None
+    assert dropped(database, sent.id, now + LEASE) is State.SENDING
+    end(database, again, Ambiguous(code="timeout"), now + LEASE)
+    assert dropped(database, sent.id, now + HOUR) is State.REJECTED
+
+
+@pytest.mark.parametrize("stands", [State.PENDING, State.CLAIMED, State.SENDING, State.IN_DOUBT, State.UNKNOWN])
+def test_a_drop_that_is_reported_denies_no_other_hand_over(database: Database, now: datetime, stands: State) -> None:
+    """Handed over once more and marked: nobody knows which of the two the vendor means, and the answer to the second counts."""
+    sent = one_sent(database, now, DeliveryClass.AT_LEAST_ONCE)
+    end(database, sent, Ambiguous(code="timeout"), now)
+    assert resolve(database, BLIND, now=now + LEASE).resent == 1
+    second = sent
+    if stands is not State.PENDING:
+        claimed = take(database, now + LEASE)[0]
+        begun = begin(database, claimed, now + LEASE) if stands is not State.CLAIMED else None
+        second = begun or second
+    if stands in (State.IN_DOUBT, State.UNKNOWN):
+        end(database, second, Ambiguous(code="timeout"), now + LEASE)
+    if stands is State.UNKNOWN:
+        assert resolve(database, BLIND, now=now + 80 * HOUR).given_up == 1
+    assert state_of(database, sent.id) is stands
+    assert dropped(database, sent.id, now + HOUR) is stands
+    assert row(database, sent.id).bounced_at == now + HOUR
+    if stands is State.SENDING:
+        assert end(database, second, Accepted(), now + HOUR)
+        assert state_of(database, sent.id) is State.ACCEPTED
 
 
 @pytest.mark.parametrize("name", [EventName.REACTED, EventName.SHARED])

@@ -157,6 +157,18 @@ def test_what_the_vendor_refused_is_rejected_and_its_address_suppressed(shop: Sh
         assert len(connection.execute(select(tables.suppressions)).all()) == 9
 
 
+def test_a_drop_that_is_found_denies_no_other_hand_over(shop: Shop) -> None:
+    """Receipts were handed over once more, marked: that the list shows one as dropped says nothing of the other."""
+    vendor = asked_of(shop)
+    vendor.finding = lambda outgoing: Rejected(code="dropped")
+    shop.sender().drain()
+    with shop.database.writing() as connection:
+        connection.execute(tables.messages.update().values(possible_duplicate=True))
+    let_pass(shop, times=30, minutes=1)
+    assert shop.states() == [State.IN_DOUBT] * 9
+    assert len(vendor.asked) == 9, "and it is not asked every minute"
+
+
 def test_several_askers_never_ask_about_the_same_message_at_once(shop: Shop) -> None:
     """Eight at once, from one barrier: each message has one asker, until a lease is over."""
     shop.sender().drain()
