@@ -142,6 +142,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
             "provider": intent.provider,
             "began_at": now,
             "cost": intent.cost.amount or None,
+            "reserved_under": "\n".join(intent.cost.keys) or None,
         }
         for intent in intents
     ]
@@ -153,7 +154,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
         _BUMP.run(connection, ids=counting)
 
 
-_ATTEMPTS = inserting(attempts, ("message_id", "number", "provider", "began_at", "cost"))
+_ATTEMPTS = inserting(attempts, ("message_id", "number", "provider", "began_at", "cost", "reserved_under"))
 _BUMP = Prepared(
     lambda dialect: (
         update(customers).where(among(dialect, customers.c.id, "ids")).values(revision=customers.c.revision + 1)

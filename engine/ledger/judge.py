@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select
 
 from engine.ledger.moves import move
+from engine.ledger.proofs import DROPPED, end_open
 from engine.model import Reason, State
 from engine.store import Database
 from engine.store.tables import judgements, messages, runs
@@ -32,6 +33,9 @@ _TRANSITION: Mapping[Judgement, str] = MappingProxyType(
         Judgement.RESEND: "judge_resend",
     }
 )
+
+
+_NOBODY_KNOWS = (State.IN_DOUBT, State.UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +66,12 @@ def judge(
 ) -> tuple[Judged, ...]:
     """Settle messages that are in doubt or unknown, each with its line in the record, all in one transaction."""
     with database.writing() as connection:
-        return tuple(_judge(connection, message_id, judgement, by, why, now) for message_id in sorted(set(message_ids)))
+        judged = tuple(
+            _judge(connection, message_id, judgement, by, why, now) for message_id in sorted(set(message_ids))
+        )
+        refused = [one.message for one in judged if one.after is State.REJECTED and one.before in _NOBODY_KNOWS]
+        end_open(connection, refused, DROPPED)
+        return judged
 
 
 def _judge(connection: Connection, message_id: int, judgement: Judgement, by: str, why: str, now: datetime) -> Judged:
@@ -94,7 +103,7 @@ def _judge(connection: Connection, message_id: int, judgement: Judgement, by: st
 
 
 def _objection(row: Row[Any], state: State, judgement: Judgement, now: datetime) -> str:
-    if state not in (State.IN_DOUBT, State.UNKNOWN):
+    if state not in _NOBODY_KNOWS:
         return f"it is {state.value.replace('_', ' ')}, and that is certain"
     if judgement is not Judgement.RESEND:
         return ""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 from engine.ledger.claim import message_of
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import in_state, move
-from engine.ledger.proofs import NEVER_ARRIVED, dropped, end_open
+from engine.ledger.proofs import DROPPED, NEVER_ARRIVED, dropped, end_open
 from engine.ledger.settle import Retry
 from engine.model import Message, Reason, State
 from engine.provider import Accepted, Ambiguous, Finding, NotFound, Rejected
@@ -165,6 +165,7 @@ def _refused(connection: Connection, database: Database, question: Question, fin
         )
     if not settled:
         return _again(connection, question, "one of several refused", look_at=now + LONGEST_WAIT)
+    end_open(connection, [message.id], DROPPED)
     return "refused"
 
 
@@ -187,7 +188,6 @@ def _never_arrived(connection: Connection, question: Question, retry: Retry, now
     sure = update(messages).where(*mine).values(doubt_since=None, possible_duplicate=False)
     if not connection.execute(sure).rowcount:
         return "too late"
-    end_open(connection, [message.id], NEVER_ARRIVED)
     if retry.worthwhile:
         again = {
             "due_at": now + retry.wait,
@@ -197,6 +197,7 @@ def _never_arrived(connection: Connection, question: Question, retry: Retry, now
         move(connection, "retry", *mine, now=now, **again)
     else:
         move(connection, "die", *mine, now=now, reason=Reason.NEVER_ARRIVED.value)
+    end_open(connection, [message.id], NEVER_ARRIVED)
     return "never arrived"
 
 

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, update
+from sqlalchemy import ColumnElement, Connection, exists, or_, select, update
 
 from engine.ledger.moves import in_state, move
+from engine.ledger.spending import give_back_reserved
 from engine.model import Reason, State
 from engine.store.tables import attempts, messages
 
@@ -38,7 +39,16 @@ def _means_all() -> ColumnElement[bool]:
 
 
 def end_open(connection: Connection, message_ids: Collection[int], outcome: str) -> None:
-    """The hand-overs of these messages that had no plain answer ended so."""
-    a = attempts.c
+    """The hand-overs of these messages that had no plain answer ended so, and what was reserved for them is given back: of each
+    once, as it has an end then. Not of one whose sender died: if it only slept, its own answer gives the money back.
+
+    Call it last, after all other locks: senders lock the money last, too.
+    """
+    if not message_ids:
+        return
+    a, mine = attempts.c, attempts.c.message_id.in_(sorted(message_ids))
+    unclear = (mine, a.outcome == "ambiguous")
+    reserved = connection.execute(select(a.cost, a.reserved_under).where(*unclear, a.reserved_under.is_not(None))).all()
     unanswered = or_(a.outcome.is_(None), a.outcome == "ambiguous")
-    connection.execute(update(attempts).where(a.message_id.in_(message_ids), unanswered).values(outcome=outcome))
+    connection.execute(update(attempts).where(mine, unanswered).values(outcome=outcome))
+    give_back_reserved(connection, ((row.cost, row.reserved_under) for row in reserved))

@@ -21,7 +21,7 @@ from engine.ledger.invitations import Invited, take_up
 from engine.ledger.keywords import Wish, language, wish, wish_of_part
 from engine.ledger.machines import spelled
 from engine.ledger.moves import move
-from engine.ledger.proofs import dropped
+from engine.ledger.proofs import DROPPED, dropped, end_open
 from engine.ledger.soft_bounces import in_a_row
 from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, State, SuppressionReason
@@ -137,8 +137,9 @@ def record_events(
             reports = find(connection, database, ordered, provider=provider, channel=channel, invited=invited)
             stored = _store(connection, reports, now, origins=origins)
             new = [report for report in reports if report.external_id in stored]
-            _take_effect(connection, database, new, now, answer)
+            refused = _take_effect(connection, database, new, now, answer)
             _suppress_dead(connection, database, new, soft_bounces, now)
+            end_open(connection, refused, DROPPED)
             return new
 
     new = persistently(record)  # two webhooks may be about the same messages
@@ -216,14 +217,17 @@ def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
 
 def _take_effect(
     connection: Connection, database: Database, reports: Sequence[Report], now: datetime, answer: Answer
-) -> None:
+) -> set[int]:
+    """Returns the messages that are rejected by what was reported."""
+    refused = set[int]()
     stamps: dict[str, dict[int, datetime]] = {}
     counted = set[tuple[int, str]]()
     for report in reports:
         event, effect, row = report.event, EFFECTS[report.event.name], report.row
         if row is not None:
             if effect.proves and State(row.state) in TRANSITIONS[effect.proves].origins:
-                _settle_forward(connection, row, effect.proves, event, now)
+                stands = _settle_forward(connection, row, effect.proves, event, now)
+                refused |= {row.id} if stands is State.REJECTED else set()
             if effect.stamp is not None and _kept_as(event) is event.name:
                 name = effect.stamp.name
                 if name in BAD and row._mapping[effect.stamp] is None and (row.id, name) not in counted:
@@ -239,6 +243,7 @@ def _take_effect(
         _about_the_address(connection, database, report, event.suppress or effect.suppress, answer)
     for name, times in sorted(stamps.items()):
         stamp_messages(connection, name, times)  # the earliest report's: order and repetition change nothing
+    return refused
 
 
 def _suppress_dead(
@@ -278,15 +283,16 @@ def _about_the_address(
 
 def _settle_forward(
     connection: Connection, row: Row[*tuple[Any, ...]], transition: str, event: ProviderEvent, now: datetime
-) -> None:
+) -> State | None:
+    """Returns where the message stands now; None where it stayed as it was."""
     named = {"provider_message_id": event.provider_message_id} if event.provider_message_id else {}
     if transition == "prove_rejected":
-        dropped(connection, row.id, now=now, **named)
-        return
+        return State.REJECTED if dropped(connection, row.id, now=now, **named) else None
     # whoever opened it, had it before
     accepted_at = row.first_sent_at if event.name.value in ENGAGEMENTS else event.at
     known = {"accepted_at": accepted_at, "reason": None, "doubt_since": None, "owner": None, "lease_until": None}
-    move(connection, transition, _m.id == row.id, _m.attempts > 0, now=now, **known, **named)
+    mine = (_m.id == row.id, _m.attempts > 0)
+    return State.ACCEPTED if move(connection, transition, *mine, now=now, **known, **named) else None
 
 
 BAD: Mapping[str, str] = {"bounced_at": "bounces", "complained_at": "complaints"}

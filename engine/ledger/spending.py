@@ -87,6 +87,14 @@ def give_back(connection: Connection, costs: Iterable[Cost]) -> None:
     _add(connection, less)
 
 
+def give_back_reserved(connection: Connection, reserved: Iterable[tuple[int | None, str | None]]) -> None:
+    """The same for attempts of long ago, each by its cost and the names that it was reserved under, as they stand in the ledger."""
+    less = Counter[str]()
+    for cost, names in reserved:
+        less.subtract(dict.fromkeys(names.split("\n") if names else (), cost or 0))
+    _add(connection, less)
+
+
 def spent(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
     """As it stands; what nothing was spent under is not there."""
     rows = connection.execute(select(spending.c.key, spending.c.spent).where(spending.c.key.in_(list(keys))))

@@ -337,6 +337,7 @@ attempts = Table(
     Column("code", String),
     Column("detail", Text),
     Column("cost", BigInteger),  # in millionths of the workspace's currency; NULL where it has no price
+    Column("reserved_under", Text),  # the keys of `spending` that the cost was added to, one a line
     UniqueConstraint("message_id", "number"),
 )
 

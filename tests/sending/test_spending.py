@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from engine.campaigns.launch import trigger
 from engine.clock import SteppedClock
 from engine.errors import WorkspaceError
 from engine.ledger import brakes
+from engine.ledger.judge import Judgement, judge
+from engine.ledger.record import record_events
 from engine.ledger.spending import spent
 from engine.measure.report import report
-from engine.model import Reason, State
-from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Outgoing, Rejected
+from engine.model import EventName, Lane, Reason, State
+from engine.provider import Accepted, Ambiguous, Finding, NotFound, NotSent, Outcome, Outgoing, ProviderEvent, Rejected
 from engine.questions.doctor.answer import diagnose
 from engine.questions.plan import plan
 from engine.rules.workspace import load_workspace
@@ -137,6 +140,83 @@ def test_many_senders_together_pass_no_cap(shop: Shop) -> None:
         counted = spent(connection, ["all 2026-03-02"])["all 2026-03-02"]
         paid = select(func.sum(attempts.c.cost)).where(attempts.c.outcome.in_(("accepted", "ambiguous")))
         assert counted == connection.execute(paid).scalar_one() <= 3_000_000
+
+
+def reserved(shop: Shop) -> set[int]:
+    with shop.database.reading() as connection:
+        return set(spent(connection, ["run 1", "campaign news 2026-03-02", "all 2026-03-02"]).values())
+
+
+def silent(key: str) -> bool:
+    return int(key.rpartition("-")[2]) % 4 == 0
+
+
+def without_an_answer(shop: Shop, finding: Finding) -> None:
+    """All sixty handed over, six euros reserved; to every fourth nobody answers, and the vendor can be asked."""
+    limit(shop, "spend: {a_run: 100, a_day: 6}", "guards: {spend: {a_day: 6}}")
+    shop.provider = Scripted(
+        lambda outgoing: Ambiguous(code="timeout") if silent(outgoing.key) else Accepted(),
+        settle_time=timedelta(minutes=2),
+    )
+    shop.provider.look_up = lambda outgoing, deadline: finding  # type: ignore[method-assign, misc]
+    shop.launch()
+    sender = shop.sender()
+    while sender.work([Lane.BULK]):
+        pass
+    assert reserved(shop) == {6_000_000}
+
+
+def test_what_never_arrived_is_paid_for_once(shop: Shop) -> None:
+    """The cap would be full; but the vendor never had any: the money is free again, and everybody gets the letter today."""
+    without_an_answer(shop, NotFound())
+    for _ in range(8):
+        shop.pass_time(minutes=1)
+        shop.sender().reconcile()
+    assert reserved(shop) == {4_500_000}
+    shop.provider.answer = lambda outgoing: Accepted()
+    shop.pass_time(minutes=1)
+    shop.sender().drain()
+    assert Counter(shop.states()) == {State.ACCEPTED: PEOPLE}
+    assert reserved(shop) == {6_000_000}
+    assert report(shop.database, now=shop.clock.now()).lines[0].cost == 6
+
+
+@pytest.mark.parametrize("how", ["found", "reported", "judged"])
+def test_what_was_dropped_after_all_is_given_back_once(shop: Shop, how: str) -> None:
+    """However late, and however often it is told."""
+    without_an_answer(shop, Rejected(code="dropped"))
+    database, now = shop.database, shop.clock.now()
+    keys = [key for row in shop.rows() if silent(key := database.message_key(row.id))]
+    for number in range(2):
+        if how == "found":
+            shop.pass_time(minutes=1)
+            shop.sender().reconcile()
+        elif how == "reported":
+            told = [
+                ProviderEvent(name=EventName.REJECTED, at=now, dedupe=f"{number}{key}", message_key=key) for key in keys
+            ]
+            record_events(database, [*told, *told], provider="scripted", now=now)
+        else:
+            judge(database, [row.id for row in shop.rows()], Judgement.REJECTED, by="Ana", why="their log", now=now)
+        assert Counter(shop.states()) == {State.ACCEPTED: 45, State.REJECTED: 15}
+        assert reserved(shop) == {4_500_000}
+    assert report(database, now=now).lines[0].cost == Decimal("4.5")
+
+
+def test_a_sender_that_only_slept_gives_its_money_back_itself(shop: Shop) -> None:
+    """The vendor's report comes first, then its answer: together they free what one message costs."""
+    limit(shop, "spend: {a_run: 100}")
+    database, now = shop.database, shop.clock.now()
+
+    def dropped_at_once(outgoing: Outgoing) -> Outcome:
+        told = ProviderEvent(name=EventName.REJECTED, at=now, dedupe=outgoing.key, message_key=outgoing.key)
+        record_events(database, [told], provider="scripted", now=now)
+        return Rejected(code="550") if outgoing.to == "c1@customers.example" else Accepted()
+
+    shop.provider = Scripted(dropped_at_once)
+    shop.launch()
+    shop.sender().drain()
+    assert reserved(shop) == {(PEOPLE - 1) * 100_000}
 
 
 def test_a_cap_is_told_ahead_and_while_it_holds(shop: Shop, tmp_path: Path) -> None:
