@@ -283,7 +283,7 @@ def _never_settled(seen: Evidence) -> str:
 
 def _too_doubtful(seen: Evidence) -> str:
     """An answer that proves nothing is the vendor's doing; what nobody heard the end of is ours."""
-    unheard = sum(one.outcome is None for tried in seen.ledger.attempts.values() for one in tried)
+    unheard = sum(one.ended_at is None for tried in seen.ledger.attempts.values() for one in tried)
     return f"of {unheard} hand-overs nobody heard the end, {seen.doubts} could be" if unheard > seen.doubts else ""
 
 

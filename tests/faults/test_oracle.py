@@ -33,7 +33,7 @@ def row(number: int, state: str, **changes: Any) -> Any:
 
 
 def attempt(outcome: str | None) -> Any:
-    return SimpleNamespace(began_at=NOW, outcome=outcome)
+    return SimpleNamespace(began_at=NOW, ended_at=NOW if outcome else None, outcome=outcome)
 
 
 def line(states: dict[State, int]) -> Line:

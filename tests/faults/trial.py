@@ -377,8 +377,11 @@ def summed_up(
     """The trial in numbers."""
     states = Counter(str(row.state) for row in seen.ledger.rows.values())
     counts = seen.counts
+    unclear = ("ambiguous", "dropped", "never_arrived")
     doubted = {
-        key for key, tried in seen.ledger.attempts.items() if any(one.outcome in (None, "ambiguous") for one in tried)
+        key
+        for key, tried in seen.ledger.attempts.items()
+        if any(one.ended_at is None or one.outcome in unclear for one in tried)
     }
     unknown = {key for key, row in seen.ledger.rows.items() if row.state == "unknown"}
     marked = {key for key, row in seen.ledger.rows.items() if row.possible_duplicate}
