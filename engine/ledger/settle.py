@@ -49,14 +49,12 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: 
     with database.writing(by_index=True) as connection:
         if again and not (ended := _open(connection, ended)):
             return 0
-        # Messages before their customers, each in the order of their ids: as everybody does who locks both.
+        # Messages before their customers, each in the order of their ids, and money after both: as everybody does who locks them.
         ended = sorted(ended, key=lambda one: one.message.id)
         moved = sum(
             move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
         )
         _CLOSING.run(connection, [_closed(one, now) for one in ended])
-        give_back(connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected)))
-        note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         for one in ended:
             if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:
                 suppress_contact_point(
@@ -68,6 +66,8 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: 
                     at=now,
                     source="provider",
                 )
+        give_back(connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected)))
+        note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         return moved
 
 
