@@ -193,8 +193,16 @@ def _store(connection: Connection, reports: Sequence[Report], now: datetime, *, 
     return insert_reports(connection, rows, received_at=now)
 
 
+def _of_the_person(report: Report) -> bool:
+    """Whether it says what somebody wants and names no message: the newest to the address need not be what was answered."""
+    return report.guessed and report.event.name in (EventName.OPTED_OUT, EventName.COMPLAINED)
+
+
 def _kept_as(event: ProviderEvent) -> EventName:
-    return WORDS.get(_wish(event), event.name) if event.name is EventName.REPLIED else event.name
+    if event.name is not EventName.REPLIED:
+        return event.name
+    name = WORDS.get(_wish(event), event.name)
+    return EventName.OTHER if event.answered and name is not event.name else name  # the vendor tells the wish by itself
 
 
 def _wish(event: ProviderEvent) -> Wish:
@@ -225,7 +233,7 @@ def _take_effect(
     for report in reports:
         event, effect, row = report.event, EFFECTS[report.event.name], report.row
         if row is not None:
-            if effect.proves and State(row.state) in TRANSITIONS[effect.proves].origins:
+            if effect.proves and not _of_the_person(report) and State(row.state) in TRANSITIONS[effect.proves].origins:
                 stands = _settle_forward(connection, row, effect.proves, event, now)
                 refused |= {row.id} if stands is State.REJECTED else set()
             if effect.stamp is not None and _kept_as(event) is event.name:

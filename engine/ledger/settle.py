@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Connection, Update, select, update
+from sqlalchemy import ColumnElement, Connection, Update, or_, select, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
@@ -131,7 +131,9 @@ def _closing(given: Mapping[str, ColumnElement[Any]]) -> Update:
         c.code: given["end_code"],
         c.detail: given["end_detail"],
     }
-    return update(attempts).where(c.message_id == given["message"], c.number == given["attempt"]).values(values)
+    mine = (c.message_id == given["message"], c.number == given["attempt"])
+    news = or_(c.outcome.is_(None), given["end"] != _WORDS[Ambiguous])  # what was proved meanwhile no doubt takes back
+    return update(attempts).where(*mine, news).values(values)
 
 
 _CLOSING = PreparedMany(

@@ -26,6 +26,8 @@ LOOKED_AT, FAILING_SHARE, WITHIN = 20, 0.5, timedelta(minutes=1)
 """Of the last so many, within so long: more than this share without a yes or a no for the message itself opens it."""
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+A_STEP = timedelta(seconds=2)
+"""By no more than this do threads, and a clock that is corrected, differ about what time it is."""
 PROBE_PATIENCE = timedelta(minutes=1)
 """A trial whose end nobody hears of holds up the next one for so long."""
 
@@ -46,12 +48,12 @@ class _State:
 
     def tried_at(self, now: datetime) -> bool:
         """Whether a trial is under way; one of which nobody hears is over after a while, or when the clock is set back."""
-        return self.trial is not None and self.trial <= now < self.trial + PROBE_PATIENCE
+        return self.trial is not None and self.trial - A_STEP <= now < self.trial + PROBE_PATIENCE
 
     def pauses_at(self, now: datetime) -> bool:
         """Whether the pause lasts; where more than all of it is left, the clock was set back, and it is over."""
         left = self.opens_at - now if self.opens_at is not None else timedelta()
-        return timedelta() < left <= (self.pause or timedelta())
+        return timedelta() < left <= (self.pause or timedelta()) + A_STEP
 
 
 class Breakers:
@@ -91,10 +93,10 @@ class Breakers:
             state.trial = now
             return 1
 
-    def not_tried(self, provider: str) -> None:
-        """What was let in did not leave: the next one may try."""
+    def not_tried(self, provider: str, since: datetime) -> None:
+        """What was let in then did not leave: if it was a trial, the next one may try."""
         with self._lock:
-            if (state := self._states.get(provider)) is not None:
+            if (state := self._states.get(provider)) is not None and state.trial == since:
                 state.trial = None
 
     def heard(self, provider: str, outcomes: Iterable[Outcome], now: datetime) -> None:

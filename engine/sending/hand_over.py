@@ -110,7 +110,8 @@ def _put_back(desk: Desk, unsent: Sequence[Message]) -> Iterator[str]:
 
 def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iterator[str]:
     """The provider's call, between two commits. After the first one every way out of here settles every message."""
-    group, waiting = desk.limits.admit(group, desk.expected, bulk=desk.bulk, now=desk.now())
+    admitted_at = desk.now()
+    group, waiting = desk.limits.admit(group, desk.expected, bulk=desk.bulk, now=admitted_at)
     ledger.keep(desk.database, waiting, now=desk.now())
     yield from ("held" for _ in waiting)
     if not group:
@@ -120,7 +121,7 @@ def _hand_over(desk: Desk, provider: Provider, group: Sequence[Leaving]) -> Iter
     refused = _begin(desk, group)
     yield from (why.value for why in refused.values())
     if len(refused) == len(group):
-        desk.limits.breakers.not_tried(name)
+        desk.limits.breakers.not_tried(name, admitted_at)
     begun = {one.outgoing.key: one for one in group if one.message.id not in refused}
     answered: list[Ended] = []
     written_at = time.monotonic()

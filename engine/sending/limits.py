@@ -244,7 +244,7 @@ class Limits:
             if one.message.id in told
         ]
         if most and not leaving:
-            self.breakers.not_tried(name)
+            self.breakers.not_tried(name, now)
         return leaving, held
 
     def _wanted(self, group: Sequence[Leaving], now: datetime) -> list[Wanted]:

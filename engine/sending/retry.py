@@ -40,7 +40,7 @@ def retry(
     down = isinstance(outcome, NotSent) and outcome.down
     counted = message.attempts - spared.attempts.get(message.id, 0)
     free = refused or down or asked is not None
-    tries, longest = message.attempts if free else counted, LONGEST_WHILE_DOWN if down else LONGEST_WAIT
+    tries, longest = message.attempts if refused or down else counted, LONGEST_WHILE_DOWN if down else LONGEST_WAIT
     ceiling = min(FIRST_WAIT * 2 ** min(tries, 20), longest)
     wait = ceiling * jitter.random()
     if asked is not None:

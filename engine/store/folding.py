@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from engine.store.tables import contact_points, replies, suppressions
 
@@ -20,8 +20,11 @@ FOLDED = "addresses_folded"
 def fold_addresses(connection: Connection, *, was: Callable[[str], bytes], now: Callable[[str], bytes]) -> None:
     """Give contact points, suppressions and replies the hashes of `now` in place of those of `was`."""
     c = contact_points.c
-    capitals = select(c.id, c.address).where(c.address.like("%@%"), c.address != func.lower(c.address))
-    rows = [{"this": row.id, "old": was(row.address), "new": now(row.address)} for row in connection.execute(capitals)]
+    rows = [
+        {"this": row.id, "old": was(row.address), "new": now(row.address)}
+        for row in connection.execute(select(c.id, c.address).where(c.address.like("%@%")))
+        if row.address != row.address.lower()  # SQLite's own lower() knows ASCII alone
+    ]
     if rows:
         mine = update(contact_points).where(c.id == bindparam("this")).values(address_hash=bindparam("new"))
         connection.execute(mine, [{"this": row["this"], "new": row["new"]} for row in rows])

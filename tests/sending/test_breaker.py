@@ -108,7 +108,9 @@ def test_a_trial_that_did_not_leave_is_followed_by_another_one_at_once(now: date
     """Its message was cancelled, say, or its money is spent."""
     breakers, later = opened(now), now + FIRST_PAUSE
     assert breakers.admit("relay", 9, later) == 1
-    breakers.not_tried("relay")
+    breakers.not_tried("relay", now)
+    assert breakers.waits_until("relay", later) is not None  # that was another one
+    breakers.not_tried("relay", later)
     assert breakers.waits_until("relay", later) is None and breakers.admit("relay", 9, later) == 1
 
 
