@@ -163,6 +163,29 @@ def test_a_report_that_names_nothing_is_no_proof_of_what_surely_is_not_there(dat
     assert state_of(database, sent.id) is State.PENDING
 
 
+def test_a_wish_without_a_message_proves_nothing_about_the_newest(database: Database, now: datetime) -> None:
+    """The vendor says that somebody opted out: what he answered may be an older message than the one in doubt."""
+    sent = one_sent(database, now)
+    end(database, sent, Ambiguous(code="no_answer"), now)
+    wish = ProviderEvent(name=EventName.OPTED_OUT, at=now + HOUR, dedupe="x", address="c1@customers.example")
+    record_events(database, [wish], provider="relay", now=now + HOUR, channel=Channel.EMAIL)
+    assert state_of(database, sent.id) is State.IN_DOUBT
+
+
+def test_a_stop_that_the_vendor_reads_too_is_one_wish(database: Database, now: datetime) -> None:
+    """The text, and what the vendor made of it: one `opted_out`, and the words beside it."""
+    sent = one_sent(database, now)
+    end(database, sent, Accepted(), now)
+    said = {"at": now + HOUR, "address": "c1@customers.example"}
+    told = [
+        ProviderEvent(name=EventName.REPLIED, dedupe="1", text="STOP", answered=True, **said),  # type: ignore[arg-type]
+        ProviderEvent(name=EventName.OPTED_OUT, dedupe="2", **said),  # type: ignore[arg-type]
+    ]
+    record_events(database, told, provider="relay", now=now + HOUR, channel=Channel.EMAIL)
+    with database.reading() as connection:
+        assert sorted(connection.execute(select(events.c.name)).scalars()) == ["opted_out", "other"]
+
+
 def test_a_stop_counts_for_the_address_that_wrote_it(database: Database, now: datetime) -> None:
     """The customer has moved since the last message: the new address wrote, and it is the new one that gets no more."""
     sent = one_sent(database, now)

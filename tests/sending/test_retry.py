@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.ledger.outages import Spared
 from engine.ledger.settle import Retry
 from engine.model import Message
 from engine.provider import NotSent
@@ -71,6 +72,15 @@ def test_a_vendor_that_is_not_there_uses_up_no_attempts() -> None:
     assert LONGEST_PAUSE * 0.9 < max(wait.wait for wait in waits) <= LONGEST_PAUSE
     later = NOW + SENDING.retry_for
     assert not retry(message(now=NOW, attempts=9), nobody, SENDING, now=later, jitter=random.Random(1)).worthwhile
+
+
+def test_what_was_spared_makes_no_later_wait_longer() -> None:
+    """A dozen attempts of an outage before it: a vendor that says two seconds is asked again within seconds."""
+    spared = Spared(attempts={message(now=NOW).id: 12})
+    asked = NotSent(code="20429", retry_after=timedelta(seconds=2))
+    for seed in range(50):
+        found = retry(message(now=NOW, attempts=13), asked, SENDING, now=NOW, jitter=random.Random(seed), spared=spared)
+        assert found.wait <= FIRST_WAIT * 2
 
 
 def test_being_told_to_wait_uses_up_time_and_no_attempts() -> None:
