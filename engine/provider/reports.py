@@ -127,9 +127,9 @@ class Polled(Inbox):
 
     ask: that list as events since a time (UTC), for vendors who can be asked so; who cannot tells more, and is read on, page by
     page, as long as more of it is wanted; until a `time.monotonic()` instant. May raise SecretMissing and NoPlainAnswer. It must
-    not end before the list does: where time runs out it raises, nothing is taken, and the next look begins where this one did. The
-    first look goes back two days; every other to ten minutes before the newest that is known, as a vendor may list something
-    late. What is told again is known by its `dedupe`. every: how long a vendor is left in peace that counts or charges for
+    not end before the list does: where time runs out it raises; what it told until then is taken, and the next look goes as far back
+    as this one. The first look goes back two days; every other to ten minutes before the newest that is known, as a vendor may list
+    something late. What is told again is known by its `dedupe`. every: how long a vendor is left in peace that counts or charges for
     questions; a look before that tells what the last one did.
     """
 
@@ -147,19 +147,27 @@ class Polled(Inbox):
             if self._problem:
                 raise _unread(self._problem)
             return
-        since = self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK
-        try:
-            listed = self._ask(since, time.monotonic() + PATIENCE_SECONDS)
-            told = list(takewhile(lambda event: event.at >= since, listed))
-        except NoPlainAnswer as error:
-            self._asked_at, self._problem = now, error.what
-            raise _unread(error.what) from error
-        self._asked_at, self._problem = now, ""  # not where a secret is missing: then nobody was asked
+        told, problem = self._told(self._newest - LOOK_AGAIN if self._newest else now - FIRST_LOOK)
+        self._asked_at, self._problem = now, problem  # not where a secret is missing: then nobody was asked
         new = [event for event in reversed(told) if event.dedupe not in self._known]
         for start in range(0, len(new), EVENTS_AT_ONCE):
             yield Fetched(events=new[start : start + EVENTS_AT_ONCE])
+        if problem:
+            raise _unread(problem)
         if told:
             self._newest, self._known = max(event.at for event in told), frozenset(event.dedupe for event in told)
+
+    def _told(self, since: datetime) -> tuple[list[ProviderEvent], str]:
+        """What is listed since then, and why not all of it was told; empty where it was."""
+        told = list[ProviderEvent]()
+        try:
+            for event in takewhile(
+                lambda event: event.at >= since, self._ask(since, time.monotonic() + PATIENCE_SECONDS)
+            ):
+                told.append(event)
+        except NoPlainAnswer as error:
+            return told, error.what
+        return told, ""
 
 
 def _unread(why: str) -> ProviderError:

@@ -14,13 +14,13 @@ from sqlalchemy import select, update
 from channels.bluesky import Bluesky, BlueskySettings
 from channels.mastodon import Mastodon, MastodonSettings
 from engine.clock import SteppedClock
-from engine.errors import ProviderError
+from engine.errors import NoPlainAnswer, ProviderError
 from engine.intake.inboxes import collect
 from engine.ledger.inboxes import Look
 from engine.ledger.record import Asked, Recorded, record_events
 from engine.measure.report import Deed, report
-from engine.model import Channel
-from engine.provider import Accepted, Http, Provider, ProviderEvent
+from engine.model import Channel, EventName
+from engine.provider import Accepted, Http, Polled, Provider, ProviderEvent
 from engine.store import Database
 from engine.store.tables import contact_points, events, messages, runs, suppressions
 from engine.testing.vendors.bluesky import DID, HANDLE, BlueskyVendor
@@ -181,7 +181,7 @@ def test_only_what_is_new_is_read(database: Database, now: datetime, network: Ne
 def test_however_much_came_in_none_of_it_is_passed_over(
     database: Database, now: datetime, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A post that everybody likes, and beneath it all a STOP; where time is too short, all of it waits for the next look."""
+    """A post that everybody likes, and beneath it all a STOP; where time is too short, it waits for the next look."""
     network.answers("STOP", now)
     for second in range(2500):
         network.likes(now + timedelta(seconds=second))
@@ -192,6 +192,24 @@ def test_however_much_came_in_none_of_it_is_passed_over(
             list(inbox.fetch(database.key_of, now=now + HOUR))
     found = [event for one in inbox.fetch(database.key_of, now=now + HOUR) for event in one.events]
     assert len(found) == 2501 and found[0].text == "STOP"
+
+
+def test_what_was_read_before_time_ran_out_is_taken(now: datetime) -> None:
+    """The newest two, and the look says why it ended there; the next one goes as far back, and tells the third as well."""
+    kept = [ProviderEvent(name=EventName.REPLIED, at=now - MINUTE * n, dedupe=f"{n}", text=f"{n}") for n in range(3)]
+    breaks = [True, False]
+
+    def ask(_since: datetime, _deadline: float) -> Iterator[ProviderEvent]:
+        yield from kept[:2]
+        if breaks.pop(0):
+            raise NoPlainAnswer("no_answer")
+        yield kept[2]
+
+    inbox, heard = Polled("notifications", ask), list[str]()
+    with pytest.raises(ProviderError, match="no_answer"):
+        heard.extend(event.text for one in inbox.fetch(lambda key: None, now=now) for event in one.events)
+    assert heard == ["1", "0"]
+    assert [event.text for one in inbox.fetch(lambda key: None, now=now) for event in one.events] == ["2", "1", "0"]
 
 
 def test_a_list_that_leads_back_to_itself_is_told(database: Database, now: datetime, network: Network) -> None:
