@@ -81,31 +81,45 @@ def find(
     found = [by_key.get(number) if number else None for number in numbers]
     theirs = {event.provider_message_id for event, row in zip(coming, found, strict=True) if row is None}
     by_id = _by_id(connection, provider, {number for number in theirs if number})
-    reports = []
-    for (name, _), event, row, number in zip(reported, coming, found, inviting, strict=True):
-        row = row if row is not None else by_id.get(event.provider_message_id or "")
-        only = event.channel or channel
-        guessed = row is None and not _about_another(event)
-        if row is None:
-            event = _as_known(connection, database, event, only)
-        if guessed:
-            row, owners = _by_address(connection, database, event, provider, only)
-        else:
-            known = row is not None and row.customer_id is not None
-            owners = [] if known else _owners(connection, database, event, only)
-        reports.append(
-            Report(
-                external_id=name,
-                event=event,
-                source=provider,
-                row=row,
-                customer_ids=owners,
-                channel=only,
-                inviting=number,
-                guessed=guessed,
-            )
-        )
-    return reports
+    rows = [
+        row if row is not None else by_id.get(event.provider_message_id or "")
+        for event, row in zip(coming, found, strict=True)
+    ]
+    return [
+        _report(connection, database, name, event, row, source=provider, only=event.channel or channel, inviting=number)
+        for (name, _), event, row, number in zip(reported, coming, rows, inviting, strict=True)
+    ]
+
+
+def _report(
+    connection: Connection,
+    database: Database,
+    name: str,
+    event: ProviderEvent,
+    row: Any,
+    *,
+    source: str,
+    only: Channel | None,
+    inviting: int | None,
+) -> Report:
+    """`row`: the message that the event names, where it is ours."""
+    guessed, owners = row is None and not _about_another(event), list[int]()
+    if row is None:
+        event = _as_known(connection, database, event, only)
+    if guessed:
+        row, owners = _by_address(connection, database, event, source, only)
+    elif row is None or row.customer_id is None:
+        owners = _owners(connection, database, event, only)
+    return Report(
+        external_id=name,
+        event=event,
+        source=source,
+        row=row,
+        customer_ids=owners,
+        channel=only,
+        inviting=inviting,
+        guessed=guessed,
+    )
 
 
 def _about_another(event: ProviderEvent) -> bool:

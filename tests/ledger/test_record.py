@@ -20,6 +20,7 @@ from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outcome, ProviderEvent
 from engine.store import Database
 from engine.store.tables import contact_points, customers, events, messages, replies, suppressions
+from tests.conftest import NOW
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
 HOUR = timedelta(hours=1)
@@ -129,25 +130,31 @@ def test_who_gives_way_in_a_deadlock_records_all_the_same(database: Database, no
 
 
 @pytest.mark.parametrize("outcome", [NotSent(code="http_429"), Ambiguous(code="no_answer"), Accepted()])
-@pytest.mark.parametrize("named", [{"provider_message_id": "another's"}, {"message_key": "order-4711"}])
+@pytest.mark.parametrize(
+    "named",
+    [
+        ProviderEvent(name=EventName.OTHER, at=NOW, dedupe="x", provider_message_id="another's"),
+        ProviderEvent(name=EventName.OTHER, at=NOW, dedupe="x", message_key="order-4711"),
+    ],
+)
 def test_another_programs_message_to_the_same_person_proves_nothing_about_ours(
-    database: Database, now: datetime, outcome: Outcome, named: dict[str, str]
+    database: Database, now: datetime, outcome: Outcome, named: ProviderEvent
 ) -> None:
     """A shop's own software shares the vendor's account: of what it sent only that the address is dead concerns us."""
     sent = one_sent(database, now)
     end(database, sent, outcome, now)
     before = row(database, sent.id)
     for name in (EventName.DELIVERED, EventName.OPENED, EventName.CLICKED, EventName.BOUNCED, EventName.REJECTED):
-        event = ProviderEvent(name=name, at=now + HOUR, dedupe=name, address="c1@customers.example", **named)  # type: ignore[arg-type]
+        event = replace(named, name=name, at=now + HOUR, dedupe=name, address="c1@customers.example")
         assert record_events(database, [event], provider="relay", now=now + HOUR).unmatched == 0
     assert row(database, sent.id) == before
-    dead = ProviderEvent(
+    dead = replace(
+        named,
         name=EventName.BOUNCED,
         at=now + HOUR,
         dedupe="dead",
         address="c1@customers.example",
         suppress=SuppressionReason.BOUNCED,
-        **named,  # type: ignore[arg-type]
     )
     record_events(database, [dead], provider="relay", now=now + HOUR, channel=Channel.EMAIL)
     with database.reading() as connection:
@@ -176,11 +183,10 @@ def test_a_stop_that_the_vendor_reads_too_is_one_wish(database: Database, now: d
     """The text, and what the vendor made of it: one `opted_out`, and the words beside it."""
     sent = one_sent(database, now)
     end(database, sent, Accepted(), now)
-    said = {"at": now + HOUR, "address": "c1@customers.example"}
-    told = [
-        ProviderEvent(name=EventName.REPLIED, dedupe="1", text="STOP", answered=True, **said),  # type: ignore[arg-type]
-        ProviderEvent(name=EventName.OPTED_OUT, dedupe="2", **said),  # type: ignore[arg-type]
-    ]
+    text = ProviderEvent(
+        name=EventName.REPLIED, at=now + HOUR, dedupe="1", address="c1@customers.example", text="STOP", answered=True
+    )
+    told = [text, replace(text, name=EventName.OPTED_OUT, dedupe="2", text="", answered=False)]
     record_events(database, told, provider="relay", now=now + HOUR, channel=Channel.EMAIL)
     with database.reading() as connection:
         assert sorted(connection.execute(select(events.c.name)).scalars()) == ["opted_out", "other"]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 
 from engine.ledger.cancel import cancel, cancel_run
 from engine.ledger.claim import expire, give_back, recover
@@ -34,6 +34,11 @@ TAKING_BACK: dict[str, tuple[Act, object]] = {
 ENDING: dict[str, tuple[Act, object]] = {"too late": (lambda database, now: expire(database, now=now + 2 * LATER), 2)}
 
 
+def until_somebody_waits(connection: Connection) -> None:
+    while not connection.execute(WAITING).scalar():
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def two(database: Database, now: datetime) -> Database:
     """Two messages that PostgreSQL finds in the wrong order: the first was written again since."""
@@ -53,8 +58,7 @@ def test_messages_are_locked_in_the_order_of_their_ids(two: Database, now: datet
     with ThreadPoolExecutor(1) as others, two.pool.connect() as sender:
         sender.execute(HOLD, {"id": 1})
         acting = others.submit(act, two, now)
-        while not sender.execute(WAITING).scalar():
-            time.sleep(0.01)
+        until_somebody_waits(sender)
         sender.execute(AT_ONCE, {"id": 2})
         sender.rollback()
         assert acting.result() == done
@@ -68,8 +72,7 @@ def test_a_brake_that_gives_way_in_a_deadlock_stops_all_the_same(two: Database, 
         other.execute(text("SET deadlock_timeout = '20s'"))  # it is the brake's turn to look for deadlocks
         other.execute(HOLD, {"id": 2})
         acting = others.submit(act, two, now)
-        while not other.execute(WAITING).scalar():
-            time.sleep(0.01)
+        until_somebody_waits(other)
         other.execute(HOLD, {"id": 1})
         other.rollback()
         assert acting.result() == done

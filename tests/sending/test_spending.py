@@ -151,14 +151,24 @@ def silent(key: str) -> bool:
     return int(key.rpartition("-")[2]) % 4 == 0
 
 
+class Asked(Scripted):
+    """Answers nothing to every fourth, and finds this when it is asked."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(self._answer_most, settle_time=timedelta(minutes=2))
+        self._finding = finding
+
+    def _answer_most(self, outgoing: Outgoing) -> Outcome:
+        return Ambiguous(code="timeout") if silent(outgoing.key) else Accepted()
+
+    def look_up(self, outgoing: Outgoing, *, deadline: float) -> Finding:
+        return self._finding
+
+
 def without_an_answer(shop: Shop, finding: Finding) -> None:
     """All sixty handed over, six euros reserved; to every fourth nobody answers, and the vendor can be asked."""
     limit(shop, "spend: {a_run: 100, a_day: 6}", "guards: {spend: {a_day: 6}}")
-    shop.provider = Scripted(
-        lambda outgoing: Ambiguous(code="timeout") if silent(outgoing.key) else Accepted(),
-        settle_time=timedelta(minutes=2),
-    )
-    shop.provider.look_up = lambda outgoing, deadline: finding  # type: ignore[method-assign, misc]
+    shop.provider = Asked(finding)
     shop.launch()
     sender = shop.sender()
     while sender.work([Lane.BULK]):

@@ -210,6 +210,7 @@ class _Planner:
         held = holding(self.connection, campaign.campaign)
         warned = warnings_of(campaign, settings, seen, since_run=since_run, since_head=since_head, cost=cost, held=held)
         too_late = campaign.schedule is not None and sends_at is None and people is not None and run is None
+        first = [problem] * bool(problem) + [TOO_LATE] * too_late
         return Planned(
             campaign=campaign.campaign,
             description=campaign.description,
@@ -232,12 +233,7 @@ class _Planner:
             cost=cost,
             samples=self._samples(asked, seen),
             missing=missing,
-            warnings=(
-                *((problem,) if problem else ()),
-                *((TOO_LATE,) if too_late else ()),
-                *warned,
-                *map(str, missing),
-            ),
+            warnings=(*first, *warned, *map(str, missing)),
         )
 
     def _negations(self, campaign: Campaign) -> Negations:

@@ -53,6 +53,9 @@ class MastodonVendor(HttpVendor):
             return self._tell(request), None
         if (request.method, request.path) != ("POST", "/api/v1/statuses"):
             return _MISSING, None
+        return self._post(request)
+
+    def _post(self, request: Request) -> tuple[Reply, Received | None]:
         key = request.headers.get("idempotency-key")
         if key in self._answers:
             return self._answers[key], None
