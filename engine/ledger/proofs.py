@@ -13,7 +13,7 @@ from engine.ledger.spending import give_back_reserved
 from engine.model import Reason, State
 from engine.store.tables import attempts, messages
 
-NEVER_ARRIVED, DROPPED = "never_arrived", "dropped"
+PROVED = NEVER_ARRIVED, DROPPED = "never_arrived", "dropped"
 """How a hand-over ended after all that had no answer; as in `attempts.outcome`."""
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Connection, Update, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, case, or_, select, update
 
 from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
 from engine.ledger.outages import DOWN, LATER, REFUSED
+from engine.ledger.proofs import PROVED
 from engine.ledger.spending import FREE, Cost, give_back
 from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
@@ -66,7 +67,10 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: 
                     at=now,
                     source="provider",
                 )
-        give_back(connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected)))
+        not_taken = _proved(connection, ended)
+        give_back(
+            connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected) or one in not_taken)
+        )
         note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         return moved
 
@@ -79,6 +83,17 @@ def _open(connection: Connection, ended: Sequence[Ended]) -> list[Ended]:
         tuple(row) for row in connection.execute(select(c.message_id, c.number).where(theirs, c.ended_at.is_(None)))
     }
     return [one for one in ended if (one.message.id, one.message.attempts) in still]
+
+
+def _proved(connection: Connection, ended: Sequence[Ended]) -> list[Ended]:
+    """Those in doubt, of whom it was proved before their answer came that the vendor did not take them."""
+    dear = [one for one in ended if isinstance(one.outcome, Ambiguous) and one.cost.keys]
+    if not dear:
+        return []
+    c = attempts.c
+    theirs = (c.message_id.in_([one.message.id for one in dear]), c.outcome.in_(PROVED))
+    proved = {tuple(row) for row in connection.execute(select(c.message_id, c.number).where(*theirs))}
+    return [one for one in dear if (one.message.id, one.message.attempts) in proved]
 
 
 def _bad(one: Ended) -> bool:
@@ -124,16 +139,16 @@ def _end(outcome: Outcome) -> str:
 
 
 def _closing(given: Mapping[str, ColumnElement[Any]]) -> Update:
+    """What was proved meanwhile no doubt takes back."""
     c = attempts.c
+    proved = or_(*(c.outcome == end for end in PROVED))
     values = {
         c.ended_at: given["ended"],
-        c.outcome: given["end"],
+        c.outcome: case((proved & (given["end"] == _WORDS[Ambiguous]), c.outcome), else_=given["end"]),
         c.code: given["end_code"],
         c.detail: given["end_detail"],
     }
-    mine = (c.message_id == given["message"], c.number == given["attempt"])
-    news = or_(c.outcome.is_(None), given["end"] != _WORDS[Ambiguous])  # what was proved meanwhile no doubt takes back
-    return update(attempts).where(*mine, news).values(values)
+    return update(attempts).where(c.message_id == given["message"], c.number == given["attempt"]).values(values)
 
 
 _CLOSING = PreparedMany(

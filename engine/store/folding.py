@@ -7,37 +7,39 @@ Names in front of an @ are the same in whatever letters they are written: no mai
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Table, Update, bindparam, exists, select, update
 
-from engine.store.tables import contact_points, replies, suppressions
+from engine.store.tables import contact_points, messages, replies, suppressions
 
 FOLDED = "addresses_folded"
 """The fact that says so."""
 
 
 def fold_addresses(connection: Connection, *, was: Callable[[str], bytes], now: Callable[[str], bytes]) -> None:
-    """Give contact points, suppressions and replies the hashes of `now` in place of those of `was`."""
-    c = contact_points.c
+    """Give contact points, suppressions and replies the hashes of `now` in place of those of `was`, under every spelling that a
+    customer has or that a message went to.
+    """
+    c, m = contact_points.c, messages.c
+    known = select(c.channel, c.address).where(c.address.like("%@%"))
+    written = select(m.channel, m.sent_to).where(m.sent_to.like("%@%"))
     rows = [
-        {"this": row.id, "old": was(row.address), "new": now(row.address)}
-        for row in connection.execute(select(c.id, c.address).where(c.address.like("%@%")))
-        if row.address != row.address.lower()  # SQLite's own lower() knows ASCII alone
+        {"on": channel, "old": was(address), "new": now(address)}
+        for channel, address in connection.execute(known.union(written))
+        if address != address.lower()  # SQLite's own lower() knows ASCII alone
     ]
     if rows:
-        mine = update(contact_points).where(c.id == bindparam("this")).values(address_hash=bindparam("new"))
-        connection.execute(mine, [{"this": row["this"], "new": row["new"]} for row in rows])
-        renamed = [{"old": row["old"], "new": row["new"]} for row in rows]
-        connection.execute(_renaming(replies), renamed)
-        connection.execute(_renaming(suppressions).where(~_told_already()), renamed)
+        connection.execute(_renaming(contact_points), rows)
+        connection.execute(_renaming(replies), rows)
+        connection.execute(_renaming(suppressions).where(~_told_already()), rows)
 
 
-def _renaming(table: Table) -> Any:
-    return update(table).where(table.c.address_hash == bindparam("old")).values(address_hash=bindparam("new"))
+def _renaming(table: Table) -> Update:
+    mine = (table.c.channel == bindparam("on"), table.c.address_hash == bindparam("old"))
+    return update(table).where(*mine).values(address_hash=bindparam("new"))
 
 
-def _told_already() -> Any:
+def _told_already() -> ColumnElement[bool]:
     """Whether the same reason stands under the new hash."""
     other, s = suppressions.alias(), suppressions.c
     same = (other.c.channel == s.channel, other.c.reason == s.reason, other.c.address_hash == bindparam("new"))

@@ -116,6 +116,7 @@ def test_a_trial_that_did_not_leave_is_followed_by_another_one_at_once(now: date
 
 def test_a_clock_that_is_put_right_ends_a_pause_that_began_ahead(now: datetime) -> None:
     """It opened, and somebody tried, while the clock was two hours ahead."""
+    assert opened(now).waits_until("relay", now - timedelta(milliseconds=5)) is not None  # another thread's look at it
     ahead = now + timedelta(hours=2)
     breakers = opened(ahead)
     assert breakers.waits_until("relay", now) is None

@@ -218,15 +218,20 @@ def test_a_sender_that_only_slept_gives_its_money_back_itself(shop: Shop) -> Non
     limit(shop, "spend: {a_run: 100}")
     database, now = shop.database, shop.clock.now()
 
+    ends = {"c1@customers.example": Rejected(code="550"), "c2@customers.example": Ambiguous(code="timeout")}
+
     def dropped_at_once(outgoing: Outgoing) -> Outcome:
         told = ProviderEvent(name=EventName.REJECTED, at=now, dedupe=outgoing.key, message_key=outgoing.key)
         record_events(database, [told], provider="scripted", now=now)
-        return Rejected(code="550") if outgoing.to == "c1@customers.example" else Accepted()
+        return ends.get(outgoing.to or "", Accepted())
 
     shop.provider = Scripted(dropped_at_once)
     shop.launch()
     shop.sender().drain()
-    assert reserved(shop) == {(PEOPLE - 1) * 100_000}
+    assert reserved(shop) == {(PEOPLE - 2) * 100_000}
+    with database.reading() as connection:
+        found = connection.execute(select(attempts.c.outcome, attempts.c.code).where(attempts.c.outcome == "dropped"))
+        assert [tuple(row) for row in found] == [("dropped", "timeout")]  # what was proved no doubt takes back
 
 
 def test_a_cap_is_told_ahead_and_while_it_holds(shop: Shop, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from engine.store.database import migrate
 from engine.store.pool import make_pool
 from engine.store.tables import metadata
 from tests.conftest import NOW, SECRET
+from tests.ledger.books import add_customers, begin, owe_all, take
 from tests.postgres import Server
 
 
@@ -102,16 +103,20 @@ def test_addresses_kept_with_capitals_are_found_in_small_letters(tmp_path: Path,
     point, kept = metadata.tables["contact_points"], metadata.tables["suppressions"]
     for url in (f"sqlite:///{tmp_path / 'before.db'}", postgres_server.url("before_folding")):
         database = open_database(url, secret=SECRET)
+        add_customers(database, 1, NOW)
+        owe_all(database, NOW)
+        assert begin(database, take(database, NOW)[0], NOW)
         with database.writing() as connection:
             connection.execute(sa.delete(metadata.tables["facts"]).where(sa.column("name") == "addresses_folded"))
-            made = sa.insert(metadata.tables["customers"]).values(external_id="1", attributes={}, created_at=NOW)
-            owner = connection.execute(made.returning(sa.column("id"))).scalar_one()
-            hashes = {each: database._hashed(each) for each in ("Ana@Shop.example", "ana@shop.example")}
-            row = {"customer_id": owner, "channel": "email", "address": "Ana@Shop.example", "created_at": NOW}
-            connection.execute(sa.insert(point).values(**row, address_hash=hashes["Ana@Shop.example"]))
+            gone = "Änna@shop.example"  # the customer has another address by now
+            hashes = {each: database._hashed(each) for each in ("Ana@Shop.example", "ana@shop.example", gone)}
+            connection.execute(sa.update(metadata.tables["messages"]).values(sent_to=gone))
+            present = {"address": "Ana@Shop.example", "address_hash": hashes["Ana@Shop.example"]}
+            connection.execute(sa.update(point).values(present))
             said = {"channel": "email", "at": NOW, "source": "relay"}
             for address, reason in (
                 ("Ana@Shop.example", "bounced"), ("Ana@Shop.example", "complained"), ("ana@shop.example", "bounced"),
+                (gone, "opted_out"),
             ):  # fmt: skip
                 connection.execute(sa.insert(kept).values(**said, address_hash=hashes[address], reason=reason))
         database.close()
@@ -122,6 +127,8 @@ def test_addresses_kept_with_capitals_are_found_in_small_letters(tmp_path: Path,
                 assert connection.execute(sa.select(point.c.address_hash)).scalar_one() == mine
                 reasons = connection.execute(sa.select(kept.c.reason).where(kept.c.address_hash == mine)).scalars()
                 assert sorted(reasons) == ["bounced", "complained"]
+                theirs = kept.c.address_hash == database.address_hash("änna@shop.example")
+                assert connection.execute(sa.select(kept.c.reason).where(theirs)).scalars().all() == ["opted_out"]
             database.close()
     postgres_server.drop("before_folding")
 
