@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
     Column,
     ColumnElement,
+    DateTime,
     Float,
     Integer,
     Numeric,
@@ -151,7 +153,7 @@ def in_json(container: Column[Any], name: str, kind: AttributeType, dialect: str
         case AttributeType.DATE:
             return Typed(column=_shaped(found.text(), "____-__-__"), bind=_bind_day, dialect=dialect)
         case AttributeType.TIME:
-            to_the_second = func.substr(_shaped(found.text(), "____-__-__T__:__:__%"), 1, 19)
+            to_the_second = func.substr(_shaped(found.text(), "____-__-__T__:__:__%"), 1, 19, type_=String())
             return Typed(column=to_the_second, bind=_bind_second, dialect=dialect)
         case AttributeType.TEXT:
             return replace(texts(found.text(), dialect), among=found.is_text)
@@ -232,6 +234,26 @@ class _InPostgreSQL:
         words = [json.dumps(form(each.value)) for each in values if isinstance(each, BindParameter)]
         own = [cast(literal(word, String()), JSONB()) for word in words]
         return _one_of(self._container.op("->", return_type=JSONB())(self._key), own)
+
+
+def local_day(typed: Typed, zone: ZoneInfo) -> Typed:
+    """The day that a time is on in a zone, as in_json has a date; NULL where a text of its shape is no time."""
+    return Typed(column=_day_of(typed, literal(zone.key, String())), bind=_bind_day, dialect=typed.dialect)
+
+
+def _day_of(typed: Typed, zone: ColumnElement[Any]) -> ColumnElement[Any]:
+    at = typed.column
+    if typed.dialect != POSTGRESQL:
+        return func.local_day(at, zone, type_=String())
+    if isinstance(at.type, String):
+        at = cast(case((at.regexp_match(_IS_SECOND), at + literal("Z", String()))), DateTime(timezone=True))
+    return func.to_char(func.timezone(zone, at), "YYYY-MM-DD", type_=String())
+
+
+_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_MONTH = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
+_IS_SECOND = f"^(?!000[01])([0-9]{{4}}-({_MONTH})|{_LEAP}-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
+"""What PostgreSQL reads as a time without an error, which would end the whole question. Year 1 is what others write for none."""
 
 
 def _shaped(column: ColumnElement[Any], pattern: str) -> ColumnElement[Any]:

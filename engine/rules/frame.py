@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, String, and_, literal, not_, true
 
 from engine.model import AttributeType
-from engine.rules.columns import Typed
+from engine.rules.columns import Typed, local_day
 from engine.rules.operators import OPERATORS, Takes
 from engine.rules.syntax import Ago, At, Moment, Segment, Test, Value
 from engine.rules.together import Shared, Together
@@ -70,7 +70,8 @@ class Frame:
                 holds = operator.test(typed, ())
                 return holds if test.values == (True,) else not_(holds)
             case Takes.DAYS:
-                return operator.test(typed, list(self._days(operator.name, test.values[0])))
+                of = local_day(typed, self.zone) if kind is AttributeType.TIME else typed
+                return operator.test(of, list(self._days(operator.name, test.values[0])))
         return operator.test(typed, [typed.bind(self._resolved(value, kind)) for value in test.values])
 
     def _resolved(self, value: Value, kind: AttributeType) -> Value | datetime:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -12,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from engine.errors import StoreError
 from engine.store.alive import ask_the_idle
+from engine.store.tables import EPOCH, MICROSECOND
 
 LOCK_WAIT_SECONDS = 30
 
@@ -62,7 +65,22 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
     # SQLite's own lower() knows A to Z alone
     connection.create_function("unicode_lower", 1, _lower, deterministic=True)
+    # …and of time zones it knows UTC
+    connection.create_function("local_day", 2, _local_day, deterministic=True)
 
 
 def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else None
+
+
+def _local_day(instant: object, zone: str) -> str | None:
+    """The day that an instant (as a column keeps it, or as JSON does) is on in a zone; None where it is none."""
+    try:
+        at = EPOCH + instant * MICROSECOND if isinstance(instant, int) else _in_utc(instant)
+        return at.astimezone(ZoneInfo(zone)).date().isoformat() if at.year > 1 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_utc(written: object) -> datetime:
+    return datetime.fromisoformat(str(written)).replace(tzinfo=UTC)

@@ -103,6 +103,10 @@ def test_scores_are_shown_among_everybody(database: Database) -> None:
         ({"did": "purchase", "overdue": {"at_least": "2"}}, shop.NOW + 20 * DAY),
         ({"birthday": {"anniversary_in": "3 days"}}, datetime.fromisoformat("2026-03-06T00:00+02:00")),
         ({"birthday": {"anniversary_within": "7 days"}}, datetime.fromisoformat("2026-03-02T00:00+02:00")),
+        (
+            {"did": "purchase", "first": {"anniversary_within": "92 days"}},
+            datetime.fromisoformat("2026-08-22T00:00+03:00"),
+        ),
         ({"did": "visit", "then_not": {"did": "purchase", "within": "2 hours"}}, shop.NOW + timedelta(hours=1)),
         ({"not": {"did": "purchase", "since": "90 days ago"}}, shop.NOW + 30 * DAY + INSTANT),
         ({"rfm": "purchase", "recency": {"is": "5"}}, None),

@@ -34,7 +34,7 @@ _OPERATORS = {
     "date": (
         "is", "is_not", "before", "after", "between", "in", "not_in", "present", "anniversary_in", "anniversary_within",
     ),
-    "time": ("before", "after", "between", "present"),
+    "time": ("before", "after", "between", "present", "anniversary_in", "anniversary_within"),
     "list": ("contains", "contains_any", "contains_all", "present"),
 }  # fmt: skip
 

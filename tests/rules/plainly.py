@@ -232,7 +232,8 @@ class Plainly:
         if name.startswith("anniversary"):
             ahead = _span(wanted) // DAY
             days = range(ahead if name == "anniversary_in" else 0, ahead + 1)
-            return any(_comes_round(value, self._today() + day * DAY) for day in days)
+            on = value.astimezone(self.zone).date() if isinstance(value, datetime) else value
+            return any(_comes_round(on, self._today() + day * DAY) for day in days)
         if name in ("between", "after") and kind in ("time", "second"):
             first, end = (wanted[0], wanted[1]) if name == "between" else (None, wanted)
             until = self._end(end).replace(**({"microsecond": 0} if kind == "second" else {}))

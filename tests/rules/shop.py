@@ -86,6 +86,20 @@ AGES = (
     timedelta(days=7),
     timedelta(days=90),
 )
+YEARS = tuple(
+    NOW - datetime.fromisoformat(written)
+    for written in (
+        "2025-03-02T12:00Z",
+        "2025-03-01T22:00Z",  # midnight in Helsinki
+        "2025-03-01T21:59:59.999999Z",
+        "2025-03-02T22:00Z",
+        "2024-02-29T10:15Z",
+        "2024-02-28T23:30Z",  # the 29th in Helsinki
+        "2023-12-31T23:59:59Z",
+        "1905-03-01T22:30Z",  # when Helsinki was an hour and 40 minutes ahead
+    )
+)
+"""Where times come round, or nearly so."""
 
 CAMPAIGNS = ("welcome", "newsletter")
 CHANNELS = ("email", "sms")
@@ -184,19 +198,19 @@ def _person(chance: random.Random, number: int) -> Person:
         "age": chance.choice(NUMBERS),
         "vip": chance.random() < 0.5,
         "birthday": chance.choice(DAYS),
-        "seen": _stored(NOW - chance.choice(AGES) - timedelta(seconds=chance.choice((0, 1, 3600)))),
+        "seen": _stored(NOW - chance.choice((*AGES, *YEARS)) - timedelta(seconds=chance.choice((0, 1, 3600)))),
         "tags": chance.sample(TEXTS, k=chance.randrange(4)),
     }
     kept = {name: value for name, value in values.items() if chance.random() < 0.7}
     for name in values:
         if chance.random() < 0.08:
             kept[name] = chance.choice((None, "unknown", 7, True, ["FI"], {"FI": 1}))
-    moments = [NOW - chance.choice(AGES) for _ in range(chance.choice((0, 0, 1, 2, 5, 9)))]
+    moments = [NOW - chance.choice((*AGES, *AGES, *YEARS)) for _ in range(chance.choice((0, 0, 1, 2, 5, 9)))]
     moments += [NOW + timedelta(microseconds=1), NOW + timedelta(days=3)][: chance.randrange(3)]
     return Person(
         id=f"customer {number}",
         locale=chance.choice(("fi", "en", None)),
-        created_at=NOW - chance.choice(AGES),
+        created_at=NOW - chance.choice((*AGES, *YEARS)),
         attributes=kept,
         events=[_event(chance, at) for at in moments],
     )

@@ -82,6 +82,7 @@ PLANTED: Mapping[str, tuple[Any, Any]] = {
     "price-sensitive": (half_discounted(3), half_discounted(2)),
     "promo-only": (bought(5, 6, code="SPRING"), bought(5, code="SPRING") + bought(6)),
     "birthday-next-week": ({"birthday": "1990-03-09"}, {"birthday": "1990-03-10"}),
+    "years-a-customer": (bought(10, 365), bought(364, 365, 366)),
     "coffee-refill": (bought(30.5, product="Coffee"), bought(30.5, 2, product="Coffee")),
     "left-a-basket": ([event(0.2, "cart_left", basket="a"), event(0.19, basket="b")], [event(0.2, "cart_left", basket="a"), event(0.19, basket="a")]),
     "looked-and-left": (bought(6) + [event(n, "visit", page="/product/1") for n in (1, 2, 3)], bought(1.5) + [event(n, "visit", page="/product/1") for n in (1, 2, 3)]),
@@ -165,6 +166,7 @@ def test_check_finds_nothing_in_them_and_so_does_the_schema() -> None:
         ("must-not-lose", "Customers who are among the at risk or cannot lose and whose monetary score is at least 4 by purchase with its amount as money."),
         ("explorers", "Customers whose number of different values of category among purchase events is at least 3."),
         ("birthday-next-week", "Customers whose birthday comes round in exactly 7 days."),
+        ("years-a-customer", "Customers whose first purchase comes round in exactly 0 days."),
     ],
 )  # fmt: skip
 def test_a_segment_reads_as_a_sentence(name: str, told: str) -> None:

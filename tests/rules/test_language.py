@@ -229,3 +229,58 @@ def test_today_is_the_day_in_the_workspaces_time_zone(database: Database) -> Non
     assert chosen(database, {"birthday": "today"}, evening - timedelta(hours=1)) == set()
     assert chosen(database, {"birthday": "today"}, evening) == {"somebody"}
     assert chosen(database, {"birthday": {"before": "today"}}, evening + timedelta(days=1)) == {"somebody"}
+
+
+COMES_ROUND: tuple[Rule, ...] = tuple(
+    {**of, name: {operator: ahead}}
+    for of, name in (({}, "seen"), ({}, "created_at"), ({"did": "visit"}, "first"), ({"did": "purchase"}, "last"))
+    for operator in ("anniversary_in", "anniversary_within")
+    for ahead in ("0 days", "92 days")
+)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Helsinki", "America/New_York"])
+def test_a_time_comes_round_on_the_day_that_it_has_in_the_shop(loaded: Database, zone: str) -> None:
+    """A year a customer, two years since the first purchase: by the shop's zone, as it was then."""
+    somebody_is_chosen = False
+    midnight = NOW + timedelta(hours=10)
+    for now in (NOW, midnight - _TICK, midnight, datetime(2028, 2, 28, 23, 30, tzinfo=UTC)):
+        asked = Asked(several=list(COMES_ROUND), now=now, zone=zone)
+        for rule, found, plain in zip(
+            COMES_ROUND, answers(loaded, asked, asked.read()), asked.plainly(PEOPLE), strict=True
+        ):
+            assert found == plain, (rule, now)
+            somebody_is_chosen |= bool(found)
+    assert somebody_is_chosen
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        "2025-02-30T00:00:00Z", "2025-03-32T00:00:00Z", "2025-13-02T00:00:00Z", "1900-02-29T00:00:00Z", "0000-03-02T00:00:00Z",
+        "0001-03-02T00:00:00Z", "2025-03-02T24:00:00Z", "2025-03-02T10:60:00Z", "2025-03-02T10:00:60Z", "9999-12-31T23:59:59Z",
+        "????-03-02T??:??:??Z",
+    ],
+)  # fmt: skip
+def test_what_is_no_time_never_comes_round(database: Database, seen: str) -> None:
+    """And stops no question, though a database cannot make a time of it."""
+    somebody(database, {"seen": seen})
+    for quarter in range(5):
+        now = NOW + quarter * timedelta(days=92)
+        assert chosen(database, {"seen": {"anniversary_within": "92 days"}}, now) == set()
+
+
+@pytest.mark.parametrize(
+    "seen", ["2000-02-29T00:00:00Z", "2024-02-29T23:59:59Z", "2025-04-30T12:00:00Z", "2019-12-31T20:59:59Z"]
+)
+def test_every_day_of_the_calendar_is_one(database: Database, seen: str) -> None:
+    somebody(database, {"seen": seen})
+    people = [shop.Person(id="somebody", locale=None, created_at=NOW, attributes={"seen": seen})]
+    new_year, spring, may = (
+        datetime.fromisoformat(day) for day in ("2027-01-01T12Z", "2027-03-01T12Z", "2027-05-01T12Z")
+    )
+    days = [near + timedelta(days=off) for near in (new_year, spring, may) for off in (-3, -2, -1, 0, 1)]
+    rule = {"seen": {"anniversary_in": "0 days"}}
+    found = [day for day in days if chosen(database, rule, day)]
+    assert found == [day for day in days if plainly.chosen(rule, people, day)]
+    assert len(found) == 1

@@ -82,6 +82,7 @@ def told(text: str) -> list[str]:
         ("birthday: {before: 10 days ago, after: 10 days ago}", "`birthday: {after: 10 days ago}` can never hold"),
         ("birthday: {between: [2000-01-01, today], before: 1999-01-01}", "`birthday: {before: 1999-01-01}` can never hold"),
         ("birthday: {anniversary_in: 8 days, anniversary_within: 7 days}", "`birthday: {anniversary_within: 7 days}` can never hold"),
+        ("seen: {anniversary_in: 8 days, anniversary_within: 7 days}", "`seen: {anniversary_within: 7 days}` can never hold"),
         ("seen: {after: in 1 day, before: 2 days ago}", "`seen: {before: 2 days ago}` can never hold"),
         ("id: {present: false}", "1:6: error: `id: {present: false}` can never hold. Every customer has one."),
         ("lot: {of: x, at_least: 50, less_than: 20}", "`lot: {of: x, less_than: 20}` can never hold"),

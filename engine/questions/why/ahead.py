@@ -17,7 +17,8 @@ from sqlalchemy import Connection, select
 
 from engine.model import AttributeType
 from engine.questions.trace import Node
-from engine.rules.syntax import Ago, Attribute, Condition, Did, Got, InSegment, Measured, Rfm, parts
+from engine.rules.operators import OPERATORS, Takes
+from engine.rules.syntax import Ago, Attribute, Condition, Did, Got, InSegment, Measured, Rfm, Test, parts
 from engine.rules.workspace import Workspace
 from engine.scalars import first_instant, instant
 from engine.store.tables import consents, contact_points, customers, events, messages
@@ -30,6 +31,9 @@ MOST_RECORDS, MOST_INSTANTS = 300, 2000
 
 BY_RECORDS = frozenset({"times", "sum", "avg", "min", "max", "distinct", "first", "last"})
 """Measures that change only when an event enters or leaves the window, or reaches an age that the rule names."""
+
+COME_ROUND = frozenset(operator.name for operator in OPERATORS.values() if operator.takes is Takes.DAYS)
+"""What a test of these says may change at any midnight."""
 
 INSTANT, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
@@ -157,6 +161,8 @@ def _ranks(leaf: Condition) -> bool:
 
 def _changes_by_day(leaf: Condition) -> bool:
     """Whether a condition may change between the instants that its records and spans make: then each midnight is tried, too."""
+    if any(isinstance(part, Test) and part.operator in COME_ROUND for part in _within(leaf)):
+        return True
     match leaf:
         case Attribute(type=AttributeType.DATE):
             return any(True for _ in _spans(leaf))
