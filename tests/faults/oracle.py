@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
+from engine.ledger.outages import DOWN, LATER, REFUSED
+from engine.ledger.proofs import PROVED
 from engine.measure.report import Report, report
 from engine.model import FINAL, DeliveryClass, MessageClass, State
 from engine.store import Database
-from engine.store.tables import attempts, contact_points, events, look_ups, messages, runs
+from engine.store.tables import attempts, contact_points, events, look_ups, messages, runs, spending
 from tests.faults.record import Taken
 
 
@@ -66,7 +68,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """The tables as they stand at the end, by message key."""
+    """The tables as they stand at the end, by message key; what was `spent`, in millionths, by the name of its cap."""
 
     rows: Mapping[str, Any]
     attempts: Mapping[str, Sequence[Any]]
@@ -75,6 +77,7 @@ class Ledger:
     addresses: Sequence[str]
     report: Report
     looks: Mapping[str, str]
+    spent: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +136,12 @@ def read_ledger(database: Database, *, now: datetime) -> Ledger:
         told = connection.execute(select(events).where(events.c.message_id.is_not(None))).all()
         looked = connection.execute(select(look_ups)).all()
         known = connection.execute(select(contact_points.c.address)).scalars().all()
+        spent = {row.key: row.spent for row in connection.execute(select(spending))}
     books = report(database, now=now)
     looks = {database.message_key(one.message_id): f"looks {one.looks}, failures {one.failures}" for one in looked}
-    return Ledger(rows=rows, attempts=tried, runs=launched, events=told, addresses=known, report=books, looks=looks)
+    return Ledger(
+        rows=rows, attempts=tried, runs=launched, events=told, addresses=known, report=books, looks=looks, spent=spent
+    )
 
 
 def judge(seen: Evidence) -> list[Verdict]:
@@ -287,6 +293,24 @@ def _too_doubtful(seen: Evidence) -> str:
     return f"of {unheard} hand-overs nobody heard the end, {seen.doubts} could be" if unheard > seen.doubts else ""
 
 
+_NOT_TAKEN = frozenset({"rejected", "not_sent", DOWN, REFUSED, LATER})
+
+
+def _miscounted(seen: Evidence) -> str:
+    """What is proved of a hand-over whose sender never heard its end may still be counted: its own late answer would give it back."""
+    least, most = Counter(dict.fromkeys(seen.ledger.spent, 0)), Counter[str]()
+    for one in (each for tried in seen.ledger.attempts.values() for each in tried):
+        for key in one.reserved_under.split("\n") if one.reserved_under else ():
+            least[key] += 0 if one.outcome in {*_NOT_TAKEN, *PROVED} else one.cost
+            most[key] += 0 if one.outcome in _NOT_TAKEN or (one.outcome in PROVED and one.ended_at) else one.cost
+    spent = seen.ledger.spent
+    return _few(
+        f"{key}: {spent.get(key, 0)}, and at least {least[key]}, at most {most[key]} was taken"
+        for key in least
+        if not least[key] <= spent.get(key, 0) <= most[key]
+    )
+
+
 Check = Callable[[Evidence], str]
 """Looks at the evidence; what it objects to, empty where it does not."""
 
@@ -306,6 +330,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "I10": ("a sick campaign holds up no healthy one", _held_up),
     "I11": ("no address and no secret in the log", _told),
     "I12": ("after the last fault all comes to rest, unaided", _restless),
+    "I13": ("what is kept as spent is what the vendor took or may have taken, no more and no less", _miscounted),
     "F4": ("a daemon that ends on SIGTERM leaves nothing in its hands", lambda seen: _few(seen.left_behind)),
     "G2": ("where the vendor can be asked or remembers keys, every doubt is settled", _never_settled),
     "G3": ("doubt is bounded by what was in flight", _too_doubtful),

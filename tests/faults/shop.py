@@ -46,6 +46,8 @@ channels:
   email:
     commercial: {{provider: {commercial}, from: Example Records <news@shop.example>}}
     transactional: {{provider: courier, from: Example Records <receipts@shop.example>}}
+prices: {{email: 0.0004}}
+guards: {{spend: {{a_run: 1000, a_day: 1000}}}}
 sending:
   dispatch: {dispatch}
   threads: {threads}

@@ -32,8 +32,9 @@ def row(number: int, state: str, **changes: Any) -> Any:
     return SimpleNamespace(**{**plain, **stamps, "delivery": "at_most_once", "possible_duplicate": False, **changes})
 
 
-def attempt(outcome: str | None) -> Any:
-    return SimpleNamespace(began_at=NOW, ended_at=NOW if outcome else None, outcome=outcome)
+def attempt(outcome: str | None, *, heard: bool = True) -> Any:
+    ended = NOW if outcome and heard else None
+    return SimpleNamespace(began_at=NOW, ended_at=ended, outcome=outcome, cost=400, reserved_under="run 1\nall today")
 
 
 def line(states: dict[State, int]) -> Line:
@@ -72,6 +73,7 @@ LEDGER = Ledger(
     addresses=["reader@customers.example"],
     report=Report(as_of=NOW, lines=(line({State.ACCEPTED: 2, State.REJECTED: 1, State.UNKNOWN: 1}),)),
     looks={},
+    spent={"run 1": 1600, "all today": 1600},
 )
 SOUND = Evidence(
     ledger=LEDGER,
@@ -136,6 +138,9 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
     "something is open": ("I12", lambda: moved("k-3", state="in_doubt")),
     "more doubt than there were faults": ("G3", lambda: replace(SOUND, doubts=0)),
     "a doubt that could be settled": ("G2", lambda: replace(SOUND, settles=True)),
+    "money that was given back twice": ("I13", lambda: ledger(spent={"run 1": 1600, "all today": 1200})),
+    "money that was not given back": ("I13", lambda: ledger(spent={"run 1": 2000, "all today": 1600})),
+    "money under a name that nothing was spent under": ("I13", lambda: ledger(spent={**LEDGER.spent, "run 2": 400})),
     "left in flight": ("F4", lambda: replace(SOUND, left_behind=["k-1"])),
 }
 
@@ -145,6 +150,14 @@ def test_each_lie_meets_its_objection(lie: str) -> None:
     """The check that is meant for it objects; others may, too, where one lie is several."""
     name, told = LIES[lie]
     assert name in {verdict.name for verdict in judge(told()) if not verdict.holds}
+
+
+@pytest.mark.parametrize(("spent", "sound"), [(1600, True), (2000, True), (1200, False), (2400, False)])
+def test_money_of_what_nobody_heard_of_may_count_though_it_never_arrived(spent: int, sound: bool) -> None:
+    """Once more at most: not twice, and nothing less than what was taken."""
+    more = {**LEDGER.attempts, "k-2": [attempt("rejected"), attempt("never_arrived", heard=False)]}
+    told = judge(ledger(attempts=more, spent={"run 1": spent, "all today": spent}))
+    assert all(verdict.holds for verdict in told if verdict.name == "I13") is sound
 
 
 def test_every_check_is_lied_to() -> None:

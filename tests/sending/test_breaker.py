@@ -97,9 +97,11 @@ def test_each_trial_that_fails_makes_the_pause_longer_up_to_a_limit(now: datetim
 
 def test_a_trial_that_nobody_hears_of_is_followed_by_another_one(now: datetime) -> None:
     """Its sender died: a minute later the next message tries."""
-    breakers, later = opened(now), now + FIRST_PAUSE
+    a_moment = timedelta(milliseconds=5)
+    breakers, later = opened(now), now + FIRST_PAUSE + a_moment
     assert breakers.admit("relay", 1, later) == 1
     assert breakers.waits_until("relay", later) is not None
+    assert breakers.admit("relay", 1, later - a_moment) == 0  # another thread, which looked at the clock before
     assert breakers.waits_until("relay", later + PROBE_PATIENCE) is None
     assert breakers.admit("relay", 1, later + PROBE_PATIENCE) == 1
 

@@ -74,6 +74,15 @@ def test_a_vendor_that_is_not_there_uses_up_no_attempts() -> None:
     assert not retry(message(now=NOW, attempts=9), nobody, SENDING, now=later, jitter=random.Random(1)).worthwhile
 
 
+def test_a_vendor_that_refuses_us_kills_nothing_that_is_of_use() -> None:
+    """Not even what waited for something else for days, and is refused at its first try."""
+    refused, later = NotSent(code="http_401", no_access=True), NOW + 2 * SENDING.retry_for
+    waits = message(now=NOW, attempts=1)
+    assert retry(waits, refused, SENDING, now=later, jitter=random.Random(1)).worthwhile
+    too_late = replace(waits, not_after=later)
+    assert not retry(too_late, refused, SENDING, now=later, jitter=random.Random(1)).worthwhile
+
+
 def test_what_was_spared_makes_no_later_wait_longer() -> None:
     """A dozen attempts of an outage before it: a vendor that says two seconds is asked again within seconds."""
     spared = Spared(attempts={message(now=NOW).id: 12})
