@@ -40,15 +40,15 @@ def _means_all() -> ColumnElement[bool]:
 
 def end_open(connection: Connection, message_ids: Collection[int], outcome: str) -> None:
     """The hand-overs of these messages that had no plain answer ended so, and what was reserved for them is given back: of each
-    once, as it has an end then. Not of one whose sender died: if it only slept, its own answer gives the money back.
+    once, as it has an end then. If its sender only slept, it finds that when its own answer comes.
 
     Call it last, after all other locks: senders lock the money last, too.
     """
     if not message_ids:
         return
     a, mine = attempts.c, attempts.c.message_id.in_(sorted(message_ids))
-    unclear = (mine, a.outcome == "ambiguous")
-    reserved = connection.execute(select(a.cost, a.reserved_under).where(*unclear, a.reserved_under.is_not(None))).all()
-    unanswered = or_(a.outcome.is_(None), a.outcome == "ambiguous")
-    connection.execute(update(attempts).where(mine, unanswered).values(outcome=outcome))
-    give_back_reserved(connection, ((row.cost, row.reserved_under) for row in reserved))
+    unclear = (mine, or_(a.outcome.is_(None), a.outcome == "ambiguous"))
+    locked = select(a.cost, a.reserved_under).where(*unclear).order_by(a.message_id, a.number).with_for_update()
+    reserved = connection.execute(locked).all()
+    connection.execute(update(attempts).where(*unclear).values(outcome=outcome))
+    give_back_reserved(connection, ((row.cost, row.reserved_under) for row in reserved if row.reserved_under))

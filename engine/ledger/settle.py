@@ -14,7 +14,7 @@ from engine.ledger.consent import suppress_contact_point
 from engine.ledger.moves import move_claimed
 from engine.ledger.outages import DOWN, LATER, REFUSED
 from engine.ledger.proofs import PROVED
-from engine.ledger.spending import FREE, Cost, give_back
+from engine.ledger.spending import FREE, Cost, correct
 from engine.ledger.tallies import note
 from engine.model import Claim, Message, Reason
 from engine.provider import Accepted, Ambiguous, NotSent, Outcome, Rejected
@@ -55,6 +55,7 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: 
         moved = sum(
             move_claimed(connection, transition, *moves, now=now) for transition, moves in _by_transition(ended, now)
         )
+        proved = _proved(connection, ended)
         _CLOSING.run(connection, [_closed(one, now) for one in ended])
         for one in ended:
             if isinstance(one.outcome, Rejected) and one.outcome.suppress and one.message.sent_to:
@@ -67,9 +68,10 @@ def settle(database: Database, ended: Sequence[Ended], *, now: datetime, again: 
                     at=now,
                     source="provider",
                 )
-        not_taken = _proved(connection, ended)
-        give_back(
-            connection, (one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected) or one in not_taken)
+        correct(
+            connection,
+            not_taken=(one.cost for one in ended if isinstance(one.outcome, NotSent | Rejected) and one not in proved),
+            taken=(one.cost for one in proved if isinstance(one.outcome, Accepted)),
         )
         note(connection, "errors", (_run(one.message) for one in ended if _bad(one)), at=now)
         return moved
@@ -86,14 +88,15 @@ def _open(connection: Connection, ended: Sequence[Ended]) -> list[Ended]:
 
 
 def _proved(connection: Connection, ended: Sequence[Ended]) -> list[Ended]:
-    """Those in doubt, of whom it was proved before their answer came that the vendor did not take them."""
-    dear = [one for one in ended if isinstance(one.outcome, Ambiguous) and one.cost.keys]
+    """Those of whom it was proved before their answer came that the vendor did not take them: their money was given back."""
+    dear = {(one.message.id, one.message.attempts): one for one in ended if one.cost.keys}
     if not dear:
         return []
     c = attempts.c
-    theirs = (c.message_id.in_([one.message.id for one in dear]), c.outcome.in_(PROVED))
-    proved = {tuple(row) for row in connection.execute(select(c.message_id, c.number).where(*theirs))}
-    return [one for one in dear if (one.message.id, one.message.attempts) in proved]
+    theirs = select(c.message_id, c.number, c.outcome).where(c.message_id.in_(sorted(number for number, _ in dear)))
+    locked = connection.execute(theirs.order_by(c.message_id, c.number).with_for_update())
+    found = [dear.get((row.message_id, row.number)) for row in locked if row.outcome in PROVED]
+    return [one for one in found if one is not None]
 
 
 def _bad(one: Ended) -> bool:

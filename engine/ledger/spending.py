@@ -79,16 +79,18 @@ def reserve(connection: Connection, costs: Sequence[tuple[int, Cost]], *, now: d
     return refused
 
 
-def give_back(connection: Connection, costs: Iterable[Cost]) -> None:
-    """The vendor surely did not take these."""
-    less = Counter[str]()
-    for cost in costs:
-        less.subtract(dict.fromkeys(cost.keys, cost.amount))
-    _add(connection, less)
+def correct(connection: Connection, *, not_taken: Iterable[Cost], taken: Iterable[Cost]) -> None:
+    """What the vendor surely did not take is free again; what it took after all, though that had been given back, is spent."""
+    more = Counter[str]()
+    for cost in taken:
+        more.update(dict.fromkeys(cost.keys, cost.amount))
+    for cost in not_taken:
+        more.subtract(dict.fromkeys(cost.keys, cost.amount))
+    _add(connection, more)
 
 
 def give_back_reserved(connection: Connection, reserved: Iterable[tuple[int | None, str | None]]) -> None:
-    """The same for attempts of long ago, each by its cost and the names that it was reserved under, as they stand in the ledger."""
+    """The vendor surely did not take these attempts, each by its cost and the names that it was reserved under, as they stand in the ledger."""
     less = Counter[str]()
     for cost, names in reserved:
         less.subtract(dict.fromkeys(names.split("\n") if names else (), cost or 0))

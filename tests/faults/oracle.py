@@ -293,21 +293,17 @@ def _too_doubtful(seen: Evidence) -> str:
     return f"of {unheard} hand-overs nobody heard the end, {seen.doubts} could be" if unheard > seen.doubts else ""
 
 
-_NOT_TAKEN = frozenset({"rejected", "not_sent", DOWN, REFUSED, LATER})
+_NOT_TAKEN = frozenset({"rejected", "not_sent", DOWN, REFUSED, LATER, *PROVED})
 
 
 def _miscounted(seen: Evidence) -> str:
-    """What is proved of a hand-over whose sender never heard its end may still be counted: its own late answer would give it back."""
-    least, most = Counter(dict.fromkeys(seen.ledger.spent, 0)), Counter[str]()
+    taken = Counter(dict.fromkeys(seen.ledger.spent, 0))
     for one in (each for tried in seen.ledger.attempts.values() for each in tried):
         for key in one.reserved_under.split("\n") if one.reserved_under else ():
-            least[key] += 0 if one.outcome in {*_NOT_TAKEN, *PROVED} else one.cost
-            most[key] += 0 if one.outcome in _NOT_TAKEN or (one.outcome in PROVED and one.ended_at) else one.cost
+            taken[key] += 0 if one.outcome in _NOT_TAKEN else one.cost
     spent = seen.ledger.spent
     return _few(
-        f"{key}: {spent.get(key, 0)}, and at least {least[key]}, at most {most[key]} was taken"
-        for key in least
-        if not least[key] <= spent.get(key, 0) <= most[key]
+        f"{key}: {spent.get(key, 0)}, and {taken[key]} was taken" for key in taken if spent.get(key, 0) != taken[key]
     )
 
 

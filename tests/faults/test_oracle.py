@@ -32,8 +32,8 @@ def row(number: int, state: str, **changes: Any) -> Any:
     return SimpleNamespace(**{**plain, **stamps, "delivery": "at_most_once", "possible_duplicate": False, **changes})
 
 
-def attempt(outcome: str | None, *, heard: bool = True) -> Any:
-    ended = NOW if outcome and heard else None
+def attempt(outcome: str | None) -> Any:
+    ended = NOW if outcome else None
     return SimpleNamespace(began_at=NOW, ended_at=ended, outcome=outcome, cost=400, reserved_under="run 1\nall today")
 
 
@@ -150,14 +150,6 @@ def test_each_lie_meets_its_objection(lie: str) -> None:
     """The check that is meant for it objects; others may, too, where one lie is several."""
     name, told = LIES[lie]
     assert name in {verdict.name for verdict in judge(told()) if not verdict.holds}
-
-
-@pytest.mark.parametrize(("spent", "sound"), [(1600, True), (2000, True), (1200, False), (2400, False)])
-def test_money_of_what_nobody_heard_of_may_count_though_it_never_arrived(spent: int, sound: bool) -> None:
-    """Once more at most: not twice, and nothing less than what was taken."""
-    more = {**LEDGER.attempts, "k-2": [attempt("rejected"), attempt("never_arrived", heard=False)]}
-    told = judge(ledger(attempts=more, spent={"run 1": spent, "all today": spent}))
-    assert all(verdict.holds for verdict in told if verdict.name == "I13") is sound
 
 
 def test_every_check_is_lied_to() -> None:

@@ -191,6 +191,37 @@ def test_what_never_arrived_is_paid_for_once(shop: Shop) -> None:
     assert report(shop.database, now=shop.clock.now()).lines[0].cost == 6
 
 
+class Gone(BaseException):
+    """The sender's process ends."""
+
+
+def test_who_dies_keeps_no_money_of_what_never_arrived(shop: Shop) -> None:
+    """Nobody heard the end of its hand-overs; the vendor, asked twice, never had them, and the cap has room for them again."""
+
+    def ends(outgoing: Outgoing) -> Outcome:
+        raise Gone
+
+    limit(shop, "spend: {a_run: 100, a_day: 6}", "guards: {spend: {a_day: 6}}")
+    shop.provider = Asked(NotFound())
+    shop.provider.answer = ends
+    shop.launch()
+    with pytest.raises(Gone):
+        shop.sender().work([Lane.BULK])
+    (money,) = reserved(shop)
+    assert money > 0
+    for _ in range(12):
+        shop.pass_time(minutes=1)
+        sender = shop.sender()
+        sender.tidy()
+        sender.reconcile()
+    assert reserved(shop) == {0}
+    shop.provider.answer = lambda outgoing: Accepted()
+    shop.pass_time(minutes=1)
+    shop.sender().drain()
+    assert Counter(shop.states()) == {State.ACCEPTED: PEOPLE}
+    assert reserved(shop) == {6_000_000}
+
+
 @pytest.mark.parametrize("how", ["found", "reported", "judged"])
 def test_what_was_dropped_after_all_is_given_back_once(shop: Shop, how: str) -> None:
     """However late, and however often it is told."""
