@@ -20,6 +20,7 @@ from engine.errors import AnotherDatabase, HeldBack, Quarantined
 from engine.ledger import brakes, restores
 from engine.ledger.balance import balance
 from engine.ledger.links import link_id
+from engine.ledger.tallies import tally
 from engine.model import Lane, Reason, State
 from engine.provider import Accepted, Finding, NotFound, Outgoing
 from engine.scalars import clock_time
@@ -27,6 +28,7 @@ from engine.sending.restored import begin_watched, suspicion
 from engine.sending.sender import Sender
 from engine.sending.witness import place
 from engine.store import Database, open_database
+from engine.store.tables import EPOCH
 from tests.conftest import NOW, SECRET
 from tests.postgres import Server
 from tests.sending.shop import Scripted, Shop
@@ -126,6 +128,8 @@ def test_what_may_have_left_is_in_doubt_and_ends_unknown_where_nobody_can_be_ask
         sender.drain()
         doubts = [row for row in shop.rows() if row.state == State.IN_DOUBT]
         assert [row.reason for row in doubts] == [Reason.RESTORED] * 5
+        with shop.database.reading() as connection:  # no vendor's doing, and nothing to pause a campaign for
+            assert tally(connection, "news", since=EPOCH).errors == 0
         shop.pass_time(hours=73)
         sender.drain()
     assert Counter(shop.states()) == {State.ACCEPTED: 4, State.UNKNOWN: 5}
