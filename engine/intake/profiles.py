@@ -6,6 +6,7 @@ a no that came from elsewhere than an import (a link, a keyword, a webhook): wha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engine.intake.result import ADDED, CHANGED, UNCHANGED, Taken, rejected
+from engine.ledger.consent import follow
 from engine.model import Channel, ConsentRule, ConsentStatus, Plain
 from engine.settings import Settings
 from engine.store import Database, bulk
@@ -55,11 +57,14 @@ class _Consent:
 
 @dataclass(kw_only=True, slots=True)
 class _Point:
-    """A contact point: `id` is None until it is written; `said` are the consents to append, in their order."""
+    """A contact point: `id` is None until it is written; `said` are the consents to append, in their order. former: the address
+    that is stored, where it has another one now.
+    """
 
     id: int | None
     address: str
     moved: bool = False
+    former: str = ""
     consents: dict[str, _Consent] = field(default_factory=dict)
     said: list[tuple[str, _Consent]] = field(default_factory=list)
 
@@ -133,6 +138,7 @@ def _move(profile: _Profile, said: Said) -> bool:
     for channel, address in said.addresses.items():
         point = profile.points.setdefault(channel, _Point(id=None, address=""))
         if point.address != address:
+            point.former = point.former or point.address
             point.address, point.moved, moved = address, True, True
     return moved
 
@@ -250,6 +256,7 @@ def _write_points(connection: Connection, profiles: Iterable[_Profile], terms: T
     rows = [{"this": p.id, "to": p.address, "hash": hashed(p.address)} for _, _, p in moved if p.id is not None]
     if rows:
         connection.execute(changing, rows)
+    _let_follow(connection, ((channel, p) for _, channel, p in moved if p.former), terms)
     rows = [
         {
             "customer_id": owner,
@@ -264,6 +271,16 @@ def _write_points(connection: Connection, profiles: Iterable[_Profile], terms: T
         adding = insert(contact_points).returning(point.id, point.customer_id, point.channel)
         for row in connection.execute(adding, rows):
             new[row.customer_id, row.channel].id = row.id
+
+
+def _let_follow(connection: Connection, moved: Iterable[tuple[Channel, _Point]], terms: Terms) -> None:
+    """Whoever said no at the former address has said it."""
+    hashed = terms.database.address_hash
+    moves: dict[Channel, dict[bytes, set[bytes]]] = defaultdict(lambda: defaultdict(set))
+    for channel, point in moved:
+        moves[channel][hashed(point.former)].add(hashed(point.address))
+    for channel, theirs in moves.items():
+        follow(connection, terms.database, channel, theirs)
 
 
 def _append_consents(connection: Connection, profiles: Iterable[_Profile], terms: Terms) -> None:

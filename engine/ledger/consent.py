@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
@@ -9,6 +10,9 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from engine.model import Channel, ConsentStatus, SuppressionReason
 from engine.store import Database
 from engine.store.tables import consents, contact_points, customers, messages, runs, suppressions
+
+ASKED_FOR = frozenset({SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED})
+"""What a person said. STOP is a withdrawal of consent (GDPR, Article 7(3); 47 CFR 64.1200(a)(10)), and a complaint is no less."""
 
 
 def bump(connection: Connection, customer_ids: list[int]) -> None:
@@ -120,6 +124,21 @@ def suppress_hash(
         connection.execute(update(suppressions).where(*there).values(at=at, source=source))
     bump(connection, customers_at(connection, channel, hashed))
     return added == 1
+
+
+def follow(
+    connection: Connection, database: Database, channel: Channel, moves: Mapping[bytes, Collection[bytes]]
+) -> None:
+    """People have new addresses, by the hashes of their former ones: what was said of those holds for these, too. That an address
+    is dead is its own matter, and stays with it.
+    """
+    s = suppressions.c
+    asked_for = (s.lifted_at.is_(None), s.reason.in_([reason.value for reason in ASKED_FOR]))
+    said = select(suppressions).where(s.channel == channel.value, s.address_hash.in_(sorted(moves)), *asked_for)
+    for row in connection.execute(said.order_by(s.id)).all():
+        for hashed in sorted(moves[row.address_hash]):
+            reason = SuppressionReason(row.reason)
+            suppress_hash(connection, database, channel, hashed, reason, at=row.at, source=row.source)
 
 
 def standing(channel: Channel, hashed: bytes) -> tuple[ColumnElement[bool], ...]:

@@ -18,8 +18,6 @@ from engine.model import Channel, ConsentStatus, SuppressionReason
 from engine.store import Database
 from engine.store.tables import consents, contact_points, customers, suppressions
 
-ASKED_FOR = frozenset({SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED})
-"""What a person said. STOP is a withdrawal of consent (GDPR, Article 7(3); 47 CFR 64.1200(a)(10)), and a complaint is no less."""
 BY_HAND = "hand"
 """The source of a consent that was put down here."""
 
@@ -122,7 +120,7 @@ def _lift(
     told = Lifted(suppression=number, channel=channel, reason=reason)
     points = _points(connection, channel, row.address_hash)
     opened, closed = set[str](), set[str]()
-    if reason in ASKED_FOR:
+    if reason in consent.ASKED_FOR:
         refused, opened = _agreed_anew(connection, points, row.at, yes)
         if refused:
             return replace(told, refused=refused)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from engine.errors import IntakeError
 from engine.intake import Fate, Imported, import_customers, take_customers
+from engine.ledger.consent import suppress_contact_point
 from engine.model import Channel, Plain, SuppressionReason
 from engine.store import Database
 from engine.store.tables import consents, contact_points, customers, suppressions
@@ -190,6 +191,34 @@ def test_a_suppressed_address_stays_suppressed(take: Take, database: Database, n
             select(contact_points).where(contact_points.c.address_hash == row["address_hash"])
         ).one()
     assert (kept.reason, point.address) == ("complained", "a@shop.example")
+
+
+def test_what_a_person_said_follows_them_to_a_new_address(take: Take, database: Database, now: datetime) -> None:
+    """A STOP and a complaint do, of whatever address the file brings last; that the old one bounced, or what was lifted, does not."""
+    earlier = now - timedelta(days=9)
+
+    def standing() -> dict[str, set[tuple[str, datetime]]]:
+        names = {database.address_hash(f"{name}@shop.example"): name for name in "abcx"}
+        found: dict[str, set[tuple[str, datetime]]] = {}
+        with database.reading() as connection:
+            for row in connection.execute(select(suppressions).where(suppressions.c.lifted_at.is_(None))):
+                found.setdefault(names[row.address_hash], set()).add((row.reason, row.at))
+        return found
+
+    take("id,email\nc1,a@shop.example\nc2,a@shop.example\nc3,c@shop.example\n")
+    with database.writing() as connection:
+        for reason in (SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED, SuppressionReason.BOUNCED):
+            suppress_contact_point(
+                connection, database, Channel.EMAIL, "a@shop.example", reason, at=earlier, source="webhook"
+            )
+        connection.execute(
+            update(suppressions)
+            .where(suppressions.c.reason == SuppressionReason.COMPLAINED.value)
+            .values(lifted_at=now, lifted_by="Eva", lifted_why="a new yes")
+        )
+    take("id,email\nc1,x@shop.example\nc1,b@shop.example\nc3,a@shop.example\n")
+    said = {(SuppressionReason.OPTED_OUT.value, earlier)}
+    assert standing() == {"a": {*said, (SuppressionReason.BOUNCED.value, earlier)}, "b": said}
 
 
 def test_a_word_about_an_address_that_is_not_there_is_rejected_unless_silence_says_the_same(
