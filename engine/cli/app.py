@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 from zoneinfo import ZoneInfo
 
 import typer
@@ -147,6 +148,21 @@ def fail(error: RegularsError) -> int:
     return 2
 
 
+class _Said(io.TextIOBase):
+    """stderr as it is when something is said. Where nothing can be written to it (its disk is full, nobody reads it), that is
+    lost: what cannot be told about is done all the same.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def log_to_stderr(level: int = logging.INFO) -> None:
     """The daemon's log: one line an event; ids and counts, never an address or a secret."""
     import structlog  # here: only the daemon logs
@@ -160,6 +176,6 @@ def log_to_stderr(level: int = logging.INFO) -> None:
             else structlog.dev.ConsoleRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # stderr as it is when something is said
+        logger_factory=lambda *_: structlog.PrintLogger(cast("TextIO", _Said())),
         cache_logger_on_first_use=False,
     )

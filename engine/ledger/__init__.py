@@ -1,5 +1,7 @@
 """Owed and happened: messages, attempts, events. The only writers of a state.
 
+The core is six files, to be read in this order: moves, owe, claim, hand_over, settle, doubts. All others stand around them.
+
 owe        a run and what it owes, in one transaction          claim      batches under a lease, and their recovery
 hand_over  the durable intent before a provider's call         settle     the provider's answer, made a state
 doubts     what is done when no answer came                    record     what webhooks and links report

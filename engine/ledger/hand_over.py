@@ -120,7 +120,8 @@ _REVISIONS = {bump: Prepared(partial(_revision_of, shared=not bump)) for bump in
 
 
 def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> None:
-    # While an earlier hand-over is in doubt nothing of it may change; after a sure refusal all is made anew.
+    # While an earlier hand-over is in doubt nothing of it may change but what stands around it (its hash is of what left
+    # last); after a sure refusal all is made anew.
     def frozen(message: Message) -> bool:
         return message.doubt_since is not None and not message.suspect
 
@@ -130,7 +131,7 @@ def _begin(connection: Connection, intents: Sequence[Intent], now: datetime) -> 
         move_claimed(connection, "begin", *moves, now=now, leased=True)
         for moves in (
             [(intent.message.claim, {**_attempt(intent), **_content(intent)}) for intent in fresh],
-            [(intent.message.claim, _attempt(intent)) for intent in again],
+            [(intent.message.claim, {**_attempt(intent), "content_hash": intent.content_hash}) for intent in again],
         )
     )
     if begun != len(intents):

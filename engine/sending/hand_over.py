@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 
 SETTLE_SECONDS = 0.05
 """An answer waits at most about so long for others to be written down with it."""
+LAST_SECONDS = 10.0
+"""For so long a sender that must stop tries to write answers down."""
 
 FAULT_WAIT = timedelta(seconds=1)
 """What could not leave for a fault of ours comes again after so long, or longer the more often it did."""
@@ -233,16 +236,22 @@ def _ended(desk: Desk, sent: Leaving, outcome: Outcome, own: Spared = NOTHING) -
 
 
 def _settle_until_written(desk: Desk, ended: Sequence[Ended]) -> None:
-    """Never go on before these answers are on disk; a sender that must stop leaves them to the lease."""
-    again, wait, last = False, 0.05, time.monotonic() + desk.setup.workspace.settings.sending.lease.total_seconds()
+    """Never go on before these answers are on disk, however long that takes: what is known to be taken shall not be in doubt. A
+    sender that must stop gives them some time more, and then leaves them to the lease.
+    """
+    again, wait, last = False, 0.05, math.inf
     while True:
         try:
             settle(desk.database, ended, now=desk.now(), again=again)
         except (StoreError, SQLAlchemyError):
-            log.exception("answers cannot be written yet", messages=len(ended))
-            if desk.stopping() or time.monotonic() > last:
+            if not again:
+                log.exception("answers cannot be written yet", messages=len(ended))
+            last = min(last, time.monotonic() + LAST_SECONDS) if desk.stopping() else last
+            if time.monotonic() > last:
                 raise
             time.sleep(wait)
-            again, wait = True, min(wait * 2, 5.0)
+            again, wait = True, min(wait * 2, 1.0)
         else:
+            if again:
+                log.info("answers are written after all", messages=len(ended))
             return

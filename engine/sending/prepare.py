@@ -149,8 +149,9 @@ def _write(desk: Desk, message: Message, run: Launched, facts: Facts, now: datet
 
 
 def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop, now: datetime) -> Leaving | Kept:
-    """Values and content, by this way. While an earlier hand-over is in doubt all is as it was then, to the byte; after a sure
-    refusal all is made anew. Raises ContentError or ProviderError.
+    """Values and content, by this way. While an earlier hand-over is in doubt all is as it was then, to the byte, but for a marked
+    one whose key nobody knows any more, where a setting that every message carries was changed since; after a sure refusal all is
+    made anew. Raises ContentError or ProviderError.
     """
     provider = desk.setup.providers.get(hop.provider)
     if provider is None:
@@ -164,7 +165,7 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
         raise ProviderError(f'the provider "{hop.provider}" cannot promise exactly_once', where="config.yaml: channels")
     written = content_hash(outgoing.content)
     frozen_as = message.content_hash if message.doubt_since is not None and not message.suspect else None
-    if frozen_as is not None and not message.possible_duplicate and written != frozen_as:
+    if frozen_as not in (None, written) and (not message.possible_duplicate or _remembered(desk.setup, message, now)):
         return Doubted(message=message, reason=Reason.CONTENT_CHANGED)
     intent = Intent(
         message=message,
@@ -187,8 +188,11 @@ def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:
     """Whether a message in doubt may be handed over again at this instant: it is the one marked re-send of its class, or
     the same provider still remembers the key.
     """
-    if message.possible_duplicate:
-        return True
+    return message.possible_duplicate or _remembered(setup, message, now)
+
+
+def _remembered(setup: Setup, message: Message, now: datetime) -> bool:
+    """Whether its provider still knows its key."""
     provider = setup.providers.get(message.provider or "")
     window = provider.capabilities.repeatable_for if provider else None
     return window is not None and message.first_sent_at is not None and now < message.first_sent_at + window

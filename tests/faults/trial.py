@@ -204,7 +204,7 @@ class Trial:
         """Wait for the moment, then strike."""
         self.until(lambda: self.vendor.requests >= act.requests or self.watch.at_rest, idle=3.0)
         self.blows[act.blow] += 1
-        if act.blow not in (Blow.OUTAGE, Blow.TERM):
+        if act.blow not in (Blow.OUTAGE, Blow.TERM, Blow.LOCK):  # none of these kills, and answers are kept
             self.shaken += IN_FLIGHT * (self.plan.daemons if act.blow in _ALL_FEEL else 1)
         _BLOWS[act.blow](self, act.chance)
         self.revive()

@@ -6,9 +6,11 @@ import errno
 import shutil
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,15 @@ from sqlalchemy.exc import OperationalError
 from engine.campaigns import launch as campaigns
 from engine.campaigns.schedules import Occurrence
 from engine.clock import SteppedClock
+from engine.content.links import Links
+from engine.content.render import content_hash
 from engine.errors import StoreError
 from engine.intake import take_customers
 from engine.ledger import hand_over
 from engine.ledger.balance import balance
 from engine.ledger.cancel import cancel
 from engine.ledger.consent import suppress_contact_point
+from engine.ledger.judge import Judgement, judge
 from engine.ledger.record import record_events
 from engine.model import Channel, EventName, Lane, Reason, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outgoing, ProviderEvent, Rejected
@@ -128,6 +133,85 @@ def test_an_answer_survives_a_database_that_fails_once(shop: Shop, monkeypatch: 
     shop.launch()
     shop.sender().drain()
     assert shop.states() == [State.ACCEPTED] * 9
+
+
+def test_an_answer_is_kept_however_long_the_database_cannot_be_written(
+    tmp_path: Path, database: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a lease: what the vendor said yes to is not put in doubt, and nothing else leaves meanwhile."""
+    shop = Shop(tmp_path, database, SteppedClock(now))
+    (tmp_path / "config.yaml").write_text(
+        CONFIG.replace("deadline: 2 seconds, lease: 60", "deadline: 1 seconds, lease: 2"), encoding="utf-8"
+    )
+    shop.workspace = load_workspace(tmp_path)
+    writable, real, taken = time.monotonic() + 4, sending.settle, list[int]()
+
+    def failing(*arguments: object, **named: object) -> bool:
+        if time.monotonic() < writable:
+            taken.append(len(shop.provider.taken))
+            raise StoreError("the database is locked")
+        return real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sending, "settle", failing)
+    shop.trigger("c1", "1")
+    shop.sender().drain()
+    assert set(taken) == {1} and len(taken) > 4
+    assert shop.states() == [State.ACCEPTED]
+
+
+def test_a_sender_that_must_end_tries_some_time_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the lease decides: the vendor may have it, and that is said."""
+    monkeypatch.setattr(sending, "LAST_SECONDS", 0.3)
+    sender, tries = shop.sender(), list[float]()
+
+    def failing(*_arguments: object, **_named: object) -> bool:
+        tries.append(time.monotonic())
+        sender.stopping.set()
+        raise StoreError("the database is locked")
+
+    monkeypatch.setattr(sending, "settle", failing)
+    shop.trigger("c1", "1")
+    with pytest.raises(StoreError):
+        sender.drain()
+    assert len(tries) > 2 and tries[-1] - tries[0] > 0.2
+    assert shop.states() == [State.SENDING]
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_marked_message_is_another_one_only_where_nobody_knows_its_key(
+    tmp_path: Path, database: Database, now: datetime, remembers: bool
+) -> None:
+    """The public URL was changed since: under a key that the vendor knows no other letter leaves; else the ledger has the hash of
+    what left last.
+    """
+    shop = Shop(tmp_path, database, SteppedClock(now), customers=1)
+    (tmp_path / "templates/news/email.html").write_text(
+        '<p><a href="https://shop.example/x">See</a> <a href="{{ links.unsubscribe }}">leave</a> {{ postal_address }}</p>',
+        "utf-8",
+    )
+    shop.workspace = load_workspace(tmp_path)
+    shop.provider = Scripted(
+        lambda outgoing: Ambiguous(code="timeout"), idempotency_window=timedelta(hours=24) if remembers else None
+    )
+
+    def sender(url: str) -> Sender:
+        setup = replace(shop.setup(), links=Links("secret", url))
+        return Sender(setup=lambda: setup, database=database, clock=shop.clock)
+
+    shop.launch()
+    sender("https://shop.example").work((Lane.BULK,))
+    judge(database, [shop.rows()[0].id], Judgement.RESEND, by="Ana", why="it is not there", now=shop.clock.now())
+    shop.provider.answer = lambda outgoing: Accepted()
+    shop.pass_time(minutes=5)
+    sender("https://other.example").drain()
+    (row,) = shop.rows()
+    last = content_hash(shop.provider.taken[-1].content)
+    if remembers:
+        assert (row.state, row.reason) == (State.IN_DOUBT, Reason.CONTENT_CHANGED) and len(shop.provider.taken) == 1
+    else:
+        assert (row.state, len(shop.provider.taken)) == (State.ACCEPTED, 2)
+        assert content_hash(shop.provider.taken[0].content) != last
+    assert row.content_hash == last
 
 
 def test_answers_whose_commit_was_written_unheard_are_counted_once(
