@@ -401,7 +401,7 @@ def summed_up(
     )
 
 
-_ALL_FEEL = frozenset({Blow.CRASH, Blow.LOCK, Blow.CLOCK})
+_ALL_FEEL = frozenset({Blow.CRASH, Blow.CLOCK})
 _BLOWS: Mapping[Blow, Callable[[Trial, random.Random], None]] = {
     Blow.KILL: Trial.kill,
     Blow.COMMIT: Trial.commit,
