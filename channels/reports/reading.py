@@ -21,7 +21,7 @@ from itertools import islice
 from flufl.bounce import all_failures
 
 from channels import enhanced
-from channels.reports.words import letters, said
+from channels.reports.words import letters, said, text_of
 from engine.model import EventName, Plain, SuppressionReason
 from engine.provider import Fetched, KeyOf, ProviderEvent, storable, without_personal
 
@@ -121,8 +121,25 @@ def _told(mail: Message, parts: list[Message]) -> Iterator[Told]:
     ):  # Exim marks its bounces as automatic
         return
     later, failed = all_failures(mail)  # qmail, old Exchange and others that speak in sentences
-    if failed or later:
-        yield (_E.BOUNCED if failed else _E.DEFERRED), None, {"action": "failed" if failed else "delayed"}
+    if failed:
+        plain = [part for part in parts if part.get_content_type() == "text/plain"]
+        yield _failed("\n".join(map(text_of, plain)))
+    elif later:
+        yield _E.DEFERRED, None, {"action": "delayed"}
+
+
+_SAID = re.compile(r"(?:\(#|\b5\d\d[ -])(5\.\d{1,3}\.\d{1,3})\b")
+"""A code as qmail writes it, or in the reply of another server; not just anything with two dots in it."""
+
+
+def _failed(words: str) -> Told:
+    """What a server that speaks in sentences says of its one recipient."""
+    found = _SAID.search(words[:2000])
+    status = found[1] if found else ""
+    detail: dict[str, Plain] = {"action": "failed", **({"status": status} if status else {})}
+    if status == enhanced.MAILBOX_FULL:
+        return _E.BOUNCED_SOFT, None, detail
+    return _E.BOUNCED, SuppressionReason.BOUNCED if status in enhanced.BAD_ADDRESS else None, detail
 
 
 def _delivery(block: Message) -> Told:

@@ -30,13 +30,13 @@ _PROGRAM = re.compile(
 def said(parts: list[Message]) -> str:
     """The words of a mail's parts; empty where there are none. Plain text before HTML."""
     for kind, words in (("text/plain", str), ("text/html", _html)):
-        texts = (words(_text(part)) for part in parts if part.get_content_type() == kind and not part.get_filename())
+        texts = (words(text_of(part)) for part in parts if part.get_content_type() == kind and not part.get_filename())
         if text := next((own for text in texts if (own := _own(text))), ""):
             return text
     return ""
 
 
-def _text(part: Message) -> str:
+def text_of(part: Message) -> str:
     raw = part.get_payload(decode=True)
     if not isinstance(raw, bytes):
         return ""

@@ -22,7 +22,7 @@ from engine.ledger.keywords import Wish, language, wish, wish_of_part
 from engine.ledger.machines import spelled
 from engine.ledger.moves import move
 from engine.ledger.proofs import DROPPED, dropped, end_open
-from engine.ledger.soft_bounces import in_a_row
+from engine.ledger.soft_bounces import FAILED, in_a_row
 from engine.ledger.tallies import note
 from engine.model import TRANSITIONS, Channel, EventName, Plain, State, SuppressionReason
 from engine.provider import ProviderEvent
@@ -258,7 +258,7 @@ def _suppress_dead(
     connection: Connection, database: Database, reports: Sequence[Report], limit: SoftBounces, now: datetime
 ) -> None:
     """Addresses to which one message too many has failed."""
-    last = {report.row.id: report for report in reports if report.row and report.event.name is EventName.BOUNCED_SOFT}
+    last = {report.row.id: report for report in reports if report.row and report.event.name.value in FAILED}
     for report in last.values():
         if report.row is not None and in_a_row(connection, database, report.row, limit, now=now):
             for channel, address in report.addresses:

@@ -51,7 +51,7 @@ MEANINGS = {
     "gmail_failed": (_E.BOUNCED, BAD),
     "gmail_full": (_E.BOUNCED_SOFT, None),
     "exim_failed": (_E.BOUNCED, None),
-    "qmail_failed": (_E.BOUNCED, None),
+    "qmail_failed": (_E.BOUNCED, BAD),
     "arf_abuse": (_E.COMPLAINED, None),
     "arf_not_spam": (_E.OTHER, None),
     "arf_opt_out": (_E.OPTED_OUT, None),
@@ -63,6 +63,26 @@ ANSWERS = {
     "reply_telephone": "Unsubscribe",
 }
 QUIET = ("autoreply_exchange", "autoreply_german", "receipt_read")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "written", "meaning"),
+    [
+        ("exim_failed", "550 no such user here", "550 5.1.1 no such user here", (_E.BOUNCED, BAD)),
+        ("exim_failed", "550 no such user here", "550-5.1.1 The email account does not exist", (_E.BOUNCED, BAD)),
+        ("exim_failed", "550 no such user here", "550 5.7.1 it looks like spam", (_E.BOUNCED, None)),
+        ("exim_failed", "550 no such user here", "552 5.2.2 mailbox full", (_E.BOUNCED_SOFT, None)),
+        ("exim_failed", "Hello Ana", "Hello Ana, release 5.1.1 is out (#1)", (_E.BOUNCED, None)),
+        ("qmail_failed", "(#5.1.1)", "(#5.2.2)", (_E.BOUNCED_SOFT, None)),
+    ],
+)
+def test_a_server_that_speaks_in_sentences_may_write_a_code(
+    name: str, said: str, written: str, meaning: tuple[EventName, SuppressionReason | None]
+) -> None:
+    """In a reply that it quotes, or as qmail does; not in the letter that it returns."""
+    raw = sample(name)
+    assert said.encode() in raw
+    assert told(raw.replace(said.encode(), written.encode())) == [meaning]
 
 
 @pytest.mark.parametrize("name", MEANINGS)

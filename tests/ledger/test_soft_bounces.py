@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import pytest
 from sqlalchemy import select
@@ -19,24 +20,31 @@ from tests.ledger.books import add_customers, begin, end, owe_all, take
 
 DAY = timedelta(days=1)
 _E = EventName
-SOFT, DELIVERED, OPENED, NOTHING = _E.BOUNCED_SOFT, _E.DELIVERED, _E.OPENED, None
+SOFT, HARD, DELIVERED, OPENED, NOTHING = _E.BOUNCED_SOFT, _E.BOUNCED, _E.DELIVERED, _E.OPENED, None
 
 
 def send(
-    database: Database, told: Sequence[EventName | None], now: datetime, *, every: timedelta = DAY, limit: SoftBounces
+    database: Database,
+    told: Sequence[EventName | None],
+    now: datetime,
+    *,
+    every: timedelta = DAY,
+    limit: SoftBounces,
+    detail: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """A message each time, and what is reported of it an hour later; the reasons why the address is suppressed then."""
     add_customers(database, 1, now)
     for number, name in enumerate(told):
         at = now + number * every
-        owe_all(database, at, occurrence=str(number))
+        owe_all(database, at, occurrence=f"{number} {at}")
         sent = begin(database, take(database, at)[0], at, revision=0)
         if sent is None:
             break  # decided anew: the address was suppressed meanwhile
         end(database, sent, Accepted(), at)
         if name is not None:
             later = at + DAY / 24
-            event = ProviderEvent(name=name, at=later, dedupe=str(number), message_key=database.message_key(sent.id))
+            key = database.message_key(sent.id)
+            event = ProviderEvent(name=name, at=later, dedupe=f"{number} {at}", message_key=key, detail=detail)
             for _ in range(2):  # vendors repeat themselves
                 record_events(database, [event], provider="relay", now=later, soft_bounces=limit)
     with database.reading() as connection:
@@ -53,6 +61,8 @@ def send(
         ([SOFT, SOFT, NOTHING, SOFT, SOFT, SOFT], DAY, True),  # that one is on its way still
         ([SOFT, SOFT, NOTHING, SOFT, SOFT, SOFT], 3 * DAY, False),  # by now it has arrived
         ([SOFT] * 5, 10 * DAY, False),
+        ([HARD, SOFT, HARD, HARD, SOFT], DAY, True),  # nobody said that the address is dead, and it is
+        ([HARD] * 4, DAY, False),
     ],
 )
 def test_five_in_a_row_end_it(
@@ -61,6 +71,15 @@ def test_five_in_a_row_end_it(
     """Within thirty days, each message once however often it is told; what arrived in between begins anew."""
     found = send(database, told, now, every=every, limit=SoftBounces())
     assert found == (["soft_bounced"] if suppressed else [])
+
+
+def test_a_policy_is_no_fault_of_the_address(database: Database, now: datetime) -> None:
+    """5.7.x: the mailbox provider does not want ours, from whomever to whomever."""
+    policy = {"status": "5.7.26"}
+    assert send(database, [HARD] * 8, now, limit=SoftBounces(), detail=policy) == []
+    assert send(database, [SOFT] * 5, now + 60 * DAY, limit=SoftBounces(), detail={"status": "5.4.1"}) == [
+        "soft_bounced"
+    ]
 
 
 def test_the_workspace_says_how_many_and_whether_at_all(database: Database, now: datetime) -> None:
