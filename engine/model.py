@@ -175,6 +175,7 @@ class Reason(StrEnum):
     SETTLED_BY_HAND = "settled_by_hand"
     CONTACT_CHANGED = "contact_changed"
     REPLY_WAITS = "reply_waits"
+    OUTSIDE_WINDOW = "outside_window"
     FAULT = "fault"
     RESTORED = "restored"
     RUN_SPENT = "run_spent"

@@ -216,6 +216,8 @@ def _properties(report: Report, *, origins: bool) -> dict[str, Plain]:
         properties["said"] = "vendor"
     if event.text:
         properties["text"] = event.text
+    if event.name is EventName.REPLIED and report.channel is not None:
+        properties["channel"] = report.channel.value
     if origins and event.name in ENGAGEMENTS and (whence := spelled(event.origin)):
         properties["from"] = whence
     if report.row is not None and _kept_as(event) in BUILT_IN_EVENTS:

@@ -1,4 +1,4 @@
-"""What people wrote that may be a no: kept for a person to read, while nothing commercial goes to that address."""
+"""What people wrote: what may be a no is kept for a person to read, while nothing commercial goes to that address."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, exists, insert, select, update
 
 from engine.ledger import consent
-from engine.model import Channel, SuppressionReason
+from engine.model import Channel, EventName, SuppressionReason
 from engine.store import Database
-from engine.store.tables import contact_points, customers, replies
+from engine.store.tables import contact_points, customers, events, replies
 
 
 class Reading(StrEnum):
@@ -61,6 +61,19 @@ def waiting(point: FromClause) -> ColumnElement[bool]:
     """Whether a reply from this contact point waits for a person."""
     r = replies.c
     return exists().where(r.channel == point.c.channel, r.address_hash == point.c.address_hash, r.settled_at.is_(None))
+
+
+WRITTEN = (EventName.REPLIED, EventName.OPTED_OUT, EventName.OPTED_IN, EventName.OTHER)
+"""What an inbound text is kept as, a STOP or HELP too."""
+
+
+def wrote_after(database: Database, customer_id: int, channel: Channel, moment: datetime) -> bool:
+    """Whether a customer wrote to us on a channel after a moment (UTC), whatever it was."""
+    e = events.c
+    words = (e.name.in_([name.value for name in WRITTEN]), e.properties["channel"].as_string() == channel.value)
+    query = select(e.id).where(e.customer_id == customer_id, e.at > moment, *words).limit(1)
+    with database.reading() as connection:
+        return connection.execute(query).first() is not None
 
 
 def unread(database: Database, *, limit: int | None = None) -> Sequence[Reply]:

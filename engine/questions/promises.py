@@ -12,6 +12,7 @@ from engine.model import DeliveryClass
 from engine.provider import Capabilities, Http
 from engine.rules.campaign import Campaign
 from engine.rules.workspace import Survey
+from engine.scalars import spoken
 from engine.sending.providers import open_provider
 
 REMEDY = "Name a provider that knows our key or can be asked (docs/channels.md says which), or write at_most_once."
@@ -20,6 +21,7 @@ REMEDY = "Name a provider that knows our key or can be asked (docs/channels.md s
 def problems_of_promises(found: Survey) -> Iterator[Problem]:
     """Each at its place in the campaign's file."""
     yield from _problems_of_posts(found)
+    yield from _problems_of_windows(found)
     for name, campaign in found.workspace.campaigns.items():
         if campaign.delivery_class is DeliveryClass.EXACTLY_ONCE:
             at = position_of(found.drafts[name], ("delivery",))
@@ -27,6 +29,23 @@ def problems_of_promises(found: Survey) -> Iterator[Problem]:
                 if not _gives_evidence(found, provider):
                     what = f'the provider "{provider}" cannot tell what became of a message whose answer was lost.'
                     yield Problem(at=at, what=what, remedy=REMEDY)
+
+
+def _problems_of_windows(found: Survey) -> Iterator[Problem]:
+    """Campaigns that write freely, at times of their own, where only who wrote lately may be written to so."""
+    for name, campaign in found.workspace.campaigns.items():
+        folder = found.workspace.folder / "templates" / campaign.template
+        if campaign.schedule is None or campaign.is_public or any(folder.rglob(f"{campaign.channel}.template.txt")):
+            continue
+        for provider in sorted(_carriers(found, campaign)):
+            can = _promises(found, provider)
+            if can is not None and can.reply_window is not None:
+                what = f'the provider "{provider}" takes free text only within {spoken(can.reply_window)} of a customer\'s own words: everybody else is withheld.'
+                remedy = (
+                    f"Add {campaign.channel}.template.txt." if can.templates else "Let an event start it, or a reply."
+                )
+                at = position_of(found.drafts[name], ("channel",))
+                yield Problem(at=at, what=what, remedy=remedy, severity=Severity.WARNING)
 
 
 def _problems_of_posts(found: Survey) -> Iterator[Problem]:

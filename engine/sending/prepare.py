@@ -17,10 +17,11 @@ from engine.content.tracking import shows, track, unsubscribe_headers
 from engine.content.values import values_for
 from engine.errors import ContentError, ProviderError, StoreError
 from engine.ledger.hand_over import Doubted, Held, Intent, Kept, Withheld
+from engine.ledger.replies import wrote_after
 from engine.model import Channel, DeliveryClass, Message, MessageClass, Plain, Reason
 from engine.policy import Facts, Hold, Send, Withhold, decide
 from engine.policy.facts import applicable_caps
-from engine.provider import EmailContent, Outgoing, Provider, refuse_what_is_not_promised
+from engine.provider import Content, EmailContent, Outgoing, Provider, TextContent, refuse_what_is_not_promised
 from engine.routing import Hop
 from engine.rules.workspace import Workspace
 from engine.sending.limits import Expected, Limits
@@ -161,6 +162,8 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
     rendered = run.renderer.render(message.channel, values)
     outgoing = _outgoing(desk, message, run, facts.address, hop.provider, values, rendered, now)
     refuse_what_is_not_promised(provider, outgoing)
+    if _outside_window(desk.database, message, provider.capabilities.reply_window, outgoing.content, now):
+        return Withheld(message=message, reason=Reason.OUTSIDE_WINDOW)
     if run.campaign.delivery_class is DeliveryClass.EXACTLY_ONCE and not provider.capabilities.gives_evidence:
         raise ProviderError(f'the provider "{hop.provider}" cannot promise exactly_once', where="config.yaml: channels")
     written = content_hash(outgoing.content)
@@ -182,6 +185,18 @@ def _leaving(desk: Desk, message: Message, run: Launched, facts: Facts, hop: Hop
         cost=desk.limits.cost(run, outgoing, now),
     )
     return Leaving(provider=provider, outgoing=outgoing, intent=intent)
+
+
+def _outside_window(
+    database: Database, message: Message, window: timedelta | None, content: Content, now: datetime
+) -> bool:
+    """Whether it is free text to somebody who has not written to us lately, which their medium would refuse (Meta, for WhatsApp
+    and Messenger). What is in doubt has been handed over before.
+    """
+    approved = isinstance(content, TextContent) and content.template is not None
+    if window is None or approved or message.customer_id is None or message.doubt_since is not None:
+        return False
+    return not wrote_after(database, message.customer_id, Channel(message.channel), now - window)
 
 
 def _may_repeat(setup: Setup, message: Message, now: datetime) -> bool:

@@ -17,6 +17,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "reply_waits": "the customer wrote something that may be a no; it waits until somebody has read it (`regulars replies`)",
         "template_error": "the template could not be rendered for this customer",
         "not_later_than": "the campaign's time to be of use was over",
+        "outside_window": "the medium takes free text only for a day after the customer wrote, and they did not; an approved template reaches everybody",
         "refused": "the provider refused it for good",
         "no_answer": "the message left and the provider did not answer: it may or may not have arrived",
         "sender_died": "the sender was stopped in the middle of the hand-over: it may or may not have arrived",
