@@ -34,6 +34,7 @@ from engine.provider import (
     Capabilities,
     EmailContent,
     Http,
+    MailRecords,
     NotSent,
     Outcome,
     Outgoing,
@@ -78,6 +79,9 @@ LATER = frozenset({"LimitExceededException", "RequestLimitExceeded", "Throttling
 
 WAITS: Mapping[str, timedelta] = {"daily": timedelta(hours=1), "rate": A_MOMENT}
 """How long to wait, by a word of SES's. A day's quota counts the last 24 hours: some of it is free again all the time."""
+
+IDENTITY_SECONDS = 10.0
+"""`doctor` waits so long for what SES keeps about a domain."""
 
 _TAG = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -143,6 +147,32 @@ class Ses(Provider):
         if isinstance(answer, Answer) and answer.good and answer.fields().get("SendingEnabled") is False:
             return Verified(good=False, detail="the account may not send")
         return verified(answer, "the account may send")
+
+    def mail_records(self, sender: str) -> MailRecords:
+        """As SES set them up for the domain, or the nearest one above it that it knows; without its answer what DNS says of any sender.
+
+        https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetEmailIdentity.html
+        """
+        domain, until = mime.sender(sender).domain, time.monotonic() + IDENTITY_SECONDS
+        name = domain
+        while "." in name:
+            if (identity := self._identity(name, until)) is not None:
+                back, keys = _part(identity, "MailFromAttributes"), _part(identity, "DkimAttributes")
+                selectors = [each for each in keys.get("Tokens") or () if isinstance(each, str)]
+                dkim = {f"{selector}._domainkey.{name}": None for selector in selectors}
+                envelope = storable(back.get("MailFromDomain")) or None
+                return MailRecords(domain=domain, envelope=envelope, dkim=dkim)
+            name = name.partition(".")[2]
+        return MailRecords(domain=domain)
+
+    def _identity(self, domain: str, deadline: float) -> Mapping[str, Any] | None:
+        """What SES keeps about a domain; None where it does not know it, or does not say."""
+        try:
+            request = self._signed("GET", f"/v2/email/identities/{domain}", b"")
+        except (SecretMissing, BotoCoreError):
+            return None
+        answer = self.http.call("GET", request.url, deadline=deadline, headers=dict(request.headers.items()))
+        return answer.fields() if isinstance(answer, Answer) and answer.good else None
 
     def _signed(self, method: str, path: str, body: bytes) -> AWSRequest:
         """A request with AWS's signature over all of it. Raises SecretMissing or BotoCoreError."""
@@ -245,6 +275,11 @@ class Ses(Provider):
         if not isinstance(answer, Answer) or not answer.good or not answer.complete:
             raise NoPlainAnswer("SNS does not answer", remedy="The notification will come again.")
         return answer.text
+
+
+def _part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = fields.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _why(error: SecretMissing | BotoCoreError) -> str:

@@ -17,7 +17,17 @@ from pydantic import ValidationError
 from channels.ses import Ses, SesSettings, events
 from engine.errors import ForgedWebhook, IntakeError, NoPlainAnswer
 from engine.model import EventName, SuppressionReason
-from engine.provider import A_MOMENT, USUAL_WAIT, Accepted, Ambiguous, Http, NotSent, ProviderEvent, Rejected
+from engine.provider import (
+    A_MOMENT,
+    USUAL_WAIT,
+    Accepted,
+    Ambiguous,
+    Http,
+    MailRecords,
+    NotSent,
+    ProviderEvent,
+    Rejected,
+)
 from engine.testing.vendors.server import Received, Reply
 from engine.testing.vendors.ses import REGION, SNS, TOPIC, SesVendor, SnsHttp
 from tests.channels.messages import EMAIL, NOW, letter, soon
@@ -55,6 +65,29 @@ def event(vendor: SesVendor, word: str, **own: Any) -> ProviderEvent:
     told = vendor.event(ABOUT, word, at=NOW, **own)
     (found,) = provider(vendor).parse_events(vendor.notification(URL, told, now=NOW), now=NOW)
     return found
+
+
+def test_where_dns_vouches_is_what_ses_set_up(vendor: SesVendor) -> None:
+    """The keys' names of the domain, or of the one above it that SES knows, and where bounces go; with a fault of SES's no guess."""
+    tokens = ["aaa", "bbb", "ccc"]
+    vendor.identities["shop.fi"] = {
+        "DkimAttributes": {"Status": "SUCCESS", "Tokens": tokens},
+        "MailFromAttributes": {"MailFromDomain": "b.shop.fi", "BehaviorOnMxFailure": "USE_DEFAULT_VALUE"},
+    }
+    found = provider(vendor).mail_records("Shop <hello@news.shop.fi>")
+    assert (found.domain, found.envelope) == ("news.shop.fi", "b.shop.fi")
+    assert dict(found.dkim) == dict.fromkeys(f"{token}._domainkey.shop.fi" for token in tokens)
+    vendor.identities["news.shop.fi"] = {"DkimAttributes": {"Tokens": ["ddd"]}, "MailFromAttributes": {}}
+    found = provider(vendor).mail_records("hello@news.shop.fi")
+    assert (found.envelope, list(found.dkim)) == (None, ["ddd._domainkey.news.shop.fi"])
+    for odd in ({}, {"DkimAttributes": None}, {"DkimAttributes": {"Tokens": "x"}}):
+        vendor.identities["news.shop.fi"] = odd
+        assert provider(vendor).mail_records("hello@news.shop.fi").domain == "news.shop.fi"
+    vendor.identities.clear()
+    assert provider(vendor).mail_records("hello@news.shop.fi") == MailRecords(domain="news.shop.fi")
+    assert provider(vendor, secret_access_key="${env:NOBODY}").mail_records("a@shop.fi") == MailRecords(
+        domain="shop.fi"
+    )
 
 
 # ---------------------------------------------------------------- out

@@ -30,7 +30,9 @@ CERTIFICATE = f"{SNS}/SimpleNotificationService-9c6465fa7f48f5cacd23014631ec1136
 
 
 class SesVendor(HttpVendor):
-    """`refuse` may return an error type for an address, like MessageRejected. `confirmed`: topics whose question was answered."""
+    """`refuse` may return an error type for an address, like MessageRejected. `confirmed`: topics whose question was answered.
+    `identities`: what it keeps about domains.
+    """
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class SesVendor(HttpVendor):
         self._certificate = _certificate(self._key)
         self.confirmed: list[str] = []
         self.may_send = True
+        self.identities: dict[str, dict[str, Any]] = {}
 
     def take(self, request: Request) -> tuple[Reply, Received | None]:
         if request.path == urlsplit(CERTIFICATE).path:
@@ -58,6 +61,8 @@ class SesVendor(HttpVendor):
             return _error(403, "InvalidSignatureException", "The request signature we calculated does not match"), None
         if (request.method, request.path) == ("GET", "/v2/email/account"):
             return Reply(status=200, body={"SendingEnabled": self.may_send, "ProductionAccessEnabled": True}), None
+        if request.method == "GET" and (name := request.path.removeprefix("/v2/email/identities/")) in self.identities:
+            return Reply(status=200, body=self.identities[name]), None
         if (request.method, request.path) != ("POST", "/v2/email/outbound-emails"):
             return _error(404, "NotFoundException", "not found"), None
         mail = request.json()
