@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from channels.webhook import WORDS
@@ -26,9 +27,20 @@ def test_the_page_is_the_code() -> None:
 
 
 def test_every_provider_is_on_the_page() -> None:
-    """Whatever this repository installs has its row, and its words in the text."""
-    ours = [name for name in installed() if provider_class(name).__module__.startswith("channels.")]
-    assert sorted(maker.EXAMPLES) == sorted(ours)
+    """Whatever this repository installs has its row."""
+    assert sorted(maker.EXAMPLES) == sorted(OURS)
+
+
+OURS = [name for name in installed() if provider_class(name).__module__.startswith("channels.")]
+WORDS_OF_THE_PAGE = PAGE.partition("<!-- providers")[0] + PAGE.partition("<!-- end of providers -->")[2]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_of_every_provider_is_explained(name: str) -> None:
+    """Beside the table, in words or in an example that can be copied; of all but those for development an example."""
+    settings = provider_class(name).Settings.model_fields
+    assert [each for each in settings if not re.search(rf"\b{each}\b", WORDS_OF_THE_PAGE)] == []
+    assert f"use: {name}" in WORDS_OF_THE_PAGE or name in ("console", "file")
 
 
 def blocks() -> Iterator[dict[str, Any]]:
