@@ -345,6 +345,19 @@ class ProviderContract:
             assert isinstance(self.send(replace(outgoing, to=text)), Accepted | Rejected | NotSent | Ambiguous)
         assert not {"bcc", "cc"} & {name.lower() for taken in self.received() for name in taken.headers}
 
+    def test_what_it_claims_it_has_and_is_tested(self) -> None:
+        """Webhooks, look-ups and inboxes that are promised are the provider's own, and the first two have their part of this suite."""
+        can, kind = self.use(lambda provider: (provider.capabilities, type(provider)))
+        parts = {base.__name__ for base in type(self).__mro__}
+        for promised, name, part in (
+            (can.webhooks, "parse_events", "WebhookContract"),
+            (can.settle_time is not None, "look_up", "LookUpContract"),
+            (can.inboxes, "inboxes", None),
+        ):
+            if promised:
+                assert getattr(kind, name) is not getattr(Provider, name), f"it promises what only `{name}` can do"
+                assert part is None or part in parts, f"let {type(self).__name__} be a {part}, too"
+
     def test_what_cannot_be_asked_is_not_asked(self) -> None:
         """A vendor without a settle time cannot be asked what it has: to ask all the same proves nothing, and sends nothing."""
         outgoing = self.outgoing()

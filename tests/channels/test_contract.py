@@ -193,6 +193,9 @@ class AHook:
         "T_HOOK_SECRET": "whsec_Y2FuYXJ5LXNlY3JldC0wMTIzNDU2Nzg5YWJj",
         "T_HOOK_REPORTS": "whsec_Y2FuYXJ5LXJlcG9ydHMtMDEyMzQ1Njc4OWFi",
     }
+    words = HOOK_WORDS
+    signature_headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    signs_time = True
     channel: Channel = Channel.WEBHOOK
     remembers = False
 
@@ -212,17 +215,15 @@ class AHook:
         }
         return Hook(WebhookSettings.model_validate(settings), http=http)
 
-
-class TestHook(AHook, HttpContract, WebhookContract):
-    words = HOOK_WORDS
-    signature_headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    signs_time = True
-
     def report(self, word: str, *, key: str, now: datetime) -> Webhook:
         return self.vendor.report("https://shop.example/w", word, {"key": key}, identity=f"{key}:{word}", now=now)
 
 
-class TestHookThatRemembers(AHook, ProviderContract):
+class TestHook(AHook, HttpContract, WebhookContract):
+    pass
+
+
+class TestHookThatRemembers(AHook, WebhookContract):
     """Its channel is email here, which has the most in it."""
 
     channel = Channel.EMAIL

@@ -36,6 +36,13 @@ WORDS_OF_THE_PAGE = PAGE.partition("<!-- providers")[0] + PAGE.partition("<!-- e
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_every_provider_has_its_contract(name: str) -> None:
+    """What is installed and in no class of the suite would pass it by."""
+    suites = [(Path(__file__).parent / file).read_text("utf-8") for file in ("test_contract.py", "test_apprise.py")]
+    assert any(f"{provider_class(name).__name__}(" in suite for suite in suites)
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_every_setting_of_every_provider_is_explained(name: str) -> None:
     """Beside the table, in words or in an example that can be copied; of all but those for development an example."""
     settings = provider_class(name).Settings.model_fields

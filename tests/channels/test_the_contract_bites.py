@@ -285,7 +285,33 @@ class Asking(Sound):
         return Ambiguous(code="?")
 
 
+class CalledIn(Sound):
+    """Promises webhooks, and reads none."""
+
+    capabilities = replace(Sound.capabilities, webhooks=True)
+
+
+class Fetching(Sound):
+    """Promises inboxes, and has none."""
+
+    capabilities = replace(Sound.capabilities, inboxes=True)
+
+
+class Unasked(Sound):
+    """Promises to be asked, and cannot be."""
+
+    capabilities = replace(Sound.capabilities, settle_time=timedelta(minutes=2))
+
+
+class Untested(Asked):
+    """Can be asked, which nobody tests: the flaw is in the contract's bases."""
+
+
 FLAWS: dict[type[Sound], str] = {
+    CalledIn: "test_what_it_claims_it_has_and_is_tested",
+    Fetching: "test_what_it_claims_it_has_and_is_tested",
+    Unasked: "test_what_it_claims_it_has_and_is_tested",
+    Untested: "test_what_it_claims_it_has_and_is_tested",
     Hasty: "test_silence_is_doubt",
     Pedantic: "test_an_unreadable_yes_is_a_yes",
     Credulous: "test_each_status_has_one_meaning",
@@ -311,7 +337,7 @@ FLAWS: dict[type[Sound], str] = {
 @pytest.mark.parametrize(("flaw", "test"), FLAWS.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_each_flaw_is_caught(flaw: type[Sound], test: str) -> None:
     """A provider with one flaw fails the contract."""
-    contract: Any = TestAsked() if issubclass(flaw, Asked) else TestSound()
+    contract: Any = TestAsked() if issubclass(flaw, Asked) and flaw is not Untested else TestSound()
     contract.flawed = flaw
     contract.setup_method()
     try:
