@@ -103,8 +103,10 @@ def _changed(head: SinceHead) -> Iterator[str]:
     if head.problem:
         yield f"[yellow]The version in git HEAD ({commit}) cannot be compared:[/yellow] {escape(head.problem)}"
         return
+    if head.segments is None and not (head.new or head.removed):
+        return
     yield f"[bold]Changed since git HEAD[/bold] ({commit})"
-    for one in head.segments:
+    for one in head.segments or ():
         yield f"  {one.segment}: {_plus_minus(one.change)}, now {one.now:,}"
     for what, names in (("new campaigns", head.new), ("campaigns taken away", head.removed)):
         if names:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, exists, func, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, String, and_, cast, exists, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engine.model import AttributeType
@@ -109,9 +109,13 @@ def _multiple(typed: Typed, values: Bound) -> ColumnElement[bool]:
 
 
 def _comes_round(typed: Typed, values: Bound) -> ColumnElement[bool]:
-    """The day of a year returns on one of these days, of a later year."""
+    """The day of a year returns on one of these days, of a later year. Each year's days at once: to tell what day it was may be dear."""
     month_and_day, year = func.substr(typed.column, 6, 5), func.substr(typed.column, 1, 4)
-    return or_(*(and_(month_and_day == day, year < of) for day, of in zip(values[::2], values[1::2], strict=True)))
+    days: dict[str, list[ColumnElement[Any]]] = {}
+    for day, of in zip(values[::2], values[1::2], strict=True):
+        assert isinstance(of, BindParameter)
+        days.setdefault(str(of.value), []).append(day)
+    return or_(*(and_(month_and_day.in_(some), year < literal(of, String())) for of, some in days.items()))
 
 
 _T = AttributeType

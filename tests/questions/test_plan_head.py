@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
 from pathlib import Path
 
+from rich.console import Console
+
+from engine.cli.plan import plan_page
 from engine.questions.plan import Plan, plan
 from engine.questions.plan.change import Change
 from engine.rules.workspace import load_workspace
@@ -37,6 +41,12 @@ def committed(folder: Path, database: Database) -> Shop:
     return shop
 
 
+def page(told: Plan) -> str:
+    screen = Console(file=io.StringIO(), width=120)
+    plan_page(screen, told)
+    return screen.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
 def asked(shop: Shop) -> Plan:
     return plan(shop.workspace, shop.database, now=crowd.NOW)
 
@@ -48,8 +58,11 @@ def test_plus_and_minus_since_head(tmp_path: Path, database: Database) -> None:
     told = asked(shop)
     change = Change(before=13, entered=4, left=10)
     assert told.since_head is not None and told.since_head.commit == shop.workspace.commit
-    assert [(one.segment, one.now, one.change) for one in told.since_head.segments] == [("named", 7, change)]
+    assert [(one.segment, one.now, one.change) for one in told.since_head.segments or ()] == [("named", 7, change)]
     assert {one.campaign: one.since_head for one in told.campaigns} == {"news": change, "receipt": None}
+    alone = plan(shop.workspace, shop.database, now=crowd.NOW, campaign="news")
+    assert alone.since_head is not None and alone.since_head.segments is None  # nobody asked: nothing is said of them
+    assert "no segment asks another question" not in page(alone)
 
 
 def test_nothing_changed_is_nothing_to_tell(tmp_path: Path, database: Database) -> None:

@@ -167,6 +167,28 @@ def _cases() -> list[Any]:
     return list(mark.args[1])
 
 
+@pytest.mark.parametrize(
+    ("schedule", "start"),
+    [
+        ('cron: "0 12 * * *"', datetime(2027, 3, 2, 10, tzinfo=UTC)),
+        ('cron: "0 12 * * TUE"', datetime(2027, 3, 2, 10, tzinfo=UTC)),
+        ('cron: "0 12 * * WED"', None),  # not in the years that can be foreseen
+    ],
+)
+def test_who_comes_back_is_found_at_a_start_of_then(
+    shop_of: Callable[..., Asked], now: datetime, schedule: str, start: datetime | None
+) -> None:
+    """In the audience today, after today's start, and on one day of each year: the start that has them is told, a year away."""
+    assert now == datetime(2026, 3, 2, 12, tzinfo=UTC)
+    shop = shop_of(created_at="2025-03-02T10:00")
+    news = NEWS.replace("{id: {present: true}}", "{created_at: {anniversary_in: 0 days}}")
+    shop.write("rules/news.yaml", news.replace('cron: "0 12 * * *"', schedule))
+    found = shop.why()
+    assert found.ahead is not None and (found.ahead.eligible_at, found.ahead.start_at) == (now, start)
+    sight = "The campaign has no start in sight at which the customer is in the audience."
+    assert (sight in found.answer) is (start is None)
+
+
 def test_with_nothing_against_it_the_next_start_is_told(shop: Asked) -> None:
     """In the audience now; tomorrow at noon is the next start, and the message leaves then."""
     found = shop.why()

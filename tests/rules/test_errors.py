@@ -73,6 +73,8 @@ def problems(condition: str) -> list[str]:
         ("did: purchase\nwithin: 0 days", "a duration is longer than nothing"),
         ("did: purchase\namount: {at_least: 3}", '2:1: error: "amount" is a property of the event. Put it under `where:`, as `where: {amount: …}`.'),
         ("did: purchase\ncountry: FI", '2:1: error: "country" is about the customer, not about the event. Make two conditions of it under `all:`, `- did: …` and `- country: …`.'),
+        ("did: purchase\nanniversary_in: 7 days", '2:1: error: "anniversary_in" does not say of what. Write for example `last: {anniversary_in: …}`.'),
+        ("did: purchase\nstarts_with: a", '2:1: error: "starts_with" does not say of what. Write for example `where: {PROPERTY: {starts_with: …}}`.'),
         ("did: purchase\nat_least: 2", '2:1: error: "at_least" does not say of what. Write for example `times: {at_least: …}`.'),
         ("did: purchase\ncount: {is: 2}", '2:1: error: unknown key "count" beside "did". Here it is called "times".'),
         ("did: visit\nwhere: {amount: 2}", '2:9: error: the event "visit" has no property "amount". Known: basket, page.'),

@@ -254,6 +254,17 @@ def test_a_time_comes_round_on_the_day_that_it_has_in_the_shop(loaded: Database,
     assert somebody_is_chosen
 
 
+@pytest.mark.parametrize("of", [{"seen": {}}, {"created_at": {}}, {"birthday": {}}, {"did": "visit", "first": {}}])
+def test_what_day_it_was_is_told_once_for_all_days_that_are_asked_about(database: Database, of: Rule) -> None:
+    """To tell it is dear, in Python or by a regular expression: not for each of 92 days."""
+    rule = {name: value if value else {"anniversary_within": "92 days"} for name, value in of.items()}
+    who = matches(
+        WORKSPACE, read(rule), now=NOW - timedelta(days=80), dialect=database.dialect
+    )  # the days are of two years
+    sql = str(select(customers.c.id).where(who).compile(database.pool))
+    assert sql.count("substr(") - sql.count("LIKE") <= 8, sql
+
+
 @pytest.mark.parametrize(
     "seen",
     [

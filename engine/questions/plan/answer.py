@@ -73,10 +73,10 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinceHead:
-    """What was changed since a git commit. `problem`: why it cannot be told."""
+    """What was changed since a git commit. segments: None where one campaign alone is asked about. `problem`: why it cannot be told."""
 
     commit: str
-    segments: tuple[SegmentChange, ...]
+    segments: tuple[SegmentChange, ...] | None
     new: tuple[str, ...]
     removed: tuple[str, ...]
     problem: str = ""
@@ -266,7 +266,7 @@ class _Planner:
             commit=self.head.commit,
             segments=tuple(change.segment_changes(self.connection, self.workspace, old, now=self.now))
             if segments
-            else (),
+            else None,
             new=tuple(sorted(there - before)),
             removed=tuple(sorted(before - there)),
         )

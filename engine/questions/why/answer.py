@@ -118,7 +118,7 @@ def _next(found: Why, ahead: Ahead) -> Iterator[str]:
     if ahead.eligible_at > found.as_of and (ahead.changes or ahead.eligible_at != _until(found)):
         yield f"Not yet: in the audience from {_at(found, ahead.eligible_at)} on, if nothing else happens.{_because(ahead)}"
     if ahead.start_at is None:
-        yield "The campaign has no start at which the customer is in the audience."
+        yield "The campaign has no start in sight at which the customer is in the audience."
     else:
         yield f"Next start with this customer: {_at(found, ahead.start_at)}. The message {_fate(found, ahead.gates)}."
 

@@ -28,6 +28,8 @@ from engine.store.tables import customers
 
 STARTS_TRIED = 60
 """How many of a schedule's next starts are looked at: the customer may be out again at the first of them."""
+RETURNS = 3
+"""How often it is asked when the customer is in the audience again, where none of these starts has them."""
 
 NEAR = 100
 """Neighbours by the alphabet, on either side, that a suggestion is made from."""
@@ -131,7 +133,7 @@ class _Asked:
     def ahead(self, condition: Condition, kept: Reentry, now: datetime) -> Ahead:
         """The first instant in the audience, the first start in it, and what the policy would say there."""
         eligible = now if self.chosen(now) else None if kept.for_ever else self._first(condition, now)
-        start = self._start(eligible, now) if eligible is not None else None
+        start = self._start(condition, eligible, now) if eligible is not None else None
         then = self.gates(start.nominal_at, later=True) if start else ()
         differs = eligible is not None and eligible > now
         return Ahead(
@@ -156,16 +158,29 @@ class _Asked:
             now=now,
         )
 
-    def _start(self, eligible: datetime, now: datetime) -> Occurrence | None:
-        """The first start of the schedule from then on at which the customer is in the audience."""
-        schedule = self.campaign.schedule
+    def _start(self, condition: Condition, eligible: datetime, now: datetime) -> Occurrence | None:
+        """The first start of the schedule from then on at which the customer is in the audience, as far as that can be seen."""
         at = eligible - INSTANT if eligible > now else now
+        for _ in range(RETURNS if self.campaign.schedule else 0):
+            found, at = self._among(at)
+            if found is not None or self.chosen(at):
+                return found
+            if (returns := self._first(condition, at)) is None:
+                return None
+            at = returns - INSTANT
+        return None
+
+    def _among(self, at: datetime) -> tuple[Occurrence | None, datetime]:
+        """The first of the next starts at which the customer is in the audience, and the last that was looked at."""
+        schedule = self.campaign.schedule
         for _ in range(STARTS_TRIED if schedule else 0):
             following = next_occurrence(schedule, after=at) if schedule else None
-            if following is None or self.chosen(following.nominal_at):
-                return following
+            if following is None:
+                break
+            if self.chosen(following.nominal_at):
+                return following, at
             at = following.nominal_at
-        return None
+        return None, at
 
 
 def _leaves_at(start: datetime, then: tuple[Gate, ...]) -> datetime | None:

@@ -55,14 +55,26 @@ def _number(test: Test, holds: bool) -> Body | None:
 
 def _moment(kind: AttributeType) -> Callable[[Test, bool], Body | None]:
     return lambda test, holds: (
-        _anniversary(test, holds) if "anniversary" in test.operator else _on_lines(test, holds, kind)
+        _anniversary(test, holds, kind) if "anniversary" in test.operator else _on_lines(test, holds, kind)
     )
 
 
-def _anniversary(test: Test, holds: bool) -> Body:
-    """In how many days the day comes round; a day has one such number, however far ahead."""
-    intervals = _INTERVALS[test.operator]([value.days for value in test.values if isinstance(value, timedelta)])
-    return Line(ahead=moved(intervals if holds else other_than(intervals), whole))
+_YEAR = 365
+"""Days from a day to its first return, or one more."""
+
+
+def _anniversary(test: Test, holds: bool, kind: AttributeType) -> Body:
+    """In how many days the day comes round; a day has one such number, however far ahead. What does lies a year back at least."""
+    ahead = [value.days for value in test.values if isinstance(value, timedelta)]
+    intervals = _INTERVALS[test.operator](ahead)
+    if not holds:
+        return Line(ahead=moved(other_than(intervals), whole))
+    latest = ahead[0] - _YEAR
+    # of an instant two days more: today may have begun long ago, and the day that it was on lasts
+    edge = above(latest if kind is _T.DATE else timedelta(days=latest + 2))
+    return Line(
+        ahead=moved(intervals, whole), relative=moved(((LOW, edge),), whole) if kind is _T.DATE else ((LOW, edge),)
+    )
 
 
 def _on_lines(test: Test, holds: bool, kind: AttributeType) -> Body | None:

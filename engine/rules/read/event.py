@@ -140,6 +140,14 @@ def _same(
     return tuple(found)
 
 
+def _asked_of(word: str) -> str:
+    """Where a test of this name may stand: of how many there are, of when the last was, else of a property."""
+    types = {kind for name, kind in operators.OPERATORS if name == word}
+    if AttributeType.NUMBER in types:
+        return f"times: {{{word}: …}}"
+    return f"last: {{{word}: …}}" if AttributeType.TIME in types else f"where: {{PROPERTY: {{{word}: …}}}}"
+
+
 def _wrong_part(reading: Reading, key: Text, known: Known, words: Collection[str]) -> None:
     word = key.value
     if known and word in known:
@@ -151,7 +159,7 @@ def _wrong_part(reading: Reading, key: Text, known: Known, words: Collection[str
         what = f'"{word}" cannot stand beside "did".'
         remedy = f"Make two conditions of it under `all:`, `- did: …` and `- {word}: …`."
     elif word in operators.NAMES:
-        what, remedy = f'"{word}" does not say of what.', f"Write for example `times: {{{word}: …}}`."
+        what, remedy = f'"{word}" does not say of what.', f"Write for example `{_asked_of(word)}`."
     else:
         what, remedy = f'unknown key "{word}" beside "did".', advice(word, PARTS, measures.ALSO_CALLED)
     reading.error(key.at, what, remedy)
