@@ -133,6 +133,20 @@ def test_refusals_before_the_dot(step: str, reply: str, kind: type[Outcome], sup
         assert getattr(outcome, "suppress", None) is expected
 
 
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "dot"])
+def test_every_code_at_every_step_is_no_yes_and_no_doubt(step: str) -> None:
+    """400 to 599, without an enhanced code: 4xx is not taken, 5xx is not taken or refused, and blames no address. But for 421
+    after the dot: the server is leaving, and does not say with what.
+    """
+    for code in range(400, 600):
+        with TinySmtp({step: f"{code} no"}) as server:
+            outcome = sent(server.port)
+        unknown = (step, code) == ("dot", 421)
+        expected = Ambiguous if unknown else NotSent if code < 500 else NotSent | Rejected
+        assert isinstance(outcome, expected), (code, outcome)
+        assert getattr(outcome, "suppress", None) is None, code
+
+
 def test_no_server_is_not_sent() -> None:
     """Nobody listens, or the name does not resolve: not sent."""
     assert isinstance(sent(closed_port()), NotSent)
