@@ -344,6 +344,18 @@ def test_all_errors_come_at_once(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("now", ["yesterday", "90 days ago", "''"])
+def test_a_moment_that_cannot_be_read_hides_nothing_else(folder: Path, now: str) -> None:
+    """Nor is anything said to be too late for it."""
+    events = "events: [{customer: ana, did: purchase, at: 2999-01-01}, {customer: ana, did: purchse, at: 3 days ago}]"
+    write(
+        folder,
+        f"test: x\nnow: {now}\ncustomers: {{ana: {{contry: FI}}}}\n{events}\nexpect: {{segments: {{nobody: [ana]}}}}\n",
+    )
+    found = [str(problem).split(": ")[0].rpartition(".yaml:")[2] for problem in check(folder)]
+    assert [place.partition(":")[0] for place in found] == ["2", "3", "4", "5"], found
+
+
 def test_a_test_among_the_rules_is_sent_to_its_folder(folder: Path) -> None:
     """And the files in rules/tests/ are never read as rules."""
     write(folder, "campaign: nonsense\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from engine import document
 from engine.document import Items, Node, Pairs, Text, suggestion
@@ -30,6 +30,10 @@ EXPECTED: Mapping[str, str] = {
     "segments": "Who is in a segment: `lapsing: [ana]` means exactly these.",
     "campaigns": "What becomes of the messages: `win-back: {sent: [ana], withheld: {ben: opted_out}}`.",
 }
+
+
+UNKNOWN = datetime(9000, 1, 1, tzinfo=UTC)
+"""In place of a moment that cannot be read, to find what else is wrong: nothing in a file is later."""
 
 
 def read_examples(workspace: Workspace, *, whole: bool = True) -> tuple[tuple[Example, ...], tuple[Problem, ...]]:
@@ -66,9 +70,7 @@ def read_example(
     if not isinstance(name, Text) or name.empty:
         at = name.at if name else node.at
         problems.append(Problem(at=at, what="this test has no name.", remedy="Say in a sentence what it shows."))
-    if now is None:
-        return None, problems
-    example = _example(workspace, node, file, now, problems, whole=whole)
+    example = _example(workspace, node, file, now or UNKNOWN, problems, whole=whole)
     return (None if problems else example), problems
 
 
