@@ -22,7 +22,7 @@ ENVIRONMENT: Mapping[str, str] = {"REGULARS_SECRET": SECRET, "COURIER_KEY": API_
 LEASE, DEADLINE = 2, 1
 RESOLVE_WINDOW: Mapping[Kind, int] = {Kind.BLIND: 4, Kind.RECONCILABLE: 600, Kind.IDEMPOTENT: 600}
 """Seconds: short, so that a trial is over soon. Where there will be evidence, it is waited for."""
-THREADS, CONNECTIONS = 3, 4
+THREADS, CONNECTIONS, BATCH = 3, 4, 12
 RECEIPTS = 5
 """Every fifth customer gets the receipt too."""
 
@@ -51,7 +51,7 @@ guards: {{spend: {{a_run: 1000, a_day: 1000}}}}
 sending:
   dispatch: {dispatch}
   threads: {threads}
-  batch: 12
+  batch: {batch}
   deadline: {deadline} seconds
   lease: {lease} seconds
   resolve_window: {resolve_window} seconds
@@ -127,6 +127,7 @@ def write(folder: Path, kind: Kind, at: Address, **settings: object) -> None:
         commercial="other" if at.other else "courier",
         threads=THREADS,
         connections=CONNECTIONS,
+        batch=BATCH,
         lease=LEASE,
         deadline=DEADLINE,
         resolve_window=RESOLVE_WINDOW[kind],

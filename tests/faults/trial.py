@@ -29,7 +29,7 @@ from tests.faults.oracle import Evidence, Verdict, judge, read_ledger
 from tests.faults.plan import POINTS, Act, Blow, Missing, Plan, Store
 from tests.faults.proxy import Proxy, Strike
 from tests.faults.readers import Readers
-from tests.faults.shop import CONNECTIONS, LEASE, THREADS, Address
+from tests.faults.shop import BATCH, CONNECTIONS, LEASE, THREADS, Address
 from tests.faults.vendor import API_KEY, CourierVendor
 from tests.faults.watch import Watch
 from tests.postgres import Server
@@ -312,7 +312,8 @@ class Trial:
             self.start(0).wait()
             assert "Quarantined" in self.log(), self.log()[-2000:]
             restores.go_on(self.database, since=None, nothing_lost=False, by="operator", why="", now=datetime.now(UTC))
-        self.shaken += 2 * IN_FLIGHT * self.plan.daemons
+        # what may have left is put in doubt by whole batches, and its sender may die of the next blow
+        self.shaken += (2 * IN_FLIGHT + THREADS * BATCH) * self.plan.daemons
 
     def lock(self, chance: random.Random) -> None:
         path = self.url.removeprefix("sqlite:///")
