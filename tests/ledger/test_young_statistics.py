@@ -47,7 +47,7 @@ def test_settling_finds_attempts_by_their_index(
     begun = begin(database, taken, now)
     assert begun is not None
     plans: list[str] = []
-    monkeypatch.setattr(settle, "give_back", lambda connection, _costs: plans.append(_plan(connection)))
+    monkeypatch.setattr(settle, "correct", lambda connection, **_costs: plans.append(_plan(connection)))
     with database.writing() as connection:
         connection.exec_driver_sql("ANALYZE attempts")
         assert "Seq Scan" in _plan(connection)
