@@ -33,19 +33,23 @@ def problems_of_promises(found: Survey) -> Iterator[Problem]:
 
 def _problems_of_windows(found: Survey) -> Iterator[Problem]:
     """Campaigns that write freely, at times of their own, where only who wrote lately may be written to so."""
+    known: dict[str, Capabilities | None] = {}
     for name, campaign in found.workspace.campaigns.items():
-        folder = found.workspace.folder / "templates" / campaign.template
-        if campaign.schedule is None or campaign.is_public or any(folder.rglob(f"{campaign.channel}.template.txt")):
+        if campaign.schedule is None or campaign.is_public:
             continue
         for provider in sorted(_carriers(found, campaign)):
-            can = _promises(found, provider)
-            if can is not None and can.reply_window is not None:
-                what = f'the provider "{provider}" takes free text only within {spoken(can.reply_window)} of a customer\'s own words: everybody else is withheld.'
-                remedy = (
-                    f"Add {campaign.channel}.template.txt." if can.templates else "Let an event start it, or a reply."
-                )
-                at = position_of(found.drafts[name], ("channel",))
-                yield Problem(at=at, what=what, remedy=remedy, severity=Severity.WARNING)
+            if provider not in known:
+                known[provider] = _promises(found, provider)
+            can = known[provider]
+            if can is None or can.reply_window is None:
+                continue
+            template = f"{campaign.channel}.template.txt"
+            if any((found.workspace.folder / "templates" / campaign.template).rglob(template)):
+                continue
+            what = f'the provider "{provider}" takes free text only within {spoken(can.reply_window)} of a customer\'s own words: everybody else is withheld.'
+            remedy = f"Add {template}." if can.templates else "Let an event start it, or a reply."
+            at = position_of(found.drafts[name], ("channel",))
+            yield Problem(at=at, what=what, remedy=remedy, severity=Severity.WARNING)
 
 
 def _problems_of_posts(found: Survey) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from engine.cli.app import app
+from engine.cli.app import app, notes, screen
 from engine.errors import WorkspaceError
 from engine.questions.check import check
 from engine.questions.examples.compare import Verdict, run_tests
@@ -431,7 +431,8 @@ def test_the_guide_s_test_passes(folder: Path) -> None:
 
 def test_the_guide_s_failure_is_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/testing-rules.md shows what `regulars test` says, to the letter, where the segment is not what was meant."""
-    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setattr(screen, "_width", 110)  # the terminal's, which tests share
+    monkeypatch.setattr(notes, "_width", 110)
     monkeypatch.setenv("REGULARS_API_KEYS", "k")
     shop = tmp_path / "shop"
     assert CliRunner().invoke(app, ["init", str(shop)]).exit_code == 0
