@@ -15,11 +15,12 @@ from engine.addresses import normalise
 from engine.ledger.claim import recover
 from engine.ledger.consent import give, newest
 from engine.ledger.doubts import DoubtRules, resolve
+from engine.ledger.proofs import NEVER_ARRIVED
 from engine.ledger.record import record_engagement, record_events
 from engine.model import Channel, ConsentStatus, DeliveryClass, EventName, State, SuppressionReason
 from engine.provider import Accepted, Ambiguous, Capabilities, NotSent, Outcome, ProviderEvent
 from engine.store import Database
-from engine.store.tables import contact_points, customers, events, messages, replies, suppressions
+from engine.store.tables import attempts, contact_points, customers, events, messages, replies, suppressions
 from tests.conftest import NOW
 from tests.ledger.books import LEASE, add_customers, begin, end, owe_all, state_of, take
 
@@ -418,6 +419,22 @@ def test_a_drop_that_is_reported_denies_no_other_hand_over(database: Database, n
     if stands is State.SENDING:
         assert end(database, second, Accepted(), now + HOUR)
         assert state_of(database, sent.id) is State.ACCEPTED
+
+
+def test_a_drop_may_be_about_the_hand_over_that_was_thought_never_to_have_arrived(
+    database: Database, now: datetime
+) -> None:
+    """Made anew because the vendor, asked twice, had none; now it tells of a drop, and there were two: nobody knows of which."""
+    sent = one_sent(database, now)
+    end(database, sent, Ambiguous(code="timeout"), now)
+    anew = {"state": State.PENDING.value, "doubt_since": None, "due_at": now}
+    with database.writing() as connection:
+        connection.execute(update(attempts).values(outcome=NEVER_ARRIVED))
+        connection.execute(update(messages).values(anew))
+    again = begin(database, take(database, now + HOUR)[0], now + HOUR)
+    assert again is not None
+    end(database, again, Ambiguous(code="timeout"), now + HOUR)
+    assert dropped(database, sent.id, now + 2 * HOUR) is State.IN_DOUBT
 
 
 @pytest.mark.parametrize("name", [EventName.REACTED, EventName.SHARED])
