@@ -14,7 +14,7 @@ import structlog
 from engine.cli.app import log_to_stderr
 from engine.clock import SteppedClock
 from engine.errors import StoreError
-from engine.sending.dispatch.dispatcher import Dispatcher
+from engine.sending.dispatch import dispatcher_for
 from engine.store import Database
 from tests.conftest import NOW
 from tests.sending.shop import Shop
@@ -53,7 +53,7 @@ def test_a_full_disk_under_the_log_ends_no_sender_and_no_chore(
         while_full.setattr(sys, "stderr", Full())
         structlog.get_logger().info("said to nobody")
         assert not sender.work(())
-        Dispatcher._guarded(object(), "tidying", down)  # type: ignore[arg-type]
+        dispatcher_for(sender, database, shop.clock)._guarded("tidying", down)
 
 
 def test_a_log_that_was_closed_is_no_error(logging: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,9 @@ def committed(folder: Path, database: Database) -> Shop:
 
 
 def page(told: Plan) -> str:
-    screen = Console(file=io.StringIO(), width=120)
+    screen = Console(file=io.StringIO(), width=120, record=True)
     plan_page(screen, told)
-    return screen.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    return screen.export_text()
 
 
 def asked(shop: Shop) -> Plan:

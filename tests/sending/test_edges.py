@@ -146,11 +146,11 @@ def test_an_answer_is_kept_however_long_the_database_cannot_be_written(
     shop.workspace = load_workspace(tmp_path)
     writable, real, taken = time.monotonic() + 4, sending.settle, list[int]()
 
-    def failing(*arguments: object, **named: object) -> bool:
+    def failing(*arguments: Any, **named: Any) -> int:
         if time.monotonic() < writable:
             taken.append(len(shop.provider.taken))
             raise StoreError("the database is locked")
-        return real(*arguments, **named)  # type: ignore[arg-type]
+        return real(*arguments, **named)
 
     monkeypatch.setattr(sending, "settle", failing)
     shop.trigger("c1", "1")
